@@ -1,0 +1,241 @@
+"""One demonstration on disk: written whole or not at all, read with cheap checks.
+
+    NAME/meta.json         DemonstrationMeta
+    NAME/frames.parquet    one row per frame: frame, file, dx, dy, dz, gripper, sha256
+    NAME/frames/000000.jpg ...
+
+`docs/data-format.md` is the specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
+
+from vinn.demos.files import atomic_directory, sha256_bytes
+from vinn.demos.frames import check_image, encode_jpeg
+from vinn.demos.types import (
+    SCHEMA_VERSION,
+    ActionScale,
+    Demonstration,
+    DemonstrationMeta,
+)
+from vinn.errors import DatasetError, ImageError
+
+FRAME_COLUMNS = pa.schema(
+    [
+        pa.field("frame", pa.int32(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("dx", pa.float32(), nullable=False),
+        pa.field("dy", pa.float32(), nullable=False),
+        pa.field("dz", pa.float32(), nullable=False),
+        pa.field("gripper", pa.int8(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+    ]
+)
+UNIT_NORM_TOLERANCE = 1e-3
+
+
+def write_demonstration(
+    root: Path,
+    meta: DemonstrationMeta,
+    frames_rgb: Iterable[NDArray[np.uint8]],
+    camera_delta: ArrayLike | None,
+    gripper: ArrayLike | None,
+) -> Path:
+    """Write one demonstration of T frames to `root/meta.name`.
+
+    Args:
+        root: folder of the dataset; made if missing.
+        meta: its `camera` must state the size of the frames.
+        frames_rgb: T images, (H, W, 3) uint8 RGB.
+        camera_delta: (T, 3) in `meta.action_scale`; None if `meta.has_actions` is False.
+        gripper: (T,) integers in 0..3; None if `meta.has_actions` is False.
+
+    Returns:
+        The demonstration's folder.
+
+    Raises:
+        DatasetError: the name is taken, or frames, actions and meta do not fit together. Nothing
+            is left on disk.
+    """
+    target = Path(root) / meta.name
+    delta, states = _checked_actions(meta, camera_delta, gripper, str(target))
+    with atomic_directory(target, DatasetError) as folder:
+        (folder / "frames").mkdir()
+        files: list[str] = []
+        hashes: list[str] = []
+        for index, frame in enumerate(frames_rgb):
+            check_frame_size(frame, meta, f"{target}: frame {index}")
+            data = encode_jpeg(frame)
+            files.append(f"frames/{index:06d}.jpg")
+            hashes.append(sha256_bytes(data))
+            (folder / files[-1]).write_bytes(data)
+        count = len(files)
+        if count == 0:
+            raise DatasetError(f"{target}: a demonstration needs at least 1 frame, got 0")
+        if delta is None or states is None:
+            delta, states = np.zeros((count, 3), np.float32), np.zeros(count, np.int8)
+        if len(delta) != count:
+            raise DatasetError(f"{target}: {count} frames but {len(delta)} actions")
+        table = pa.table(
+            [
+                pa.array(range(count), pa.int32()),
+                files,
+                delta[:, 0],
+                delta[:, 1],
+                delta[:, 2],
+                states,
+                hashes,
+            ],
+            schema=FRAME_COLUMNS,
+        )
+        pq.write_table(table, folder / "frames.parquet")
+        (folder / "meta.json").write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return target
+
+
+def read_demonstration(folder: Path) -> Demonstration:
+    """Read one demonstration's meta data and actions; frames are only checked to be there.
+
+    Raises:
+        DatasetError: a file is missing or malformed; the message names it.
+    """
+    return read_with_hashes(Path(folder))[0]
+
+
+def check_frame_size(frame: NDArray[np.uint8], meta: DemonstrationMeta, what: str) -> None:
+    """Refuse a frame whose shape, type or size is not what `meta` says.
+
+    Raises:
+        DatasetError: the message starts with `what`.
+    """
+    try:
+        check_image(frame, what)
+    except ImageError as cause:
+        raise DatasetError(str(cause)) from cause
+    height, width = frame.shape[:2]
+    if (width, height) != (meta.camera.width_px, meta.camera.height_px):
+        raise DatasetError(
+            f"{what}: size {width}x{height} differs from meta.json's "
+            f"{meta.camera.width_px}x{meta.camera.height_px}"
+        )
+
+
+def _checked_actions(
+    meta: DemonstrationMeta,
+    camera_delta: ArrayLike | None,
+    gripper: ArrayLike | None,
+    what: str,
+) -> tuple[NDArray[np.float32] | None, NDArray[np.int8] | None]:
+    """Actions as arrays, or (None, None) for frames without actions."""
+    if not meta.has_actions:
+        if camera_delta is not None or gripper is not None:
+            raise DatasetError(f"{what}: has_actions is False but actions were given")
+        return None, None
+    if camera_delta is None or gripper is None:
+        raise DatasetError(f"{what}: has_actions is True but actions are missing")
+    delta = np.asarray(camera_delta, np.float32)
+    states = np.asarray(gripper)
+    if delta.ndim != 2 or delta.shape[1] != 3 or states.shape != (len(delta),):
+        raise DatasetError(
+            f"{what}: expected actions (T, 3) and gripper (T,), got {delta.shape} and "
+            f"{states.shape}"
+        )
+    if not np.isfinite(delta).all():
+        row = int(np.flatnonzero(~np.isfinite(delta).all(axis=1))[0])
+        raise DatasetError(f"{what}: action {row} is not finite: {delta[row].tolist()}")
+    if not np.isin(states, (0, 1, 2, 3)).all():
+        row = int(np.flatnonzero(~np.isin(states, (0, 1, 2, 3)))[0])
+        raise DatasetError(f"{what}: gripper state {row} is {states[row]}; allowed: 0, 1, 2, 3")
+    if meta.action_scale is ActionScale.UNIT:
+        norm = np.linalg.norm(delta, axis=1)
+        wrong = (np.abs(norm - 1) > UNIT_NORM_TOLERANCE) & (norm > 0)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise DatasetError(
+                f"{what}: action {row} has length {norm[row]:.4g}; scale 'unit' allows 1 or 0"
+            )
+    return delta, states.astype(np.int8)
+
+
+def read_with_hashes(folder: Path) -> tuple[Demonstration, tuple[str, ...]]:
+    """One demonstration and the recorded SHA-256 of each of its frames.
+
+    Raises:
+        DatasetError: a file is missing or malformed; the message names it.
+    """
+    meta = _read_meta(folder / "meta.json", folder.name)
+    path = folder / "frames.parquet"
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as cause:
+        raise DatasetError(f"{path}: missing") from cause
+    except (pa.ArrowException, OSError) as cause:
+        raise DatasetError(f"{path}: malformed or truncated Parquet file") from cause
+    columns = {field.name: field.type for field in table.schema}
+    for field in FRAME_COLUMNS:
+        if columns.get(field.name) != field.type:
+            raise DatasetError(
+                f"{path}: column '{field.name}' must be {field.type}, found "
+                f"{columns.get(field.name, 'none')}"
+            )
+        if table[field.name].null_count:
+            raise DatasetError(f"{path}: column '{field.name}' has missing values")
+    files = table["file"].to_pylist()
+    expected = [f"frames/{index:06d}.jpg" for index in range(len(files))]
+    if not files:
+        raise DatasetError(f"{path}: no rows; a demonstration needs at least 1 frame")
+    if files != expected or table["frame"].to_pylist() != list(range(len(files))):
+        raise DatasetError(f"{path}: rows must be frames 0..{len(files) - 1} in order")
+    delta = np.stack([table[axis].to_numpy() for axis in ("dx", "dy", "dz")], axis=1)
+    gripper = table["gripper"].to_numpy()
+    if meta.has_actions:
+        _checked_actions(meta, delta, gripper, str(path))
+    sizes = _file_sizes(folder / "frames")
+    for index in range(len(files)):
+        size = sizes.get(f"{index:06d}.jpg")
+        if not size:
+            state = "missing" if size is None else "empty"
+            raise DatasetError(f"{folder / files[index]}: the frame's file is {state}")
+    demonstration = Demonstration(
+        meta=meta,
+        frame_paths=tuple(folder / file for file in files),
+        camera_delta=np.ascontiguousarray(delta, np.float32),
+        gripper=np.ascontiguousarray(gripper, np.int8),
+    )
+    return demonstration, tuple(table["sha256"].to_pylist())
+
+
+def _file_sizes(folder: Path) -> dict[str, int]:
+    if not folder.is_dir():
+        return {}
+    return {entry.name: entry.stat().st_size for entry in folder.iterdir()}
+
+
+def _read_meta(path: Path, folder_name: str) -> DemonstrationMeta:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as cause:
+        raise DatasetError(f"{path}: missing; is this a folder of demonstrations?") from cause
+    except (OSError, UnicodeDecodeError) as cause:
+        raise DatasetError(f"{path}: cannot be read") from cause
+    try:
+        meta = DemonstrationMeta.model_validate_json(text)
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise DatasetError(f"{path}: {where}: {first['msg']}") from cause
+    if meta.schema_version != SCHEMA_VERSION:
+        raise DatasetError(
+            f"{path}: schema version {meta.schema_version}, this version reads {SCHEMA_VERSION}"
+        )
+    if meta.name != folder_name:
+        raise DatasetError(f"{path}: name '{meta.name}' differs from the folder's '{folder_name}'")
+    return meta
