@@ -1,0 +1,1 @@
+"""The robot side: kinematics, limits, gripper, motion filter, step executor, driver protocol."""

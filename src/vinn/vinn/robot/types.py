@@ -14,6 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.types import ActionScale
+
 
 class ReasonCode(str, Enum):
     """Why a step, a start or a rollout ended as it did. The same words in every status topic."""
@@ -159,6 +161,8 @@ class StepRequest:
     image_age_s: float = 0.0
     """Age of the image behind this step when the request arrived."""
     novelty: float = float("nan")
+    action_scale: ActionScale | None = None
+    """Unit of `camera_delta`; refused if it is not the configured one. None: not checked."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,81 @@
+"""Reading a YAML file into a pydantic model, with one-line errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vinn.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_mapping(path: Path | str) -> dict[str, Any]:
+    """The mapping in a YAML file; an empty file is an empty mapping.
+
+    Raises:
+        ConfigError: the file is missing, not YAML, or not a mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read ({reason}); allowed: a YAML file") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "malformed"
+        raise ConfigError(f"{path}: not YAML{where} ({problem})") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: holds a {type(content).__name__}; allowed: a mapping of keys")
+    return content
+
+
+def validated(model: type[Model], content: Any, where: str) -> Model:
+    """`content` as a `model`; the first problem becomes a one-line `ConfigError`."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(
+                f"{where}: unknown key {key} = {_short(first['input'])}; "
+                f"allowed here: {_known_keys(model, first['loc'][:-1])}"
+            ) from error
+        message = first["msg"].removeprefix("Value error, ")
+        value = "" if first["type"] == "missing" else f" = {_short(first['input'])}"
+        raise ConfigError(f"{where}: {key}{value}: {message}") from error
+
+
+def load_config(path: Path | str, model: type[Model]) -> Model:
+    """Read a YAML file into `model`; what the file leaves out keeps its default.
+
+    Raises:
+        ConfigError: one line naming file, key, value and what is allowed.
+    """
+    return validated(model, read_mapping(path), str(path))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    current: Any = model
+    for part in location:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            return "see the file's schema"
+        current = field.annotation
+    known = getattr(current, "model_fields", None)
+    return ", ".join(known) if known else "see the file's schema"

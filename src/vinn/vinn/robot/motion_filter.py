@@ -1,0 +1,347 @@
+"""From what the policy wants to what may be sent, in one fixed order of pure functions.
+
+Finite and shape check, freshness, novelty gate, gripper state machine, rotation to the gripper's
+axes, scale c ⊙ a, step clip, inverse kinematics, joint limits with margin, self-collision check,
+command. The finite check stands first because NaN passes every clamp.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.robot.collision import check_motion, clearances, gripper_axis
+from vinn.robot.config import MotionConfig, RobotConfig
+from vinn.robot.gripper import GripperMemory, decide_gripper, gripper_signal, note_motion
+from vinn.robot.ik import JointIncrement, translation_fk, translation_ik
+from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
+from vinn.robot.limits import clamp, effective_limits, with_margin
+from vinn.robot.types import (
+    JointCommand,
+    JointLimits,
+    JointRange,
+    ReasonCode,
+    RobotState,
+    StepRequest,
+)
+
+LARGEST_COMPONENT = 1000.0
+"""A request with a larger component is nonsense, not a motion (and could overflow)."""
+
+
+@dataclass(frozen=True)
+class HeldTargets:
+    """The joint targets of the last command.
+
+    A joint that a step does not move keeps its *target*. Were it re-targeted to what is measured,
+    gravity or the pull of a door would move it a little each step and it would creep away.
+    """
+
+    lift_m: float
+    arm_m: float
+    wrist_yaw_rad: float
+    wrist_pitch_rad: float
+    wrist_roll_rad: float
+
+
+@dataclass(frozen=True)
+class FilterMemory:
+    """What the filter remembers from step to step; the executor keeps it, the filter never does."""
+
+    gripper: GripperMemory = field(default_factory=GripperMemory)
+    held: HeldTargets | None = None
+    base_origin_m: tuple[float, float] | None = None
+    """Base position by odometry where the session began."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the filter made of a request.
+
+    `command` None: nothing may be sent, for `reason`. A command with reason UNREACHABLE was cut
+    short by a limit.
+    """
+
+    reason: ReasonCode
+    message: str
+    memory: FilterMemory
+    command: JointCommand | None = None
+    gripper_changes: bool = False
+    requested_base_delta_m: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    """(3,) after rotation and scale, before any clip."""
+    sent_base_delta_m: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    """(3,) what the command moves."""
+
+
+def check_finite(request: StepRequest) -> str | None:
+    """What is wrong with the numbers of a request, or None."""
+    for name, shape in (("camera_delta", (3,)), ("gripper_probabilities", (4,))):
+        value = getattr(request, name)
+        if (
+            not isinstance(value, np.ndarray)
+            or value.shape != shape
+            or value.dtype.kind not in "fiu"
+        ):
+            return f"{name}: {_describe(value)}; allowed: an array of {shape[0]} numbers"
+        if not np.isfinite(value).all():
+            return f"{name}: {value.tolist()}; allowed: finite numbers"
+    largest = float(np.abs(request.camera_delta).max())
+    if largest > LARGEST_COMPONENT:
+        return f"camera_delta: component {largest:g}; allowed: at most {LARGEST_COMPONENT:g}"
+    # The mean of 0..3 with softmin weights may miss the ends by rounding.
+    if not -1e-3 <= request.gripper_value <= 3.0 + 1e-3:
+        return f"gripper_value: {request.gripper_value}; allowed: 0..3"
+    if ((request.gripper_probabilities < -1e-3) | (request.gripper_probabilities > 1 + 1e-3)).any():
+        return f"gripper_probabilities: {request.gripper_probabilities.tolist()}; allowed: 0..1"
+    return None
+
+
+def check_fresh(image_age_s: float, config: MotionConfig) -> str | None:
+    """Why an image is too old (or its age no age at all), or None."""
+    if not 0.0 <= image_age_s <= config.max_image_age_s:
+        return f"image_age_s: {image_age_s:.3f}; allowed: 0..{config.max_image_age_s:g}"
+    return None
+
+
+def check_novelty(novelty: float, config: MotionConfig) -> str | None:
+    """Why a view is too unlike the demonstrations to act on, or None. NaN means unknown."""
+    if config.novelty_action == "halt" and novelty > config.novelty_limit:
+        return f"novelty: {novelty:.2f}; allowed: at most {config.novelty_limit:g}"
+    return None
+
+
+def clip_length(vector: NDArray[np.float64], longest: float) -> NDArray[np.float64]:
+    """`vector` shortened to `longest`, its direction kept. The vector must be finite."""
+    length = float(np.linalg.norm(vector))
+    return vector if length <= longest else vector * (longest / length)
+
+
+def held_targets(state: RobotState, held: HeldTargets | None, config: MotionConfig) -> HeldTargets:
+    """Where each joint is counted from: its last target, or what is measured if far from it."""
+
+    def pick(name: str, tolerance: float) -> float:
+        measured = float(getattr(state, name))
+        if held is None:
+            return measured
+        target = float(getattr(held, name))
+        return target if abs(target - measured) <= tolerance else measured
+
+    return HeldTargets(
+        lift_m=pick("lift_m", config.resync_m),
+        arm_m=pick("arm_m", config.resync_m),
+        wrist_yaw_rad=pick("wrist_yaw_rad", config.resync_rad),
+        wrist_pitch_rad=pick("wrist_pitch_rad", config.resync_rad),
+        wrist_roll_rad=pick("wrist_roll_rad", config.resync_rad),
+    )
+
+
+def limit_target(
+    name: str, target: float, measured: float, allowed: JointRange, cap: float
+) -> tuple[float, str | None]:
+    """A target within the limits and within `cap` of what is measured (no wind-up).
+
+    Returns:
+        The target, and why there is none that satisfies both (then the target is meaningless).
+    """
+    limited = clamp(target, JointRange(measured - cap, measured + cap))
+    limited = clamp(limited, allowed)
+    if abs(limited - measured) > cap + 1e-9:
+        return limited, (
+            f"{name}: measured {measured:.3f} is more than a step outside "
+            f"{allowed.lower:.3f}..{allowed.upper:.3f}"
+        )
+    return limited, None
+
+
+class MotionFilter:
+    """The chain for one robot: its settings, limits and constant rotations. Moves nothing."""
+
+    def __init__(self, config: RobotConfig, limits: JointLimits) -> None:
+        """Args: settings, and the limits as the robot reports them.
+
+        Raises:
+            vinn.errors.ConfigError: the tool profile's limits exclude the robot's.
+        """
+        self.config = config
+        self.limits = with_margin(
+            effective_limits(limits, config.tool.limits.joint_limits()),
+            config.motion.limit_margin_m,
+            config.motion.limit_margin_rad,
+        )
+        self._gripper_R_camera = gripper_R_camera(config.camera)
+
+    def filter(
+        self, request: StepRequest, state: RobotState, memory: FilterMemory | None = None
+    ) -> Decision:
+        """What may be sent for `request`, the robot being in `state`. Pure: same in, same out."""
+        memory = memory or FilterMemory()
+        motion = self.config.motion
+
+        problem = check_finite(request)
+        if problem:
+            return Decision(ReasonCode.INVALID_INPUT, problem, memory)
+        if request.action_scale is not None and request.action_scale != motion.action_scale:
+            return Decision(
+                ReasonCode.INVALID_INPUT,
+                f"action_scale: {request.action_scale.value}; "
+                f"allowed: {motion.action_scale.value} (as configured)",
+                memory,
+            )
+        problem = check_fresh(request.image_age_s, motion)
+        if problem:
+            return Decision(ReasonCode.STALE_INPUT, problem, memory)
+        problem = check_novelty(request.novelty, motion)
+        if problem:
+            return Decision(ReasonCode.NOVEL, problem, memory)
+
+        signal = gripper_signal(
+            request.gripper_value, request.gripper_probabilities, self.config.gripper
+        )
+        gripper = decide_gripper(memory.gripper, signal, self.config.gripper)
+        changes = gripper.closed != memory.gripper.closed
+
+        requested_gripper_m = np.asarray(motion.scale) * (
+            self._gripper_R_camera @ request.camera_delta.astype(np.float64)
+        )
+        held = held_targets(state, memory.held, motion)
+        rotation = base_R_gripper(held.wrist_yaw_rad, held.wrist_pitch_rad, held.wrist_roll_rad)
+        requested_base_m = rotation @ requested_gripper_m
+        wanted_base_m = clip_length(requested_base_m, motion.step_cap_m)
+        if changes and motion.freeze_on_gripper_change:
+            wanted_base_m = np.zeros(3)
+
+        decision = self.limit(wanted_base_m, gripper.closed, state, replace(memory, held=held))
+        gripper = note_motion(
+            gripper, float(np.linalg.norm(decision.sent_base_delta_m)), self.config.gripper
+        )
+        # A refused motion leaves the gripper as it was: nothing is sent.
+        return replace(
+            decision,
+            memory=replace(decision.memory, gripper=gripper) if decision.command else memory,
+            gripper_changes=changes and decision.command is not None,
+            requested_base_delta_m=requested_base_m,
+        )
+
+    def limit(
+        self,
+        wanted_base_m: NDArray[np.float64],
+        gripper_closed: bool,
+        state: RobotState,
+        memory: FilterMemory,
+        wrist_rad: tuple[float, float, float] | None = None,
+    ) -> Decision:
+        """The last stages: IK, limits with margin, collision check, command.
+
+        Args:
+            wanted_base_m: (3,) translation in base axes, finite, at most one step long [m].
+            gripper_closed: what to command the gripper.
+            state: what is measured.
+            memory: held targets and base origin.
+            wrist_rad: new (yaw, pitch, roll) targets; None holds the wrist.
+        """
+        motion, limits, tool = self.config.motion, self.limits, self.config.tool
+        held = held_targets(state, memory.held, motion)
+        wanted = translation_ik(wanted_base_m)
+        yaw, pitch, roll = wrist_rad or (
+            held.wrist_yaw_rad,
+            held.wrist_pitch_rad,
+            held.wrist_roll_rad,
+        )
+        joints = {
+            "lift_m": (held.lift_m + wanted.lift_m, motion.step_cap_m),
+            "arm_m": (held.arm_m + wanted.arm_m, motion.step_cap_m),
+            "wrist_yaw_rad": (yaw, motion.wrist_cap_rad),
+            "wrist_pitch_rad": (pitch, motion.wrist_cap_rad),
+            "wrist_roll_rad": (roll, motion.wrist_cap_rad),
+        }
+        targets: dict[str, float] = {}
+        for name, (target, cap) in joints.items():
+            limited, problem = limit_target(
+                name, target, getattr(state, name), getattr(limits, name), cap
+            )
+            if problem:
+                return Decision(ReasonCode.UNREACHABLE, problem, memory)
+            targets[name] = limited
+        base_m = self._limit_base(wanted.base_translate_m, state, memory)
+
+        before = self._clearances(
+            state.lift_m,
+            state.arm_m,
+            (state.wrist_yaw_rad, state.wrist_pitch_rad, state.wrist_roll_rad),
+        )
+        after = self._clearances(
+            targets["lift_m"],
+            targets["arm_m"],
+            (targets["wrist_yaw_rad"], targets["wrist_pitch_rad"], targets["wrist_roll_rad"]),
+        )
+        hit = check_motion(before, after)
+        if hit:
+            return Decision(ReasonCode.SELF_COLLISION, f"the gripper would touch: {hit}", memory)
+
+        aperture = (
+            tool.gripper_closed_aperture_m if gripper_closed else tool.gripper_open_aperture_m
+        )
+        command = JointCommand(
+            **targets,
+            gripper_aperture_m=clamp(aperture, limits.gripper_aperture_m),
+            base_translate_m=base_m,
+        )
+        sent_base_m = translation_fk(
+            JointIncrement(
+                base_translate_m=base_m,
+                arm_m=targets["arm_m"] - held.arm_m,
+                lift_m=targets["lift_m"] - held.lift_m,
+            )
+        )
+        reason, message = self._judge_reach(wanted_base_m, sent_base_m)
+        return Decision(
+            reason,
+            message,
+            replace(memory, held=HeldTargets(**targets)),
+            command=command,
+            sent_base_delta_m=sent_base_m,
+        )
+
+    def _limit_base(self, wanted_m: float, state: RobotState, memory: FilterMemory) -> float:
+        """Base increment that stays within `base_travel_m` of where the session began."""
+        if memory.base_origin_m is None:
+            return wanted_m
+        dx = state.base_x_m - memory.base_origin_m[0]
+        dy = state.base_y_m - memory.base_origin_m[1]
+        along = dx * math.cos(state.base_theta_rad) + dy * math.sin(state.base_theta_rad)
+        travel = self.config.motion.base_travel_m
+        end = clamp(along + wanted_m, JointRange(min(-travel, along), max(travel, along)))
+        return end - along
+
+    def _clearances(
+        self, lift_m: float, arm_m: float, wrist_rad: tuple[float, float, float]
+    ) -> dict[str, float]:
+        collision = self.config.motion.collision
+        axis = gripper_axis(
+            lift_m, arm_m, wrist_rad, self.config.tool.geometry, collision.finger_overhang_m
+        )
+        return clearances(axis, collision)
+
+    def _judge_reach(
+        self, wanted_m: NDArray[np.float64], sent_m: NDArray[np.float64]
+    ) -> tuple[ReasonCode, str]:
+        """UNREACHABLE where limits left less than the configured part of a wanted translation."""
+        length = float(np.linalg.norm(wanted_m))
+        if length < 1e-4:
+            return ReasonCode.NONE, ""
+        reached = float(wanted_m @ sent_m) / length**2
+        if reached >= self.config.motion.min_reached_fraction:
+            return ReasonCode.NONE, ""
+        return (
+            ReasonCode.UNREACHABLE,
+            f"limits leave {reached * 100:.0f} % of a step of {length * 1000:.0f} mm",
+        )
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"array of shape {value.shape} and type {value.dtype}"
+    return f"a {type(value).__name__}"
