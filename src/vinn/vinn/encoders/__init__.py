@@ -1,0 +1,1 @@
+"""Encoders: image to embedding, by an exported network that runs without torch."""

@@ -1,0 +1,145 @@
+"""Run an encoder artefact on the CPU with OpenVINO; needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.encoders.artefact import EncoderManifest, check_input_shape, read_manifest
+from vinn.encoders.openvino_runtime import import_openvino
+from vinn.encoders.preprocessing import Preprocessing
+from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, ImageError
+
+Precision = Literal["auto", "fp32", "bf16"]
+PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class Encoder:
+    """Image to embedding. Not thread-safe: one inference request is reused.
+
+    Images go through one by one. On a CPU a batch is not faster, and this way a frame's embedding
+    does not depend on its company: a demonstration's frame is at distance 0 from itself.
+    """
+
+    def __init__(self, manifest: EncoderManifest, request: Any) -> None:
+        """Use `load_encoder`. `request` takes (1, height, width, 3) uint8, gives (1, D)."""
+        self.manifest = manifest
+        self._request = request
+
+    @property
+    def name(self) -> str:
+        """Name of the encoder, e.g. "efficientnet-lite0"."""
+        return self.manifest.name
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of an embedding."""
+        return self.manifest.dimension
+
+    @property
+    def hash(self) -> str:
+        """The encoder's identity; embeddings of different hashes cannot be compared."""
+        return self.manifest.hash
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happens to an image before the network."""
+        return self.manifest.preprocessing
+
+    def encode(self, resized_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed one image that went through `preprocessing.resize`; returns (D,).
+
+        Raises:
+            ImageError: the network's answer is not finite.
+        """
+        results = self._request.infer({0: resized_rgb[None]})
+        embedding = np.array(next(iter(results.values()))[0], dtype=np.float32)
+        if not np.isfinite(embedding).all():
+            raise ImageError(f"encoder {self.name}: the embedding of the image is not finite")
+        return embedding
+
+    def embed(
+        self,
+        images_rgb: Sequence[NDArray[np.uint8]],
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """Embed N images.
+
+        Args:
+            images_rgb: N images (H, W, 3) uint8 RGB of any size.
+            on_progress: called with (images done, N).
+
+        Returns:
+            (N, D) float32.
+
+        Raises:
+            ImageError: an image has the wrong shape or type.
+        """
+        embeddings = np.empty((len(images_rgb), self.dimension), np.float32)
+        for index, image in enumerate(images_rgb):
+            embeddings[index] = self.encode(self.preprocessing.resize(image))
+            if on_progress is not None:
+                on_progress(index + 1, len(images_rgb))
+        return embeddings
+
+
+def load_encoder(directory: Path, threads: int = 1, precision: Precision = "fp32") -> Encoder:
+    """Load an encoder artefact for the CPU.
+
+    Args:
+        directory: made by `vinn encoder export`.
+        threads: CPU threads for inference.
+        precision: "fp32" gives the same embeddings on every machine; "bf16" is faster where the
+            CPU has it, and changes embeddings; "auto" leaves the choice to OpenVINO.
+
+    Raises:
+        ArtefactError: missing or malformed.
+        ArtefactMismatchError: files, dimension or input size are not what the manifest says.
+        ConfigError: bad `threads` or `precision`.
+    """
+    if threads < 1:
+        raise ConfigError(f"threads: {threads}; allowed: 1 or more")
+    if precision not in ("auto", *PRECISION_HINTS):
+        raise ConfigError(f"precision: '{precision}'; allowed: auto, fp32, bf16")
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    openvino = import_openvino()
+    core = openvino.Core()
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
+    if precision != "auto":
+        options["INFERENCE_PRECISION_HINT"] = PRECISION_HINTS[precision]
+    try:
+        model = core.read_model(directory / "model.xml")
+        check_input_shape(model, manifest.preprocessing, str(directory))
+        model = _with_normalisation(model, manifest.preprocessing)
+        compiled = core.compile_model(model, "CPU", options)
+    except RuntimeError as cause:
+        reason = str(cause).strip().splitlines()[-1]
+        raise ArtefactError(f"{directory / 'model.xml'}: cannot be loaded: {reason}") from cause
+    found = compiled.output(0).shape
+    if tuple(found) != (1, manifest.dimension):
+        raise ArtefactMismatchError(
+            f"{directory}: the network gives shape {list(found)}, the manifest says dimension "
+            f"{manifest.dimension}"
+        )
+    return Encoder(manifest, compiled.create_infer_request())
+
+
+def _with_normalisation(model: Any, preprocessing: Preprocessing) -> Any:
+    """The network with batch size 1 and (x - mean) / std in front, taking NHWC uint8."""
+    openvino = import_openvino()
+    model.reshape([1, 3, preprocessing.height_px, preprocessing.width_px])
+    builder = openvino.preprocess.PrePostProcessor(model)
+    builder.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    builder.input().model().set_layout(openvino.Layout("NCHW"))
+    steps = builder.input().preprocess().convert_element_type(openvino.Type.f32)
+    steps.mean(list(preprocessing.mean)).scale(list(preprocessing.std))
+    return builder.build()

@@ -1,0 +1,1 @@
+"""Everything that needs torch: export of encoders. A robot never imports this."""

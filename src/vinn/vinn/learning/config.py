@@ -1,0 +1,296 @@
+"""Settings of training, read from YAML with command-line overrides; unknown keys are refused.
+
+The defaults are the paper's settings (sections III-A and IV-C; what the paper does not say is taken
+from the facts of its published code, docs/learning.md). Smaller settings are files in
+`config/train`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vinn.errors import ConfigError
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of every group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AugmentationConfig(Section):
+    """Random views of a frame. There is no horizontal flip: actions have a side."""
+
+    crop_scale_min: float = Field(default=0.6, gt=0, le=1)
+    """Smallest share of the image's area that a random resized crop keeps."""
+    jitter_probability: Probability = 0.3
+    brightness: float = Field(default=0.8, ge=0)
+    contrast: float = Field(default=0.8, ge=0)
+    saturation: float = Field(default=0.8, ge=0)
+    hue: float = Field(default=0.2, ge=0, le=0.5)
+    gray_probability: Probability = 0.2
+    blur_probability: Probability = 0.2
+    blur_sigma_px: tuple[float, float] = (1.0, 2.0)
+    """Range of the standard deviation of the 3x3 Gaussian."""
+
+
+class BackboneConfig(Section):
+    """The network under an encoder."""
+
+    name: str = "resnet50"
+    """One of `vinn.learning.export.ARCHITECTURES`."""
+    weights: str = "imagenet"
+    """`imagenet`, `random`, or a state dict file, e.g. `backbone.pt` of an earlier run."""
+    image_px: int = Field(default=224, ge=32, le=1024)
+    """Side of the square network input."""
+
+
+class QuirksConfig(Section):
+    """Oddities of the paper's published code, off unless asked for; each can be measured."""
+
+    double_normalisation: bool = False
+    """Frames are normalised, then augmented (clipping to [0, 1]), then normalised again."""
+    batch_statistics_at_test: bool = False
+    """BatchNorm normalises each query with the statistics of that one image."""
+
+
+class OptimizerConfig(Section):
+    """Adam, or SGD with momentum; the learning rate is constant."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = Field(default=3e-4, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of SGD; Adam ignores it."""
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class RunConfig(Section):
+    """How long and on what to train. One process on a CPU and DDP on many nodes are the same."""
+
+    epochs: int = Field(default=100, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps after which training ends early; None: by epochs alone."""
+    batch_size: int = Field(default=168, ge=2)
+    """Per process."""
+    seed: int = Field(default=0, ge=0)
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(default=1, ge=1)
+    """Processes per node; above 1 they train by DDP."""
+    nodes: int = Field(default=1, ge=1)
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    workers: int = Field(default=0, ge=0)
+    """Processes that load and augment frames; 0: the training process does it."""
+    threads: int = Field(default=0, ge=0)
+    """CPU threads of torch; 0 leaves torch's choice."""
+    checkpoint_every_steps: int = Field(default=100, ge=1)
+
+
+class SelfSupervisionConfig(Section):
+    """Settings of `vinn train byol|simclr|vicreg`."""
+
+    method: Literal["byol", "simclr", "vicreg"] = "byol"
+    backbone: BackboneConfig = BackboneConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    run: RunConfig = RunConfig()
+    quirks: QuirksConfig = QuirksConfig()
+    projector_hidden: int = Field(default=4096, ge=1)
+    projector_out: int = Field(default=256, ge=1)
+    moving_average: float = Field(default=0.99, ge=0, lt=1)
+    """BYOL: share of the target network kept in each step."""
+    temperature: float = Field(default=0.5, gt=0)
+    """SimCLR: of the NT-Xent loss."""
+    invariance_weight: float = Field(default=25.0, ge=0)
+    """VICReg."""
+    variance_weight: float = Field(default=25.0, ge=0)
+    """VICReg."""
+    covariance_weight: float = Field(default=1.0, ge=0)
+    """VICReg."""
+    collapse_limit: Probability = 0.02
+    """Embeddings have collapsed when their relative spread (`vinn.learning.collapse`) is below."""
+
+
+class CloningConfig(Section):
+    """Settings of `vinn train bc|bc-rep|ibc`."""
+
+    method: Literal["bc", "bc-rep", "ibc"] = "bc"
+    encoder: str | None = None
+    """Encoder artefact whose frozen embeddings are cloned on; None trains `backbone` as well."""
+    backbone: BackboneConfig = BackboneConfig()
+    """Trained end to end where `encoder` is None."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """Of end-to-end training; embeddings of frozen encoders are not augmented."""
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3)
+    run: RunConfig = RunConfig(batch_size=64)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (2048, 1024)
+    """Widths of the hidden layers of the MLP on the embedding."""
+    gripper_weight: float = Field(default=0.1, ge=0)
+    """Weight of the gripper's cross-entropy beside the translation's loss."""
+    counter_examples: int = Field(default=256, ge=1)
+    """Implicit BC: uniform actions an expert's action is told from."""
+    test_samples: int = Field(default=256, ge=2)
+    """Implicit BC: samples of the derivative-free optimiser at test."""
+    test_iterations: int = Field(default=3, ge=1)
+    """Implicit BC: rounds of the derivative-free optimiser."""
+
+    @model_validator(mode="after")
+    def _encoder_fits_method(self) -> CloningConfig:
+        if self.method == "bc" and self.encoder is not None:
+            raise ValueError("method bc trains its own encoder: leave `encoder` out, or use bc-rep")
+        if self.method == "bc-rep" and self.encoder is None:
+            raise ValueError("method bc-rep needs `encoder`, an encoder artefact")
+        return self
+
+
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "byol": {},
+    "simclr": {
+        "optimizer": {
+            "name": "sgd",
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "weight_decay": 1e-6,
+        },
+        "projector_hidden": 2048,
+        "projector_out": 128,
+    },
+    "vicreg": {
+        "optimizer": {"name": "adam", "learning_rate": 1e-4, "weight_decay": 1e-6},
+        "projector_hidden": 8192,
+        "projector_out": 8192,
+    },
+    "bc": {"run": {"epochs": 100, "batch_size": 64}},
+    "bc-rep": {"run": {"epochs": 8000, "batch_size": 256}},
+    "ibc": {"run": {"epochs": 1000, "max_steps": 10000, "batch_size": 64}, "hidden": [256, 256]},
+}
+"""What differs between methods from the defaults of their section's class."""
+
+
+def self_supervision_config(
+    method: str, file: Path | None = None, overrides: Sequence[str] = ()
+) -> SelfSupervisionConfig:
+    """Settings of a self-supervised method: its defaults, then a file, then overrides.
+
+    Raises:
+        ConfigError: names the file or override, the key, and what is allowed.
+    """
+    return _config(SelfSupervisionConfig, method, file, overrides)
+
+
+def cloning_config(
+    method: str, file: Path | None = None, overrides: Sequence[str] = ()
+) -> CloningConfig:
+    """Settings of a cloning method: its defaults, then a file, then overrides.
+
+    Raises:
+        ConfigError: names the file or override, the key, and what is allowed.
+    """
+    return _config(CloningConfig, method, file, overrides)
+
+
+def _config(
+    model: type[ConfigT], method: str, file: Path | None, overrides: Sequence[str]
+) -> ConfigT:
+    if method not in METHOD_DEFAULTS:
+        raise ConfigError(f"method '{method}' is unknown; known: {', '.join(METHOD_DEFAULTS)}")
+    values: dict[str, Any] = {}
+    if file is not None:
+        values = read_yaml(file)
+        if values.get("method", method) != method:
+            raise ConfigError(f"{file}: method is '{values['method']}', wanted '{method}'")
+    for override in overrides:
+        _merge(values, _parse_override(override))
+    merged: dict[str, Any] = {"method": method}
+    _merge(merged, METHOD_DEFAULTS[method])
+    _merge(merged, values)
+    return validated(model, merged, str(file) if file else "settings")
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: missing, malformed, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as cause:
+        raise ConfigError(f"{file}: cannot be read") from cause
+    except yaml.YAMLError as cause:
+        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(cause).split())}") from cause
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: expected a mapping of settings, got {type(values).__name__}")
+    return values
+
+
+def validated(model: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
+    """Build a settings class, turning pydantic's report into one line.
+
+    Raises:
+        ConfigError: names the key, and the allowed keys where it is unknown.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        key = ".".join(path)
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(_known_keys(model, path[:-1]))
+            raise ConfigError(f"{where}: unknown key '{key}'; known: {known}") from cause
+        reason = first["msg"].removeprefix("Value error, ")
+        what = f"{key}: " if key else ""
+        got = f", got {first['input']!r}" if key else ""
+        raise ConfigError(f"{where}: {what}{reason}{got}") from cause
+
+
+def write_config(config: BaseModel, path: Path) -> None:
+    """Write settings as YAML that reads back to the same settings."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    temporary.write_text(text, encoding="utf-8")
+    temporary.rename(path)
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, separator, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise ConfigError(f"override '{override}': expected KEY=VALUE, e.g. run.epochs=10")
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError as cause:
+        raise ConfigError(f"override '{override}': '{text}' is not a YAML value") from cause
+    for part in reversed(parts):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            existing = into.get(key)
+            into[key] = dict(existing) if isinstance(existing, Mapping) else {}
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
