@@ -1,0 +1,89 @@
+# Everything a machine without ROS 2 needs. On a ROS 2 installation: docs/install.md.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEMO_OUT ?= runs/demo
+PYTEST_ARGS ?=
+
+# Rendering without a screen.
+export MUJOCO_GL ?= egl
+
+REQUIREMENTS := constraints.txt $(wildcard tools/requirements/*.txt) src/vinn/setup.cfg \
+	src/vinn/setup.py src/vinn/pyproject.toml src/vinn/package.xml
+MSGS_FILES := $(wildcard src/vinn_msgs/*.* src/vinn_msgs/msg/*.msg src/vinn_msgs/srv/*.srv \
+	src/vinn_msgs/action/*.action)
+ROS_FILES := $(wildcard src/vinn_ros/*.* src/vinn_ros/executables/* src/vinn_ros/resource/*) \
+	$(shell find launch config -type f -name '[!.]*' ! -name '*.pyc')
+
+##@ Use
+.PHONY: setup
+setup: $(STAMPS)/packages $(STAMPS)/vinn_msgs $(STAMPS)/vinn_ros ## Check the system, then make .venv with everything in it
+
+.PHONY: demo
+demo: setup ## Record, build a policy, open doors in simulation, write a report (DEMO_OUT=runs/demo)
+	$(BIN)/vinn-demo --out $(DEMO_OUT)
+
+.PHONY: check-prerequisites
+check-prerequisites: ## Name missing system packages and the command that installs them
+	@tools/check_prerequisites.sh "$(PYTHON)"
+
+.PHONY: clean
+clean: ## Remove .venv, build products and caches (runs/ stays)
+	rm -rf $(VENV) build install log dist src/*/build src/*/*.egg-info .mypy_cache .ruff_cache \
+		.pytest_cache .import_linter_cache .hypothesis
+	find src test tools launch -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Develop
+.PHONY: test
+test: lint pytest ## Set up, lint, check types and imports, run every test
+
+.PHONY: pytest
+pytest: setup ## Set up and run the tests alone (PYTEST_ARGS='test/robot -k limits')
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup ## Style, formatting, types and the import contract: what CI checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## Rewrite the code to the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Each stamp is made when its step went well, and made anew when what went into it changes.
+
+$(STAMPS)/venv: tools/check_prerequisites.sh
+	@tools/check_prerequisites.sh "$(PYTHON)"
+	"$(PYTHON)" -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt --upgrade pip setuptools wheel
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/packages: $(STAMPS)/venv $(REQUIREMENTS)
+	@echo "Installing Python packages: some minutes, about 6 GB with the CUDA build of torch"
+	$(PIP) install --progress-bar off --build-constraint constraints.txt -c constraints.txt \
+		-r tools/requirements/ros.txt -r tools/requirements/dev.txt -e 'src/vinn[sim,export]'
+	@touch $@
+
+$(STAMPS)/vinn_msgs: $(STAMPS)/packages $(MSGS_FILES)
+	@echo "Building the messages: about a minute"
+	$(PIP) install --no-deps --no-build-isolation --force-reinstall ./src/vinn_msgs
+	@touch $@
+
+$(STAMPS)/vinn_ros: $(STAMPS)/packages $(ROS_FILES)
+	$(PIP) install --no-deps --no-build-isolation --force-reinstall -e src/vinn_ros
+	@touch $@

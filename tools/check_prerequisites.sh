@@ -1,0 +1,65 @@
+#!/bin/sh
+# Names every missing system package, with the command that installs it, before anything is built.
+# Usage: tools/check_prerequisites.sh [PYTHON]     exit code 0: all there, 2: something is missing
+set -u
+
+python="${1:-python3}"
+missing_packages=""
+failed=0
+
+# report WHAT PACKAGE...: one line for a thing that is missing and what brings it.
+report() {
+    what="$1"
+    shift
+    echo "missing: $what: sudo apt-get install -y $*" >&2
+    missing_packages="$missing_packages $*"
+    failed=1
+}
+
+has_python_module() { "$python" -c "import $1" >/dev/null 2>&1; }
+has_library() { "$python" -c "import ctypes; ctypes.CDLL('$1')" >/dev/null 2>&1; }
+
+if ! command -v "$python" >/dev/null 2>&1; then
+    report "Python 3 ($python)" python3 python3-venv python3-dev
+else
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    if [ "$version" != 3.11 ]; then
+        cat >&2 <<MESSAGE
+error: $python is Python $version; the ROS 2 wheels that \`make\` installs exist for CPython 3.11 only.
+  With Python 3.11 at hand:     make setup PYTHON=/path/to/python3.11
+  With a ROS 2 installation:    build with colcon, see docs/install.md (Python 3.10 to 3.12)
+  The library alone, no ROS:    pip install 'src/vinn[sim,export]' (Python 3.10 to 3.12)
+MESSAGE
+        failed=1
+    fi
+    has_python_module ensurepip || report "Python's venv module" python3-venv
+    header='import pathlib, sys, sysconfig
+sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())'
+    "$python" -c "$header" || report "Python's C headers (Python.h)" python3-dev
+
+    # Rendering without a screen (MUJOCO_GL=egl): the loader, then a display that really starts.
+    if ! has_library libEGL.so.1; then
+        report "EGL (libEGL.so.1)" libegl1 libegl-mesa0 libgl1-mesa-dri
+    elif ! EGL_PLATFORM=surfaceless "$python" -c '
+import ctypes, sys
+egl = ctypes.CDLL("libEGL.so.1")
+egl.eglGetDisplay.restype = ctypes.c_void_p
+egl.eglGetDisplay.argtypes = [ctypes.c_void_p]
+egl.eglInitialize.argtypes = [ctypes.c_void_p] * 3
+display = egl.eglGetDisplay(None)
+sys.exit(not (display and egl.eglInitialize(display, None, None)))' >/dev/null 2>&1; then
+        report "an EGL driver (Mesa)" libegl-mesa0 libgl1-mesa-dri
+    fi
+    has_library libOpenGL.so.0 || report "OpenGL (libOpenGL.so.0)" libopengl0
+fi
+
+command -v c++ >/dev/null 2>&1 || report "a C++ compiler (c++)" g++
+
+if [ -n "$missing_packages" ]; then
+    packages=$(printf '%s\n' $missing_packages | LC_ALL=C sort -u | tr '\n' ' ')
+    echo "All at once: sudo apt-get install -y ${packages% }" >&2
+fi
+if [ "$failed" != 0 ]; then
+    echo "error: prerequisites are missing (above); nothing was built" >&2
+    exit 2
+fi
