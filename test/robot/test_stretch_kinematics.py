@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from vinn.robot.config import CameraMount, load_tool_profiles
 from vinn.robot.ik import JointIncrement, translation_fk, translation_ik
 from vinn.robot.kinematics import base_R_gripper, base_T_gripper, gripper_R_camera
@@ -48,9 +47,7 @@ class UrdfRobot:
             "joint_wrist_roll": roll,
         }
         for name, value in joints.items():
-            index = self._mujoco.mj_name2id(
-                self._model, self._mujoco.mjtObj.mjOBJ_JOINT, name
-            )
+            index = self._mujoco.mj_name2id(self._model, self._mujoco.mjtObj.mjOBJ_JOINT, name)
             if index >= 0:
                 self._data.qpos[self._model.jnt_qposadr[index]] = value
         self._mujoco.mj_kinematics(self._model, self._data)

@@ -1,0 +1,79 @@
+"""Thresholds, hysteresis and the stall rule."""
+
+import numpy as np
+import pytest
+from vinn.robot.config import GripperConfig, StallRule
+from vinn.robot.gripper import GripperStateMachine, gripper_signal
+
+CONFIG = GripperConfig(
+    close_above=1.6,
+    open_below=0.8,
+    min_closed_steps=0,
+    stall=StallRule(motion_m=0.005, steps=3, close_above=0.9),
+)
+
+
+def probabilities(value):
+    lower = min(int(value), 2)
+    result = np.zeros(4)
+    result[lower], result[lower + 1] = 1 - (value - lower), value - lower
+    return result
+
+
+def run(config, values, motions=None):
+    machine = GripperStateMachine(config)
+    motions = motions if motions is not None else [1.0] * len(values)
+    return [
+        machine.update(value, probabilities(value), motion)
+        for value, motion in zip(values, motions, strict=True)
+    ]
+
+
+def test_hysteresis_ignores_noise_between_the_thresholds():
+    rng = np.random.default_rng(0)
+    noisy = rng.uniform(0.81, 1.59, 200)
+    assert not any(run(CONFIG, noisy))
+    assert all(run(CONFIG, [2.0, *noisy]))
+
+
+def test_closes_at_one_threshold_and_opens_below_the_other():
+    assert run(CONFIG, [0.0, 1.6, 0.8, 0.79, 1.59, 3.0]) == [False, True, True, False, False, True]
+
+
+def test_stays_closed_for_the_configured_number_of_steps():
+    config = CONFIG.model_copy(update={"min_closed_steps": 3})
+    assert run(config, [3.0, 0, 0, 0, 0]) == [True, True, True, True, False]
+
+
+def test_stall_rule_closes_a_hovering_hand_but_not_one_that_moves_or_is_far():
+    hover = [1.0] * 5
+    assert run(CONFIG, hover, [0.001] * 5) == [False, False, False, True, True]
+    assert not any(run(CONFIG, hover, [0.02] * 5))
+    assert not any(run(CONFIG, [0.5] * 5, [0.001] * 5))
+    # One real motion starts the count again.
+    assert not any(run(CONFIG, hover, [0.001, 0.001, 0.02, 0.001, 0.001]))
+
+
+def test_stall_rule_can_be_switched_off():
+    config = CONFIG.model_copy(update={"stall": StallRule(enabled=False)})
+    assert not any(run(config, [1.5] * 50, [0.0] * 50))
+
+
+def test_stall_count_starts_afresh_after_opening():
+    # Closed steps without motion (a heavy door) must not close the gripper again once opened.
+    closed = run(CONFIG, [3.0, 2.0, 2.0, 2.0, 0.5, 1.0, 1.0], [0.0] * 7)
+    assert closed == [True, True, True, True, False, False, False]
+
+
+def test_probability_signal_counts_the_two_closing_states():
+    config = GripperConfig(signal="probability")
+    assert gripper_signal(0.0, np.array([0.1, 0.2, 0.3, 0.4]), config) == pytest.approx(2.1)
+    assert gripper_signal(3.0, np.array([1.0, 0.0, 0.0, 0.0]), config) == 0.0
+
+
+def test_default_thresholds_never_chatter_on_a_slow_noisy_ramp():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        values = np.clip(np.linspace(0, 3, 60) + rng.normal(0, 0.2, 60), 0, 3)
+        closed = np.array(run(GripperConfig(), values))
+        assert np.abs(np.diff(closed.astype(int))).sum() == 1
