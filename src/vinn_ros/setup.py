@@ -1,5 +1,7 @@
 """Metadata is in setup.cfg; the files outside of the Python package are here.
 
+`python_requires` too: colcon cannot read a package whose setup.cfg has it.
+
 `launch` and `config` are links to the workspace's top level. `ros2 run` and `ros2 launch` look for
 executables in `lib/vinn_ros`: the files in `executables` forward to the console scripts in `bin`,
 under pip and under colcon alike.
@@ -7,7 +9,7 @@ under pip and under colcon alike.
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 
 SHARE = "share/vinn_ros"
 
@@ -21,7 +23,16 @@ def tree(directory: str, *suffixes: str) -> list[tuple[str, list[str]]]:
     return list(files.items())
 
 
+class EditableDataDistribution(Distribution):
+    """Installs `data_files` in editable mode too, where setuptools asks for `has_data`."""
+
+    def has_data(self) -> bool:
+        return bool(self.data_files)
+
+
 setup(
+    distclass=EditableDataDistribution,
+    python_requires=">=3.10",
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/vinn_ros"]),
         (SHARE, ["package.xml"]),
