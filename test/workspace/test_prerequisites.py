@@ -1,0 +1,94 @@
+"""`make` names what the system lacks, and what installs it, before it builds anything."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# What the check itself runs.
+TOOLS = ("sh", "cat", "sort", "tr", "printf", "env", "awk", "find")
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path) -> Path:
+    """A directory for PATH with the shell's own tools and this Python, and no compiler."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    for tool in TOOLS:
+        found = shutil.which(tool)
+        if found:
+            (directory / tool).symlink_to(found)
+    (directory / "python3.11").symlink_to(sys._base_executable)
+    return directory
+
+
+def check(*arguments: str, path: Path | str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "tools" / "check_prerequisites.sh"), *arguments],
+        env={"PATH": str(path), "HOME": os.environ.get("HOME", "/"), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_says_nothing_when_all_is_there() -> None:
+    result = check(sys._base_executable, path=os.environ["PATH"])
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_names_a_missing_compiler(bare_path: Path) -> None:
+    result = check("python3.11", path=bare_path)
+    assert result.returncode == 2
+    assert "missing: a C++ compiler (c++): sudo apt-get install -y g++\n" in result.stderr
+    assert "nothing was built" in result.stderr
+
+
+def test_names_every_missing_thing_at_once(bare_path: Path) -> None:
+    (bare_path / "python3.11").unlink()
+    result = check("python3.11", path=bare_path)
+    assert result.returncode == 2
+    assert "missing: Python 3 (python3.11): " in result.stderr
+    assert (
+        "All at once: sudo apt-get install -y g++ python3 python3-dev python3-venv\n"
+        in result.stderr
+    )
+
+
+def test_names_a_missing_rendering_driver(tmp_path: Path) -> None:
+    result = check(
+        sys._base_executable, path=os.environ["PATH"], __EGL_VENDOR_LIBRARY_DIRS=str(tmp_path)
+    )
+    assert result.returncode == 2
+    assert "an EGL driver (Mesa): sudo apt-get install -y libegl-mesa0" in result.stderr
+
+
+def test_another_python_gets_a_plain_message(bare_path: Path) -> None:
+    python = bare_path / "python3.9"
+    python.write_text('#!/bin/sh\ncase "$2" in *version_info*) echo 3.9;; esac\n')
+    python.chmod(0o755)
+    result = check("python3.9", path=bare_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: python3.9 is Python 3.9;")
+    assert "docs/install.md" in result.stderr
+
+
+def test_make_stops_before_it_builds(bare_path: Path, tmp_path: Path) -> None:
+    make = shutil.which("make")
+    assert make is not None
+    environment = tmp_path / "venv"
+    result = subprocess.run(
+        [make, "setup", f"VENV={environment}"],
+        cwd=ROOT,
+        env={"PATH": str(bare_path), "HOME": os.environ.get("HOME", "/")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "sudo apt-get install -y g++" in result.stderr
+    assert not environment.exists()
