@@ -1,0 +1,1 @@
+"""The `vinn` command: `main` composes one typer app per area (`demos`, `encoder`, ...)."""

@@ -1,0 +1,1 @@
+"""Policies: an image in, a translation and a gripper state out (`types.Policy`)."""

@@ -1,0 +1,1 @@
+"""Nearest neighbours in the embedding space (paper, section III-B)."""

@@ -1,0 +1,56 @@
+"""`vinn encoder`: export encoders and look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from vinn.cli.console import err, out
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="efficientnet-lite0, resnet50 or resnet18.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to make; must not exist.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="State dict saved by torch; default: ImageNet weights."),
+    ] = None,
+) -> None:
+    """Export a pretrained network as an encoder that runs without torch."""
+    from vinn.learning.export import export_encoder
+
+    with err.status(f"exporting {name}"):
+        export_encoder(name, out_dir, weights)
+    info(out_dir)
+
+
+@app.command()
+def info(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Encoder artefact.")],
+) -> None:
+    """Check an encoder artefact and print what it is."""
+    from vinn.encoders.artefact import read_manifest
+
+    manifest = read_manifest(directory)
+    prepare = manifest.preprocessing
+    table = Table(title=str(directory), show_header=False)
+    table.add_row("name", manifest.name)
+    table.add_row("dimension", str(manifest.dimension))
+    if prepare.crop is not None:
+        crop = prepare.crop
+        table.add_row(
+            "crop", f"({crop.left_px}, {crop.top_px}) .. ({crop.right_px}, {crop.bottom_px})"
+        )
+    table.add_row("input", f"{prepare.width_px}x{prepare.height_px} ({prepare.interpolation})")
+    table.add_row("mean", ", ".join(f"{value:g}" for value in prepare.mean))
+    table.add_row("std", ", ".join(f"{value:g}" for value in prepare.std))
+    for key, value in manifest.provenance.items():
+        table.add_row(key.replace("_", " "), str(value))
+    table.add_row("hash", manifest.hash)
+    out.print(table)

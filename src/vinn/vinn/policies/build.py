@@ -1,0 +1,236 @@
+"""Building policy artefacts from demonstrations."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vinn.demos.files import atomic_directory, sha256_file
+from vinn.demos.frames import encode_jpeg, read_frame
+from vinn.demos.store import Dataset
+from vinn.encoders.artefact import EncoderManifest
+from vinn.encoders.artefact import read_manifest as read_encoder_manifest
+from vinn.encoders.encoder import Encoder, load_encoder
+from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
+from vinn.policies.artefact import (
+    FRAME_COLUMNS,
+    PolicyKind,
+    PolicyManifest,
+    VinnSettings,
+    data_files,
+)
+from vinn.policies.memory import ActionMemory
+from vinn.policies.vinn import PAPER_BANDWIDTH, PAPER_K
+from vinn.retrieval.leave_one_out import neighbors_in_other_demonstrations
+
+NOVELTY_QUANTILE = 0.99
+THUMBNAIL_SIDE_PX = 128
+THUMBNAIL_QUALITY = 85
+
+Progress = Callable[[int, int], None]
+"""Called with (frames done, frames in all)."""
+
+
+@dataclass(frozen=True)
+class EmbeddedDataset:
+    """Embeddings (N, D) of a dataset's frames, with the hashes that say of what and by what."""
+
+    embeddings: NDArray[np.float32]
+    dataset_hash: str
+    encoder_hash: str
+
+
+def embed_dataset(
+    dataset: Dataset, encoder: Encoder, on_progress: Progress | None = None
+) -> EmbeddedDataset:
+    """Embed every frame of a dataset; frames are read one at a time.
+
+    Raises:
+        DatasetError: a frame is truncated; the message names it.
+    """
+    total = dataset.frame_count
+    embeddings = np.empty((total, encoder.dimension), np.float32)
+    paths = [path for demonstration in dataset.demonstrations for path in demonstration.frame_paths]
+    for done, path in enumerate(paths):
+        embeddings[done] = encoder.encode(encoder.preprocessing.resize(read_frame(path)))
+        if on_progress is not None:
+            on_progress(done + 1, total)
+    return EmbeddedDataset(embeddings, dataset.hash, encoder.hash)
+
+
+def build_policy(
+    dataset: Dataset,
+    encoder_dir: Path,
+    out_dir: Path,
+    k: int = PAPER_K,
+    bandwidth: float = PAPER_BANDWIDTH,
+    on_progress: Progress | None = None,
+    *,
+    project_to_unit: bool = False,
+    embedded: EmbeddedDataset | None = None,
+    name: str | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> Path:
+    """Build a nearest-neighbour policy from demonstrations and an encoder.
+
+    Args:
+        dataset: demonstrations without actions are left out.
+        encoder_dir: encoder artefact; is copied.
+        out_dir: is made, and must not exist.
+        k: neighbours, 1..number of frames with actions.
+        bandwidth: of the softmin kernel; 1.0 is the paper.
+        on_progress: called with (frames embedded, frames in all).
+        project_to_unit: scale predicted translations to length 1.
+        embedded: result of `embed_dataset` for the same demonstrations and encoder, if at hand.
+        name: of the policy; the name of `out_dir` by default.
+        provenance: kept in the manifest.
+
+    Raises:
+        DatasetError: no actions, or a truncated frame.
+        ConfigError: k or bandwidth out of range.
+        ArtefactError: bad encoder, or `out_dir` exists. Nothing is left half-written.
+        ArtefactMismatchError: `embedded` is of other demonstrations or another encoder.
+    """
+    dataset, out_dir = dataset.with_actions(), Path(out_dir)
+    if not 1 <= k <= dataset.frame_count:
+        raise ConfigError(
+            f"k: {k} neighbours of {dataset.frame_count} demonstration frames; "
+            f"allowed: 1..{dataset.frame_count}"
+        )
+    if not (bandwidth > 0 and np.isfinite(bandwidth)):
+        raise ConfigError(f"bandwidth: {bandwidth}; allowed: finite and > 0")
+    with atomic_directory(out_dir, ArtefactError) as folder:
+        if embedded is None:
+            embedded = embed_dataset(dataset, load_encoder(encoder_dir), on_progress)
+        encoder = read_encoder_manifest(encoder_dir)
+        _check_embedded(embedded, dataset, encoder)
+        shutil.copytree(encoder_dir, folder / "encoder")
+        np.save(folder / "embeddings.npy", embedded.embeddings)
+        memory = _write_frames(folder, dataset)
+        settings = VinnSettings(
+            encoder_name=encoder.name,
+            encoder_hash=encoder.hash,
+            preprocessing=encoder.preprocessing,
+            dimension=encoder.dimension,
+            k=k,
+            bandwidth=bandwidth,
+            project_to_unit=project_to_unit,
+            novelty_limit=calibrate_novelty_limit(embedded.embeddings, memory.demonstration_ids),
+            novelty_quantile=NOVELTY_QUANTILE,
+        )
+        _write_manifest(
+            folder, PolicyKind.VINN, name or out_dir.name, dataset, memory, provenance, settings
+        )
+    return out_dir
+
+
+def build_control(
+    dataset: Dataset, kind: PolicyKind, out_dir: Path, seed: int = 0, name: str | None = None
+) -> Path:
+    """Build an artefact of a policy without an encoder: open loop or random.
+
+    Raises:
+        ConfigError: `kind` is not a control.
+        DatasetError: no actions, or a truncated frame.
+        ArtefactError: `out_dir` exists.
+    """
+    if kind is PolicyKind.VINN:
+        raise ConfigError("kind: 'vinn' is no control; allowed: open_loop, random")
+    dataset, out_dir = dataset.with_actions(), Path(out_dir)
+    with atomic_directory(out_dir, ArtefactError) as folder:
+        memory = _write_frames(folder, dataset)
+        _write_manifest(folder, kind, name or out_dir.name, dataset, memory, None, None, seed)
+    return out_dir
+
+
+def calibrate_novelty_limit(
+    embeddings: NDArray[np.float32], demonstration_ids: NDArray[np.int64]
+) -> float | None:
+    """Distance to the nearest frame above which a view is unlike the demonstrations.
+
+    It is the `NOVELTY_QUANTILE` of what each frame (N, D) sees of the other demonstrations; None
+    where there is a single demonstration, or all frames look the same.
+    """
+    if len(np.unique(demonstration_ids)) < 2:
+        return None
+    distances, _ = neighbors_in_other_demonstrations(embeddings, demonstration_ids, k=1)
+    limit = float(np.quantile(distances[:, 0], NOVELTY_QUANTILE))
+    return limit if limit > 0 else None
+
+
+def _check_embedded(embedded: EmbeddedDataset, dataset: Dataset, encoder: EncoderManifest) -> None:
+    if embedded.dataset_hash != dataset.hash:
+        raise ArtefactMismatchError(
+            f"embeddings are of dataset {embedded.dataset_hash[:12]}, the policy's is "
+            f"{dataset.hash[:12]}"
+        )
+    if embedded.encoder_hash != encoder.hash:
+        raise ArtefactMismatchError(
+            f"embeddings are by encoder {embedded.encoder_hash[:12]}, the policy's is "
+            f"{encoder.hash[:12]} ({encoder.name})"
+        )
+
+
+def _write_frames(folder: Path, dataset: Dataset) -> ActionMemory:
+    """Write frames.parquet and thumbnails.bin."""
+    memory = ActionMemory.of(dataset)
+    sizes = []
+    with (folder / "thumbnails.bin").open("wb") as file:
+        for demonstration in dataset.demonstrations:
+            sizes += [file.write(_thumbnail(path)) for path in demonstration.frame_paths]
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    columns = [
+        pa.array([memory.names[row] for row in memory.demonstration_ids]),
+        pa.array(memory.frames),
+        *(pa.array(memory.camera_delta[:, axis]) for axis in range(3)),
+        pa.array(memory.gripper),
+        pa.array(offsets, pa.int64()),
+        pa.array(sizes, pa.int32()),
+    ]
+    pq.write_table(pa.table(columns, schema=FRAME_COLUMNS), folder / "frames.parquet")
+    return memory
+
+
+def _thumbnail(path: Path) -> bytes:
+    frame = read_frame(path)
+    height, width = frame.shape[:2]
+    shrink = min(1.0, THUMBNAIL_SIDE_PX / max(height, width))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return encode_jpeg(np.asarray(small, np.uint8), THUMBNAIL_QUALITY)
+
+
+def _write_manifest(
+    folder: Path,
+    kind: PolicyKind,
+    name: str,
+    dataset: Dataset,
+    memory: ActionMemory,
+    provenance: dict[str, Any] | None,
+    settings: VinnSettings | None,
+    seed: int = 0,
+) -> None:
+    manifest = PolicyManifest(
+        kind=kind,
+        name=name,
+        action_scale=memory.action_scale,
+        demonstration_count=len(dataset),
+        frame_count=len(memory),
+        dataset_hash=dataset.hash,
+        seed=seed,
+        vinn=settings,
+        files={file: sha256_file(folder / file) for file in data_files(kind)},
+        provenance=provenance or {},
+    )
+    (folder / "manifest.json").write_text(
+        manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
+    )

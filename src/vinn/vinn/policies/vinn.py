@@ -1,0 +1,141 @@
+"""Visual Imitation through Nearest Neighbors, as in the paper (section III-B).
+
+    e      = encoder(image)                                      the query's embedding
+    d_i    = ||e - e_i||_2                                       to every demonstration frame
+    w_i    = exp(-d_i) / sum_j exp(-d_j)                         softmin over the k nearest
+    action = sum_i w_i a_i                                       translation and gripper alike
+
+Two options go beyond the paper and are off by default: a kernel bandwidth h, which replaces d_i by
+d_i / h, and projection of the translation to unit length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.demos.types import ActionScale
+from vinn.encoders.encoder import Encoder
+from vinn.errors import ArtefactMismatchError, ConfigError, ImageError
+from vinn.policies.memory import GRIPPER_STATES, ActionMemory
+from vinn.policies.types import Neighbor, Prediction
+from vinn.retrieval.neighbors import Neighbors
+
+PAPER_K = 10
+"""Paper, figure 6: about 10 is best, no gain past 20."""
+PAPER_BANDWIDTH = 1.0
+SHORTEST_PROJECTED = 1e-6
+"""A mean shorter than this has no direction and is not projected to unit length."""
+
+
+def softmin_weights(
+    distances: NDArray[np.float64], bandwidth: float = PAPER_BANDWIDTH
+) -> NDArray[np.float64]:
+    """Weights exp(-d_i / h) / sum_j exp(-d_j / h) of k distances (k,); they sum to 1.
+
+    The nearest distance is subtracted first: it cancels, and keeps exp from underflowing.
+    """
+    kernel = np.exp(-(distances - distances.min()) / bandwidth)
+    return kernel / kernel.sum()
+
+
+class VinnPolicy:
+    """The paper's policy over a memory of demonstration frames."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        neighbors: Neighbors,
+        memory: ActionMemory,
+        k: int = PAPER_K,
+        bandwidth: float = PAPER_BANDWIDTH,
+        novelty_limit: float | None = None,
+        project_to_unit: bool = False,
+    ) -> None:
+        """Bind an encoder, the search over its embeddings, and the actions of the same frames.
+
+        Raises:
+            ConfigError: k is not in 1..N or bandwidth is not positive.
+            ArtefactMismatchError: encoder, embeddings and memory do not belong together.
+        """
+        if neighbors.count != len(memory):
+            raise ArtefactMismatchError(f"{neighbors.count} embeddings, {len(memory)} actions")
+        if neighbors.dimension != encoder.dimension:
+            raise ArtefactMismatchError(
+                f"encoder {encoder.name} gives dimension {encoder.dimension}, the stored "
+                f"embeddings have {neighbors.dimension}"
+            )
+        if not 1 <= k <= len(memory):
+            raise ConfigError(
+                f"k: {k} neighbours of {len(memory)} demonstration frames; "
+                f"allowed: 1..{len(memory)}"
+            )
+        if not (bandwidth > 0 and np.isfinite(bandwidth)):
+            raise ConfigError(f"bandwidth: {bandwidth}; allowed: finite and > 0")
+        self.encoder, self.neighbors, self.memory = encoder, neighbors, memory
+        self.k, self.bandwidth = k, bandwidth
+        self.novelty_limit, self.project_to_unit = novelty_limit, project_to_unit
+
+    @property
+    def action_scale(self) -> ActionScale:
+        """See `Policy.action_scale`."""
+        return self.memory.action_scale
+
+    def reset(self) -> None:
+        """Nothing to forget: every frame is judged by itself."""
+
+    def predict(self, image_rgb: NDArray[np.uint8]) -> Prediction:
+        """See `Policy.predict`."""
+        start = time.perf_counter()
+        resized = self.encoder.preprocessing.resize(image_rgb)
+        preprocessed = time.perf_counter()
+        embedding = self.encoder.encode(resized)
+        encoded = time.perf_counter()
+        prediction = self.predict_embedding(embedding)
+        stages = {"preprocess": preprocessed - start, "encode": encoded - preprocessed}
+        return dataclasses.replace(prediction, latency_s={**stages, **prediction.latency_s})
+
+    def predict_embedding(self, embedding: NDArray[np.float32]) -> Prediction:
+        """Predict from the embedding (D,) of an image.
+
+        Raises:
+            ImageError: the embedding is not finite.
+            ArtefactMismatchError: its length is not the memory's.
+        """
+        start = time.perf_counter()
+        if not np.isfinite(embedding).all():
+            raise ImageError("the embedding of the image is not finite")
+        distances, rows = self.neighbors.search(embedding, self.k)
+        weights = softmin_weights(distances, self.bandwidth)
+        camera_delta = weights @ self.memory.camera_delta[rows].astype(np.float64)
+        states = self.memory.gripper[rows]
+        probabilities = weights @ np.eye(GRIPPER_STATES)[states]
+        if self.project_to_unit:
+            length = np.linalg.norm(camera_delta)
+            camera_delta = camera_delta / length if length > SHORTEST_PROJECTED else camera_delta
+        return Prediction(
+            camera_delta=camera_delta,
+            gripper_value=float(weights @ states),
+            gripper_probabilities=probabilities,
+            action_scale=self.memory.action_scale,
+            neighbors=tuple(
+                self._neighbor(*found) for found in zip(rows, distances, weights, strict=True)
+            ),
+            novelty=float(distances[0] / self.novelty_limit) if self.novelty_limit else np.nan,
+            latency_s={"retrieve": time.perf_counter() - start},
+        )
+
+    def _neighbor(self, row: int, distance: float, weight: float) -> Neighbor:
+        memory = self.memory
+        return Neighbor(
+            demonstration=memory.names[memory.demonstration_ids[row]],
+            frame=int(memory.frames[row]),
+            index=int(row),
+            distance=float(distance),
+            weight=float(weight),
+            camera_delta=memory.camera_delta[row],
+            gripper_state=int(memory.gripper[row]),
+        )
