@@ -1,0 +1,209 @@
+"""A recorded rollout as series over time: images, predictions, steps and the door's angle."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.demos.frames import decode_jpeg
+from vinn.demos.types import ActionScale
+from vinn.errors import DatasetError
+from vinn.policies.types import Neighbor, Prediction
+from vinn.rollout.reader import read_recording
+
+EXECUTING = 1  # vinn_msgs/msg/ExecutorStatus.EXECUTING
+RUNNING = 3  # vinn_msgs/msg/RolloutStatus.RUNNING
+
+
+@dataclass(frozen=True)
+class RecordedImage:
+    """A compressed image: when it was recorded, when it was taken, and its JPEG bytes."""
+
+    recorded_ns: int
+    stamp_ns: int
+    jpeg: bytes
+
+    def decode(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB.
+
+        Raises:
+            ImageError: not a whole JPEG.
+        """
+        return decode_jpeg(self.jpeg, f"recorded image of stamp {self.stamp_ns} ns")
+
+
+@dataclass(frozen=True)
+class RecordedPrediction:
+    """A prediction: when it was recorded, the stamp of its image, its number."""
+
+    recorded_ns: int
+    stamp_ns: int
+    sequence: int
+    prediction: Prediction
+    image_age_s: float
+    """From the image's stamp to publication, as the policy node measured it."""
+
+
+@dataclass(frozen=True)
+class RecordedStep:
+    """The moment the executor took on a step."""
+
+    recorded_ns: int
+    stamp_ns: int
+    sequence: int
+
+
+@dataclass(frozen=True)
+class SceneMoment:
+    """Ground truth of the simulated scene at one moment."""
+
+    recorded_ns: int
+    door_angle_rad: float
+    grasped: bool
+    opened: bool
+    fully_opened: bool
+
+
+@dataclass
+class RolloutTimeline:
+    """What a recording holds, by kind, each in the order of recording."""
+
+    path: Path
+    wrist: list[RecordedImage] = field(default_factory=list)
+    overview: list[RecordedImage] = field(default_factory=list)
+    predictions: list[RecordedPrediction] = field(default_factory=list)
+    steps: list[RecordedStep] = field(default_factory=list)
+    scene: list[SceneMoment] = field(default_factory=list)
+    cabinet: str = ""
+    running_ns: list[int] = field(default_factory=list)
+    """When the supervisor said that the rollout was running."""
+
+    @property
+    def start_ns(self) -> int:
+        """When the rollout began to run, else the first entry of any kind."""
+        if self.running_ns:
+            return self.running_ns[0]
+        return min((series[0].recorded_ns for series in self._series if series), default=0)
+
+    @property
+    def end_ns(self) -> int:
+        """The last entry of any kind."""
+        return max((series[-1].recorded_ns for series in self._series if series), default=0)
+
+    @property
+    def _series(self) -> tuple[list[Any], ...]:
+        return (self.wrist, self.overview, self.predictions, self.steps, self.scene)
+
+    def steps_with_predictions(self) -> list[tuple[RecordedStep, RecordedPrediction]]:
+        """Each step with the newest prediction recorded before the executor took it on."""
+        times = [prediction.recorded_ns for prediction in self.predictions]
+        places = [bisect.bisect_right(times, step.recorded_ns) for step in self.steps]
+        return [
+            (step, self.predictions[place - 1])
+            for step, place in zip(self.steps, places, strict=True)
+            if place
+        ]
+
+    def image_of(self, prediction: RecordedPrediction) -> RecordedImage | None:
+        """The wrist image a prediction was made from, if it was recorded."""
+        for image in reversed(self.wrist):
+            if image.stamp_ns == prediction.stamp_ns:
+                return image
+        return None
+
+
+def load_timeline(path: Path) -> RolloutTimeline:
+    """Read a recording of one rollout, complete or cut off.
+
+    Raises:
+        DatasetError: missing or not a recording, or it holds nothing of a rollout.
+    """
+    timeline = RolloutTimeline(path)
+    for entry in read_recording(path):
+        _take(timeline, entry.topic.lstrip("/"), entry.stamp_ns, entry.message)
+    if timeline.end_ns == 0:
+        raise DatasetError(f"{path}: holds no images, predictions, steps or scene of a rollout")
+    return timeline
+
+
+def _take(timeline: RolloutTimeline, topic: str, recorded_ns: int, message: Any) -> None:
+    if topic.endswith("wrist_camera/image_raw/compressed"):
+        timeline.wrist.append(_image(recorded_ns, message))
+    elif topic.endswith("overview_camera/image_raw/compressed"):
+        timeline.overview.append(_image(recorded_ns, message))
+    elif topic.endswith("policy/prediction"):
+        timeline.predictions.append(
+            RecordedPrediction(
+                recorded_ns,
+                stamp_ns(message.header.stamp),
+                int(message.sequence),
+                to_prediction(message),
+                float(message.image_age_s),
+            )
+        )
+    elif topic.endswith("executor/status"):
+        newest = timeline.steps[-1].sequence if timeline.steps else None
+        if message.state == EXECUTING and int(message.sequence) != newest:
+            timeline.steps.append(
+                RecordedStep(recorded_ns, stamp_ns(message.header.stamp), int(message.sequence))
+            )
+    elif topic.endswith("supervisor/status"):
+        if message.state == RUNNING:
+            timeline.running_ns.append(recorded_ns)
+    elif topic.endswith("scene/status"):
+        timeline.cabinet = message.cabinet
+        timeline.scene.append(
+            SceneMoment(
+                recorded_ns,
+                float(message.door_angle_rad),
+                bool(message.grasped),
+                bool(message.opened),
+                bool(message.fully_opened),
+            )
+        )
+
+
+def stamp_ns(stamp: Any) -> int:
+    """A builtin_interfaces/Time as nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def to_prediction(message: Any) -> Prediction:
+    """A vinn_msgs/msg/Prediction as read from a recording."""
+    return Prediction(
+        camera_delta=_vector(message.camera_delta),
+        gripper_value=float(message.gripper_value),
+        gripper_probabilities=np.asarray(message.gripper_probabilities, dtype=np.float64),
+        action_scale=ActionScale(message.action_scale),
+        neighbors=tuple(
+            Neighbor(
+                demonstration=neighbor.demonstration,
+                frame=int(neighbor.frame),
+                index=int(neighbor.index),
+                distance=float(neighbor.distance),
+                weight=float(neighbor.weight),
+                camera_delta=_vector(neighbor.camera_delta).astype(np.float32),
+                gripper_state=int(neighbor.gripper_state),
+            )
+            for neighbor in message.neighbors
+        ),
+        novelty=float(message.novelty),
+        latency_s={
+            "preprocess": float(message.preprocess_latency_s),
+            "encode": float(message.encode_latency_s),
+            "retrieve": float(message.retrieve_latency_s),
+        },
+    )
+
+
+def _image(recorded_ns: int, message: Any) -> RecordedImage:
+    return RecordedImage(recorded_ns, stamp_ns(message.header.stamp), bytes(message.data))
+
+
+def _vector(vector: Any) -> NDArray[np.float64]:
+    return np.array([vector.x, vector.y, vector.z], dtype=np.float64)
