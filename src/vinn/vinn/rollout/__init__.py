@@ -1,0 +1,1 @@
+"""A rollout: supervisor states, the step loop, start poses, recording and reading it back."""

@@ -1,0 +1,155 @@
+"""Reading recordings back, whole or cut off by a crash."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from mcap.exceptions import EndOfFile, McapError
+from mcap.records import Channel, Message, Metadata, Schema
+from mcap.stream_reader import StreamReader
+from mcap.writer import MCAP0_MAGIC
+from numpy.typing import NDArray
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from vinn.demos.frames import decode_jpeg
+from vinn.errors import DatasetError
+from vinn.rollout.recorder import INFO_RECORD, OUTCOME_RECORD
+
+_LARGEST_RECORD = 256 * 2**20
+"""Bytes; a longer record means a damaged length, and must not be allocated."""
+
+
+@dataclass(frozen=True)
+class RecordedMessage:
+    """One message of a recording; `message` has the fields of its definition as attributes."""
+
+    topic: str
+    type_name: str
+    stamp_ns: int
+    message: Any
+
+
+@dataclass(frozen=True)
+class RecordingSummary:
+    """What a recording says about itself."""
+
+    info: dict[str, str]
+    outcome: dict[str, str] | None
+    """None: incomplete (the process was killed, or the disk was full)."""
+    message_counts: dict[str, int]
+    """By topic."""
+
+
+def read_recording(
+    path: Path | str, topics: Collection[str] | None = None
+) -> Iterator[RecordedMessage]:
+    """Messages in the order they were written, of all or of some topics.
+
+    Types are read from the file itself. A file that was cut off ends with its last whole message.
+
+    Raises:
+        DatasetError: not a recording, or damaged inside; names the file.
+    """
+    path = Path(path)
+    store = get_typestore(Stores.EMPTY)
+    schemas: dict[int, str] = {}
+    channels: dict[int, Channel] = {}
+    for record in _records(path):
+        if isinstance(record, Schema):
+            schemas[record.id] = _register(store, record, path)
+        elif isinstance(record, Channel):
+            channels[record.id] = record
+        elif isinstance(record, Message):
+            channel = channels.get(record.channel_id)
+            if channel is None or channel.schema_id not in schemas:
+                raise DatasetError(f"{path}: damaged: a message without channel or definition")
+            if topics is not None and channel.topic not in topics:
+                continue
+            type_name = schemas[channel.schema_id]
+            try:
+                message = store.deserialize_cdr(record.data, type_name)
+            except (SerdeError, LookupError, MemoryError) as error:
+                raise DatasetError(f"{path}: damaged message on {channel.topic}") from error
+            yield RecordedMessage(channel.topic, type_name, record.publish_time, message)
+
+
+def summarize_recording(path: Path | str) -> RecordingSummary:
+    """What a recording holds and how the rollout ended, without decoding messages.
+
+    Raises:
+        DatasetError: not a recording, or damaged inside; names the file.
+    """
+    info: dict[str, str] = {}
+    outcome: dict[str, str] | None = None
+    topics: dict[int, str] = {}
+    counts: dict[str, int] = {}
+    for record in _records(Path(path)):
+        if isinstance(record, Channel):
+            topics[record.id] = record.topic
+        elif isinstance(record, Message):
+            topic = topics.get(record.channel_id, "")
+            counts[topic] = counts.get(topic, 0) + 1
+        elif isinstance(record, Metadata) and record.name == INFO_RECORD:
+            info = dict(record.metadata)
+        elif isinstance(record, Metadata) and record.name == OUTCOME_RECORD:
+            outcome = dict(record.metadata)
+    return RecordingSummary(info, outcome, counts)
+
+
+def image_of(message: Any, what: str = "recorded image") -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a sensor_msgs/msg/CompressedImage that holds a JPEG.
+
+    Raises:
+        vinn.errors.ImageError: empty, truncated or not a JPEG; the message starts with `what`.
+    """
+    return decode_jpeg(bytes(message.data), what)
+
+
+class _WholeReads:
+    """A file that gives what was asked or ends: mcap takes a short read for a whole one."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def read(self, size: int) -> bytes:
+        if size > self._left:
+            raise EndOfFile
+        self._left -= size
+        return self._file.read(size)
+
+
+def _records(path: Path) -> Iterator[Any]:
+    try:
+        file = path.open("rb")
+        size = path.stat().st_size
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+    with file:
+        stream: Any = _WholeReads(file, size)
+        try:
+            yield from StreamReader(stream, record_size_limit=_LARGEST_RECORD).records
+        except EndOfFile as cut:
+            if size < len(MCAP0_MAGIC):
+                raise DatasetError(f"{path}: not a recording (empty or too short)") from cut
+        except (McapError, ValueError, struct.error) as error:
+            raise DatasetError(f"{path}: not an MCAP recording, or damaged") from error
+
+
+def _register(store: Typestore, schema: Schema, path: Path) -> str:
+    if schema.encoding != "ros2msg":
+        raise DatasetError(
+            f"{path}: {schema.name} is defined in {schema.encoding!r}; allowed: ros2msg"
+        )
+    try:
+        store.register(get_types_from_msg(schema.data.decode(), schema.name))
+    except (TypesysError, ValueError, LookupError, SyntaxError) as error:
+        raise DatasetError(f"{path}: {schema.name}: its definition cannot be read") from error
+    return str(schema.name)

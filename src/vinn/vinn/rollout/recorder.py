@@ -1,0 +1,145 @@
+"""One MCAP file per rollout, which a killed process leaves readable.
+
+Without chunks, and with a flush after every message, whatever was written is in the hands of the
+operating system and survives the process. The file is called `NAME.mcap.partial` until it is
+closed. A full disk never disturbs the rollout: recording ends, `error` says why, and the file
+stays partial.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mcap.writer import Writer
+
+from vinn.errors import DatasetError
+from vinn.rollout.messages import definition, serialize
+
+INFO_RECORD = "vinn_rollout"
+"""MCAP metadata written first: what this rollout is."""
+OUTCOME_RECORD = "vinn_rollout_outcome"
+"""MCAP metadata written last: how it ended. Missing: the recording is incomplete."""
+
+
+class RolloutRecorder:
+    """Records channels as rosbag2 does: CDR messages with their ros2msg definitions.
+
+    Thread-safe. `write` does not raise for anything the disk does; look at `error`.
+    """
+
+    def __init__(self, path: Path | str, info: Mapping[str, str] | None = None) -> None:
+        """Create `path` + ".partial"; directories are made.
+
+        Args:
+            path: where the finished recording will be, `*.mcap`.
+            info: what the rollout is (session, name, policy, ...), kept in the file.
+
+        Raises:
+            DatasetError: the file cannot be created, or `path` exists or does not end in .mcap.
+        """
+        self.path = Path(path)
+        self._partial = self.path.with_name(self.path.name + ".partial")
+        if self.path.suffix != ".mcap":
+            raise DatasetError(f"{self.path}: cannot record; allowed: a name that ends in .mcap")
+        if self.path.exists():
+            raise DatasetError(f"{self.path}: cannot record: it exists already")
+        self._lock = threading.Lock()
+        self._channels: dict[str, int] = {}
+        self._schemas: dict[str, int] = {}
+        self._log_ns = 0
+        self._closed = False
+        self.error: str | None = None
+        """Why recording ended early; None: it did not."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._partial.open("wb")
+            # Unchunked data needs no chunk or message index.
+            self._writer = Writer(self._file, use_chunking=False)
+            self._writer.start(profile="ros2", library="vinn")
+            self._writer.add_metadata(INFO_RECORD, dict(info or {}))
+            self._file.flush()
+        except OSError as error:
+            raise DatasetError(f"{self._partial}: cannot record ({error.strerror})") from error
+
+    def write(self, topic: str, type_name: str, cdr: bytes, stamp_ns: int) -> None:
+        """Append one serialised message, taken at `stamp_ns` [ns since the epoch].
+
+        Raises:
+            KeyError: `type_name` is not a known message type.
+        """
+        with self._lock:
+            if self._closed or self.error is not None:
+                return
+            schema = definition(type_name)
+            try:
+                channel = self._channel(topic, type_name, schema)
+                # Readers of files without an index want log times that never go back.
+                self._log_ns = max(self._log_ns, stamp_ns)
+                self._writer.add_message(channel, self._log_ns, cdr, stamp_ns)
+                self._file.flush()
+            except OSError as error:
+                self._fail(error)
+
+    def write_message(
+        self, topic: str, type_name: str, fields: Mapping[str, Any], stamp_ns: int
+    ) -> None:
+        """Append one message given by its (nested) field values; the rest is zero or empty.
+
+        Raises:
+            KeyError: no such message type or field.
+        """
+        self.write(topic, type_name, serialize(type_name, fields), stamp_ns)
+
+    def close(self, outcome: Mapping[str, str]) -> Path:
+        """Write how the rollout ended, finish the file, and give it its name.
+
+        Returns:
+            Where the recording is: `path`, or the partial file if it could not be finished.
+        """
+        with self._lock:
+            if self._closed:
+                return self.path if self.error is None else self._partial
+            self._closed = True
+            try:
+                if self.error is None:
+                    self._writer.add_metadata(OUTCOME_RECORD, dict(outcome))
+                    self._writer.finish()
+                self._file.close()
+                if self.error is None:
+                    self._partial.replace(self.path)
+            except OSError as error:
+                self._fail(error)
+            return self.path if self.error is None else self._partial
+
+    def __enter__(self) -> RolloutRecorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave an unclosed recording partial: nobody said how it ended."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._file.close()
+
+    def _channel(self, topic: str, type_name: str, schema: str) -> int:
+        if topic not in self._channels:
+            if type_name not in self._schemas:
+                self._schemas[type_name] = self._writer.register_schema(
+                    type_name, "ros2msg", schema.encode()
+                )
+            self._channels[topic] = self._writer.register_channel(
+                topic, "cdr", self._schemas[type_name], {"offered_qos_profiles": ""}
+            )
+        return self._channels[topic]
+
+    def _fail(self, error: OSError) -> None:
+        self.error = f"{self._partial}: recording ended ({error.strerror})"
