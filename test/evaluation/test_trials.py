@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("mujoco")
-
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
+from vinn.evaluation.success import SuccessRate
 from vinn.evaluation.trials import (
     Failure,
     StopAt,
-    SuccessRate,
     as_json,
     classify,
     run_trial,

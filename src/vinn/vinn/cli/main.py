@@ -22,6 +22,8 @@ AREAS = {
     "encoder": "Export encoders and look at them.",
     "policy": "Build policies from demonstrations, look at them, predict with them.",
     "sim": "Record and play in simulation (needs the 'sim' extra).",
+    "eval": "Closed-loop trials in simulation (needs the 'sim' extra).",
+    "report": "Videos and an HTML report from recorded rollouts.",
 }
 """Each is a module of `vinn.cli` with a typer application called `app`."""
 

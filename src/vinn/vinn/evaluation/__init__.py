@@ -1,0 +1,1 @@
+"""How well a policy does: trials, choices, intervals, latencies and results files."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from vinn.errors import ConfigError
+from vinn.viz.output import write_text
 
 Value = float | int | bool | str
 
@@ -112,7 +113,6 @@ class Results:
 
     def write(self, directory: Path) -> Path:
         """Write `NAME.json` and `NAME.md` atomically; returns the path of the JSON file."""
-        directory.mkdir(parents=True, exist_ok=True)
         content = {
             "command": self.command,
             "machine": self.machine,
@@ -120,8 +120,8 @@ class Results:
             "rows": [{**asdict(row), "value": _jsonable(row.value)} for row in self.rows],
         }
         path = directory / f"{self.name}.json"
-        _write(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        _write(path.with_suffix(".md"), self.markdown())
+        write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(path.with_suffix(".md"), self.markdown())
         return path
 
     def markdown(self) -> str:
@@ -198,9 +198,3 @@ def _processor() -> str:
 
 def _jsonable(value: Value) -> Value | None:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

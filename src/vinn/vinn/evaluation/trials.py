@@ -7,14 +7,14 @@ Everything but the processes is what the nodes run: the same `run_rollout`, `Ste
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
 from vinn.errors import ConfigError
-from vinn.evaluation.statistics import wilson_interval
+from vinn.evaluation.success import SuccessRate
 from vinn.policies.types import Policy, Prediction
 from vinn.robot.config import RobotConfig
 from vinn.robot.types import ReasonCode, StepRequest, StepResult
@@ -87,26 +87,6 @@ class TrialResult:
     failure: Failure
     duration_s: float
     predict_s: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class SuccessRate:
-    """Successes of trials with Wilson's 95 % interval."""
-
-    successes: int
-    trials: int
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, outcomes: Iterable[bool]) -> SuccessRate:
-        """The rate of some outcomes, at least one."""
-        values = list(outcomes)
-        low, high = wilson_interval(sum(values), len(values))
-        return cls(sum(values), len(values), low, high)
-
-    def __str__(self) -> str:
-        return f"{self.successes}/{self.trials} [{self.low:.0%}, {self.high:.0%}]"
 
 
 def trial_seed(seed: int, scene: int, trial: int) -> int:

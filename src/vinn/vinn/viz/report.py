@@ -13,7 +13,6 @@ Text and table cells are escaped; only SVG made by `vinn.viz.plots` goes in as i
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +25,7 @@ from jinja2 import Environment, PackageLoader, Template
 from numpy.typing import NDArray
 
 from vinn.errors import ConfigError, ImageError
+from vinn.viz.output import write_text
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,7 @@ class Report:
 
     def write(self, path: Path) -> Path:
         """Write the page atomically and return its path."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_text(self.html(), encoding="utf-8")
-        partial.replace(path)
-        return path
+        return write_text(path, self.html())
 
 
 @lru_cache(maxsize=1)
