@@ -78,6 +78,13 @@ def write_encoder(
     if output.rank.is_dynamic or len(output) != 2 or output[1].is_dynamic:
         raise ArtefactError(f"{out_dir}: the network's output must be (N, D), it is {output}")
     check_input_shape(model, preprocessing, str(out_dir))
+    # OpenVINO numbers models, operations and outputs through the life of a process; the same
+    # network must hash alike.
+    model.set_friendly_name(name)
+    model.input(0).get_tensor().set_names({"image"})
+    model.output(0).get_tensor().set_names({"embedding"})
+    for number, operation in enumerate(model.get_ordered_ops()):
+        operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
     with atomic_directory(out_dir, ArtefactError) as folder:
         openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
         manifest = EncoderManifest(

@@ -5,7 +5,8 @@
                      thumbnail_offset, thumbnail_size
     thumbnails.bin   small JPEGs, one after the other
     embeddings.npy   (N, D) float32                         (kind "vinn" only)
-    encoder/         the encoder artefact they were made with (kind "vinn" only)
+    heads.npz        trained heads on the embedding         (kinds "bc" and "ibc" only)
+    encoder/         the encoder artefact they were made with (not with controls)
 
 It is built beside its goal and renamed when complete. Whatever does not belong together is refused
 when it is opened, with both values named.
@@ -32,7 +33,10 @@ from vinn.encoders.artefact import read_manifest as read_encoder_manifest
 from vinn.encoders.encoder import Precision, load_encoder
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, ImageError
+from vinn.policies.bc import BehaviourCloningPolicy
+from vinn.policies.ibc import ImplicitPolicy
 from vinn.policies.memory import ActionMemory
+from vinn.policies.mlp import load_heads
 from vinn.policies.open_loop import OpenLoopPolicy
 from vinn.policies.random import RandomPolicy
 from vinn.policies.types import Policy
@@ -61,6 +65,12 @@ class PolicyKind(str, Enum):
     VINN = "vinn"
     OPEN_LOOP = "open_loop"
     RANDOM = "random"
+    BC = "bc"
+    IBC = "ibc"
+
+
+PARAMETRIC = (PolicyKind.BC, PolicyKind.IBC)
+"""Kinds whose answer is computed by a trained head, and not from the demonstrations' actions."""
 
 
 class VinnSettings(BaseModel):
@@ -82,6 +92,23 @@ class VinnSettings(BaseModel):
     """Quantile of the leave-one-demonstration-out nearest distances that is the limit."""
 
 
+class ParametricSettings(BaseModel):
+    """What a trained policy needs to know besides its heads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder_name: str
+    encoder_hash: str
+    preprocessing: Preprocessing
+    dimension: int = Field(gt=0)
+    length: float = Field(gt=0, allow_inf_nan=False)
+    """What the translation head calls 1, in the manifest's `action_scale`."""
+    samples: int = Field(default=256, ge=2)
+    """Kind "ibc": samples of the derivative-free optimiser."""
+    iterations: int = Field(default=3, ge=1)
+    """Kind "ibc": its rounds."""
+
+
 class PolicyManifest(BaseModel):
     """Contents of a policy's `manifest.json`."""
 
@@ -95,9 +122,11 @@ class PolicyManifest(BaseModel):
     frame_count: int = Field(ge=1)
     dataset_hash: str
     seed: int = 0
-    """Of kind "random"."""
+    """Of kinds "random" and "ibc"."""
     vinn: VinnSettings | None = None
     """None for the other kinds."""
+    parametric: ParametricSettings | None = None
+    """Of kinds "bc" and "ibc"; None for the other kinds."""
     files: dict[str, str]
     """SHA-256 of each data file."""
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -183,6 +212,8 @@ class PolicyArtefact:
             return OpenLoopPolicy(self.memory)
         if self.manifest.kind is PolicyKind.RANDOM:
             return RandomPolicy(self.memory, self.manifest.seed)
+        if self.manifest.parametric is not None:
+            return self._parametric_policy(self.manifest.parametric, threads, precision)
         settings = self._vinn_settings()
         return VinnPolicy(
             encoder=load_encoder(self.directory / "encoder", threads, precision),
@@ -192,6 +223,28 @@ class PolicyArtefact:
             bandwidth=settings.bandwidth if bandwidth is None else bandwidth,
             novelty_limit=settings.novelty_limit,
             project_to_unit=settings.project_to_unit,
+        )
+
+    def _parametric_policy(
+        self, settings: ParametricSettings, threads: int, precision: Precision
+    ) -> Policy:
+        encoder = load_encoder(self.directory / "encoder", threads, precision)
+        scale = self.manifest.action_scale
+        if self.manifest.kind is PolicyKind.BC:
+            heads = load_heads(self.directory / "heads.npz", ("action", "gripper"))
+            return BehaviourCloningPolicy(
+                encoder, heads["action"], heads["gripper"], settings.length, scale
+            )
+        heads = load_heads(self.directory / "heads.npz", ("energy", "gripper"))
+        return ImplicitPolicy(
+            encoder,
+            heads["energy"],
+            heads["gripper"],
+            settings.length,
+            scale,
+            settings.samples,
+            settings.iterations,
+            self.manifest.seed,
         )
 
     def _vinn_settings(self) -> VinnSettings:
@@ -221,14 +274,24 @@ def open_artefact(directory: Path) -> PolicyArtefact:
         )
     if (manifest.kind is PolicyKind.VINN) != (manifest.vinn is not None):
         raise ArtefactError(f"{path}: kind '{manifest.kind.value}' and section 'vinn' disagree")
+    if (manifest.kind in PARAMETRIC) != (manifest.parametric is not None):
+        raise ArtefactError(
+            f"{path}: kind '{manifest.kind.value}' and section 'parametric' disagree"
+        )
     if set(manifest.files) != set(data_files(manifest.kind)):
         raise ArtefactError(
             f"{path}: files must be {', '.join(data_files(manifest.kind))}, found "
             f"{', '.join(sorted(manifest.files)) or 'none'}"
         )
     check_files(directory, manifest.files)
-    if manifest.vinn is not None:
-        _check_vinn(directory, manifest, manifest.vinn)
+    for settings in (manifest.vinn, manifest.parametric):
+        if settings is not None:
+            _check_encoder(directory, settings)
+    if manifest.vinn is not None and manifest.vinn.k > manifest.frame_count:
+        raise ConfigError(
+            f"{path}: k: {manifest.vinn.k} neighbours of {manifest.frame_count} demonstration "
+            f"frames; allowed: 1..{manifest.frame_count}"
+        )
     memory, spans = _read_frames(directory / "frames.parquet", manifest)
     artefact = PolicyArtefact(directory, manifest, memory, spans)
     if manifest.vinn is not None:
@@ -248,10 +311,12 @@ def load_policy(directory: Path, threads: int = 1) -> Policy:
 def data_files(kind: PolicyKind) -> tuple[str, ...]:
     """The hashed files of an artefact of this kind."""
     shared = ("frames.parquet", "thumbnails.bin")
+    if kind in PARAMETRIC:
+        return (*shared, "heads.npz")
     return (*shared, "embeddings.npy") if kind is PolicyKind.VINN else shared
 
 
-def _check_vinn(directory: Path, manifest: PolicyManifest, settings: VinnSettings) -> None:
+def _check_encoder(directory: Path, settings: VinnSettings | ParametricSettings) -> None:
     encoder = read_encoder_manifest(directory / "encoder")
     pairs = {
         "hash": (encoder.hash[:12], settings.encoder_hash[:12]),
@@ -264,11 +329,6 @@ def _check_vinn(directory: Path, manifest: PolicyManifest, settings: VinnSetting
                 f"{directory / 'encoder'}: encoder {encoder.name} has {what} {found}, the "
                 f"policy was built with {what} {wanted} ({settings.encoder_name})"
             )
-    if settings.k > manifest.frame_count:
-        raise ConfigError(
-            f"{directory / 'manifest.json'}: k: {settings.k} neighbours of "
-            f"{manifest.frame_count} demonstration frames; allowed: 1..{manifest.frame_count}"
-        )
 
 
 def _read_frames(path: Path, manifest: PolicyManifest) -> tuple[ActionMemory, NDArray[np.int64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,16 @@ from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.policies.artefact import (
     FRAME_COLUMNS,
+    PARAMETRIC,
+    ParametricSettings,
     PolicyKind,
     PolicyManifest,
     VinnSettings,
     data_files,
+    open_artefact,
 )
 from vinn.policies.memory import ActionMemory
+from vinn.policies.mlp import Mlp, save_heads
 from vinn.policies.vinn import PAPER_BANDWIDTH, PAPER_K
 from vinn.retrieval.leave_one_out import neighbors_in_other_demonstrations
 
@@ -143,12 +147,70 @@ def build_control(
         DatasetError: no actions, or a truncated frame.
         ArtefactError: `out_dir` exists.
     """
-    if kind is PolicyKind.VINN:
-        raise ConfigError("kind: 'vinn' is no control; allowed: open_loop, random")
+    if kind not in (PolicyKind.OPEN_LOOP, PolicyKind.RANDOM):
+        raise ConfigError(f"kind: '{kind.value}' is no control; allowed: open_loop, random")
     dataset, out_dir = dataset.with_actions(), Path(out_dir)
     with atomic_directory(out_dir, ArtefactError) as folder:
         memory = _write_frames(folder, dataset)
         _write_manifest(folder, kind, name or out_dir.name, dataset, memory, None, None, seed)
+    return out_dir
+
+
+def build_parametric(
+    dataset: Dataset,
+    kind: PolicyKind,
+    encoder_dir: Path,
+    heads: Mapping[str, Mlp],
+    out_dir: Path,
+    length: float,
+    samples: int = 256,
+    iterations: int = 3,
+    seed: int = 0,
+    name: str | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> Path:
+    """Build an artefact of a trained policy.
+
+    Args:
+        dataset: what it was trained on.
+        kind: `PolicyKind.BC`, with heads "action" and "gripper", or `PolicyKind.IBC`, with heads
+            "energy" and "gripper".
+        encoder_dir: encoder artefact whose embeddings the heads take; is copied.
+        heads: trained heads by name.
+        out_dir: is made, and must not exist.
+        length: what the translation head calls 1, in the dataset's action scale.
+        samples: of the derivative-free optimiser (`PolicyKind.IBC`).
+        iterations: of the same.
+        seed: of the same.
+        name: of the policy; the name of `out_dir` by default.
+        provenance: kept in the manifest.
+
+    Raises:
+        DatasetError: no actions, or a truncated frame.
+        ConfigError: `kind` is another one.
+        ArtefactError: bad encoder, or `out_dir` exists. Nothing is left half-written.
+        ArtefactMismatchError: a head does not fit the encoder.
+    """
+    if kind not in PARAMETRIC:
+        raise ConfigError(f"kind: '{kind.value}' has no heads; allowed: bc, ibc")
+    dataset, out_dir = dataset.with_actions(), Path(out_dir)
+    with atomic_directory(out_dir, ArtefactError) as folder:
+        encoder = read_encoder_manifest(encoder_dir)
+        shutil.copytree(encoder_dir, folder / "encoder")
+        save_heads(folder / "heads.npz", heads)
+        memory = _write_frames(folder, dataset)
+        settings = ParametricSettings(
+            encoder_name=encoder.name,
+            encoder_hash=encoder.hash,
+            preprocessing=encoder.preprocessing,
+            dimension=encoder.dimension,
+            length=length,
+            samples=samples,
+            iterations=iterations,
+        )
+        name = name or out_dir.name
+        _write_manifest(folder, kind, name, dataset, memory, provenance, settings, seed)
+        open_artefact(folder).policy()  # raises where the heads do not fit
     return out_dir
 
 
@@ -216,7 +278,7 @@ def _write_manifest(
     dataset: Dataset,
     memory: ActionMemory,
     provenance: dict[str, Any] | None,
-    settings: VinnSettings | None,
+    settings: VinnSettings | ParametricSettings | None,
     seed: int = 0,
 ) -> None:
     manifest = PolicyManifest(
@@ -227,7 +289,8 @@ def _write_manifest(
         frame_count=len(memory),
         dataset_hash=dataset.hash,
         seed=seed,
-        vinn=settings,
+        vinn=settings if isinstance(settings, VinnSettings) else None,
+        parametric=settings if isinstance(settings, ParametricSettings) else None,
         files={file: sha256_file(folder / file) for file in data_files(kind)},
         provenance=provenance or {},
     )

@@ -1,0 +1,188 @@
+"""`vinn demos|encoder|policy`: results on stdout, one line and exit code 2 for a user's error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_encoder import write_square_demos, write_tiny_encoder
+from vinn.cli.main import run
+from vinn.evaluation.selection import select_k_and_bandwidth
+from vinn.policies.artefact import open_artefact
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("parts")
+    write_square_demos(root / "demos", 5)
+    write_tiny_encoder(root / "encoder")
+    arguments = ["policy", "build", root / "demos", "--encoder", root / "encoder"]
+    assert run([*map(str, arguments), "--out", str(root / "policy"), "--k", "5"]) == 0
+    return root
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run, and return the one line that a user's error must be."""
+    capsys.readouterr()
+    assert run([str(argument) for argument in arguments]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("vinn: error: ")
+    return lines[0]
+
+
+def test_help_lists_areas_without_importing_them() -> None:
+    script = (
+        "import sys; from vinn.cli.main import run; run(['--help'])\n"
+        "print([m for m in ('torch', 'mujoco', 'faiss', 'openvino', 'pyarrow') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.rstrip().endswith("[]")
+    for area in ("demos", "encoder", "policy", "sim"):
+        assert area in done.stdout
+
+
+def test_demos_info_and_validate(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["demos", "info", str(parts / "demos")]) == 0
+    text = capsys.readouterr().out
+    assert "square: 5" in text
+    assert "40" in text
+    assert run(["demos", "validate", str(parts / "demos")]) == 0
+    assert "5 good demonstrations, 40 good frames, 0 problems" in capsys.readouterr().out
+
+
+def test_demos_split_writes_readable_datasets(parts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    arguments = ["demos", "split", str(parts / "demos"), "--parts", "train=0.6,test=0.4"]
+    assert run([*arguments, "--out", str(out)]) == 0
+    names = {part: {p.name for p in (out / part).iterdir()} for part in ("train", "test")}
+    assert len(names["train"]) == 3
+    assert len(names["test"]) == 2
+    assert not names["train"] & names["test"]
+    assert run(["demos", "validate", str(out / "train")]) == 0
+
+
+def test_encoder_info(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["encoder", "info", str(parts / "encoder")]) == 0
+    assert "48" in capsys.readouterr().out
+
+
+def test_policy_predict_prints_json(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = parts / "demos/square_1/frames/000002.jpg"
+    capsys.readouterr()
+    assert run(["policy", "predict", str(parts / "policy"), str(frame)]) == 0
+    prediction = json.loads(capsys.readouterr().out)
+    assert len(prediction["neighbors"]) == 5
+    assert prediction["neighbors"][0]["demonstration"] == "square_1"
+    assert prediction["neighbors"][0]["frame"] == 2
+    assert prediction["novelty"] == 0
+
+
+def test_policy_build_select_keeps_the_choice(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "policy"
+    arguments = ["policy", "build", parts / "demos", "--encoder", parts / "encoder", "--select"]
+    assert run([*map(str, arguments), "--out", str(out)]) == 0
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert "leave one demonstration out" in capsys.readouterr().out
+    artefact = open_artefact(out)
+    memory = artefact.memory
+    expected = select_k_and_bandwidth(
+        artefact.embeddings, memory.camera_delta, memory.demonstration_ids, gripper=memory.gripper
+    )
+    assert manifest["vinn"]["k"] == expected.k
+    assert manifest["vinn"]["bandwidth"] == pytest.approx(expected.bandwidth)
+    assert manifest["provenance"]["selection"]["score"] == pytest.approx(expected.rows[0].score)
+
+
+def test_no_demonstrations(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    out = tmp_path / "policy"
+    line = fails(capsys, "policy", "build", empty, "--encoder", parts / "encoder", "--out", out)
+    assert str(empty) in line
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty"]
+
+
+def test_truncated_frame(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    demos = Path(shutil.copytree(parts / "demos", tmp_path / "demos"))
+    frame = demos / "square_2/frames/000005.jpg"
+    frame.write_bytes(frame.read_bytes()[:100])
+    out = tmp_path / "policy"
+    line = fails(capsys, "policy", "build", demos, "--encoder", parts / "encoder", "--out", out)
+    assert "square_2/frames/000005.jpg" in line
+    assert "truncated" in line
+    assert "000005.jpg" in fails(capsys, "demos", "validate", demos)
+    assert "truncated" in fails(capsys, "policy", "predict", parts / "policy", frame)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["demos"]
+
+
+def test_k_larger_than_the_number_of_frames(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = fails(
+        capsys,
+        "policy",
+        "build",
+        parts / "demos",
+        "--encoder",
+        parts / "encoder",
+        "--out",
+        tmp_path / "policy",
+        "--k",
+        41,
+    )
+    assert "41" in line
+    assert "40" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_artefact_from_another_encoder(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = Path(shutil.copytree(parts / "policy", tmp_path / "policy"))
+    shutil.rmtree(policy / "encoder")
+    write_tiny_encoder(policy / "encoder", gain=2.0)
+    assert "was built with hash" in fails(capsys, "policy", "info", policy)
+
+
+def test_unknown_preset_and_unknown_key(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = ("policy", "build", parts / "demos", "--encoder", parts / "encoder")
+    out = tmp_path / "policy"
+    line = fails(capsys, *build, "--out", out, "--preset", "vin")
+    assert "'vin' is unknown" in line
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("k: 5\nbandwith: 2.0\n")
+    line = fails(capsys, *build, "--out", out, "--preset", preset)
+    assert "mine.yaml" in line
+    assert "bandwith" in line
+    preset.write_text("k: 0\n")
+    assert "k" in fails(capsys, *build, "--out", out, "--preset", preset)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["policy", "build", "--nonsense"],
+        ["demos", "nonsense"],
+        ["nonsense"],
+        ["demos", "split", "x", "--seed", "half"],
+        ["encoder", "export", "vgg", "--out", "never"],
+        ["policy", "info", "nowhere"],
+    ],
+)
+def test_usage_errors_are_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fails(capsys, *arguments)
