@@ -1,0 +1,243 @@
+"""Messages to the types of `vinn` and back; the only place that knows both.
+
+Images are `(H, W, 3) uint8` RGB in `vinn`. Whatever comes from outside is checked before it is
+decoded: a wrong size costs nothing then.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Vector3
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+from vinn.demos.types import ActionScale
+from vinn.errors import ImageError
+from vinn.policies.types import Neighbor, Prediction
+from vinn.robot.types import JointCommand, StepRequest
+
+from vinn_msgs.msg import JointCommand as JointCommandMsg
+from vinn_msgs.msg import Neighbor as NeighborMsg
+from vinn_msgs.msg import Prediction as PredictionMsg
+
+try:
+    from cv_bridge import CvBridge
+except ImportError:  # machines without a ROS 2 installation
+    CvBridge = None
+
+JPEG_QUALITY = 90
+_CHANNELS = {"rgb8": 3, "bgr8": 3, "mono8": 1}
+
+# Latency stages of a `Prediction` and where they go in the message.
+_LATENCIES = {
+    "preprocess": "preprocess_latency_s",
+    "encode": "encode_latency_s",
+    "retrieve": "retrieve_latency_s",
+}
+
+
+def to_nanoseconds(stamp: Time) -> int:
+    """A stamp as nanoseconds since the epoch."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def to_stamp(nanoseconds: int) -> Time:
+    """Nanoseconds since the epoch as a stamp."""
+    return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
+
+
+def to_vector3(vector: NDArray[np.float64]) -> Vector3:
+    """(3,) as a message."""
+    return Vector3(x=float(vector[0]), y=float(vector[1]), z=float(vector[2]))
+
+
+def from_vector3(vector: Vector3) -> NDArray[np.float64]:
+    """(3,) from a message."""
+    return np.array([vector.x, vector.y, vector.z])
+
+
+# Images
+
+
+def compress(image_rgb: NDArray[np.uint8], stamp: Time, frame_id: str) -> CompressedImage:
+    """An RGB image as a JPEG message."""
+    image_bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    message = CompressedImage(format="jpeg")
+    message.header.stamp = stamp
+    message.header.frame_id = frame_id
+    message.data = encoded.tobytes()  # bytes are three times cheaper here than an array
+    return message
+
+
+def to_image(image_rgb: NDArray[np.uint8], stamp: Time, frame_id: str) -> Image:
+    """An RGB image as a raw message."""
+    height, width = image_rgb.shape[:2]
+    message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
+    message.header.stamp = stamp
+    message.header.frame_id = frame_id
+    message.data = image_rgb.tobytes()
+    return message
+
+
+def decompress(message: CompressedImage, largest_px: int) -> NDArray[np.uint8]:
+    """The RGB image in a JPEG message.
+
+    Args:
+        message: what came in.
+        largest_px: neither side may be longer [px].
+
+    Raises:
+        vinn.errors.ImageError: empty, not a JPEG, too large, or truncated.
+    """
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    width, height = jpeg_size(data)
+    _check_size(width, height, largest_px)
+    image_bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if image_bgr is None or image_bgr.shape != (height, width, 3):
+        raise ImageError(f"compressed image: {data.size} bytes cannot be decoded as JPEG")
+    if data[-2:].tobytes() != b"\xff\xd9":
+        raise ImageError(f"compressed image: truncated after {data.size} bytes")
+    return np.asarray(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int]:
+    """Width and height [px] from a JPEG's header, without decoding.
+
+    Raises:
+        vinn.errors.ImageError: not a JPEG, or no size in it.
+    """
+    if data.size < 4 or data[0] != 0xFF or data[1] != 0xD8:
+        raise ImageError(f"compressed image: {data.size} bytes are not a JPEG")
+    position = 2
+    while position + 9 < data.size and data[position] == 0xFF:
+        marker = int(data[position + 1])
+        length = int(data[position + 2]) << 8 | int(data[position + 3])
+        # Start-of-frame markers carry the size; C4, C8 and CC among them mean something else.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height = int(data[position + 5]) << 8 | int(data[position + 6])
+            width = int(data[position + 7]) << 8 | int(data[position + 8])
+            return width, height
+        position += 2 + length
+    raise ImageError("compressed image: a JPEG without a size")
+
+
+def from_image(message: Image, largest_px: int) -> NDArray[np.uint8]:
+    """The RGB image in a raw message.
+
+    Raises:
+        vinn.errors.ImageError: size, encoding, step or length are wrong.
+    """
+    _check_size(message.width, message.height, largest_px)
+    channels = _CHANNELS.get(message.encoding)
+    if channels is None:
+        raise ImageError(f"image: encoding {message.encoding!r}; allowed: {', '.join(_CHANNELS)}")
+    if message.step != message.width * channels:
+        raise ImageError(f"image: step {message.step}; allowed: {message.width * channels}")
+    if len(message.data) != message.step * message.height:
+        raise ImageError(
+            f"image: {len(message.data)} bytes; allowed: {message.step * message.height}"
+        )
+    if CvBridge is not None:
+        return np.asarray(CvBridge().imgmsg_to_cv2(message, "rgb8"), dtype=np.uint8)
+    pixels = np.frombuffer(message.data, dtype=np.uint8)
+    pixels = pixels.reshape(message.height, message.width, channels)
+    if message.encoding == "bgr8":
+        pixels = pixels[:, :, ::-1]
+    elif message.encoding == "mono8":
+        pixels = np.repeat(pixels, 3, axis=2)
+    return np.ascontiguousarray(pixels)
+
+
+def _check_size(width: int, height: int, largest_px: int) -> None:
+    if not (0 < width <= largest_px and 0 < height <= largest_px):
+        raise ImageError(f"image: {width} x {height}; allowed: 1..{largest_px} px a side")
+
+
+# Predictions and steps
+
+
+def to_prediction_msg(prediction: Prediction) -> PredictionMsg:
+    """A prediction as a message; header, sequence, policy and image age are the node's."""
+    message = PredictionMsg(
+        action_scale=prediction.action_scale.value,
+        camera_delta=to_vector3(prediction.camera_delta),
+        gripper_value=float(prediction.gripper_value),
+        gripper_probabilities=prediction.gripper_probabilities.astype(np.float32),
+        neighbors=[_to_neighbor_msg(neighbor) for neighbor in prediction.neighbors],
+        novelty=float(prediction.novelty),
+    )
+    for stage, field in _LATENCIES.items():
+        setattr(message, field, float(prediction.latency_s.get(stage, 0.0)))
+    return message
+
+
+def from_prediction_msg(message: PredictionMsg) -> Prediction:
+    """The prediction in a message."""
+    return Prediction(
+        camera_delta=from_vector3(message.camera_delta),
+        gripper_value=float(message.gripper_value),
+        gripper_probabilities=np.array(message.gripper_probabilities, dtype=np.float64),
+        action_scale=ActionScale(message.action_scale),
+        neighbors=tuple(_from_neighbor_msg(neighbor) for neighbor in message.neighbors),
+        novelty=float(message.novelty),
+        latency_s={stage: float(getattr(message, field)) for stage, field in _LATENCIES.items()},
+    )
+
+
+def _to_neighbor_msg(neighbor: Neighbor) -> NeighborMsg:
+    return NeighborMsg(
+        demonstration=neighbor.demonstration,
+        frame=int(neighbor.frame),
+        index=int(neighbor.index),
+        distance=float(neighbor.distance),
+        weight=float(neighbor.weight),
+        camera_delta=to_vector3(neighbor.camera_delta),
+        gripper_state=int(neighbor.gripper_state),
+    )
+
+
+def _from_neighbor_msg(message: NeighborMsg) -> Neighbor:
+    return Neighbor(
+        demonstration=message.demonstration,
+        frame=message.frame,
+        index=message.index,
+        distance=message.distance,
+        weight=message.weight,
+        camera_delta=from_vector3(message.camera_delta).astype(np.float32),
+        gripper_state=message.gripper_state,
+    )
+
+
+def to_step_request(
+    session: str, sequence: int, message: PredictionMsg, image_age_s: float
+) -> StepRequest:
+    """What the executor is asked for; nothing is checked here, the motion filter does."""
+    scales = {scale.value: scale for scale in ActionScale}
+    return StepRequest(
+        session=session,
+        sequence=int(sequence),
+        camera_delta=from_vector3(message.camera_delta),
+        gripper_value=float(message.gripper_value),
+        gripper_probabilities=np.array(message.gripper_probabilities, dtype=np.float64),
+        image_age_s=image_age_s,
+        novelty=float(message.novelty),
+        action_scale=scales.get(message.action_scale),
+    )
+
+
+def to_joint_command_msg(command: JointCommand | None) -> JointCommandMsg:
+    """What was sent, as a message; all zeros if nothing was."""
+    message = JointCommandMsg()
+    if command is not None:
+        for field in message.get_fields_and_field_types():
+            setattr(message, field, float(getattr(command, field)))
+    return message
+
+
+def from_joint_command_msg(message: JointCommandMsg) -> JointCommand:
+    """What was sent, from a message."""
+    return JointCommand(
+        **{field: getattr(message, field) for field in message.get_fields_and_field_types()}
+    )

@@ -1,0 +1,1 @@
+"""Robots behind ROS 2 interfaces, as `vinn.robot.types.RobotDriver`."""

@@ -1,0 +1,183 @@
+"""Which nodes make up a system, with their parameters: the one description of the graph.
+
+The launch files and `vinn-bringup` both read it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import yaml
+from vinn.errors import ConfigError
+
+from vinn_ros.paths import config_directory
+
+ROBOTS = ("real", "sim")
+"""A Stretch with its `stretch_driver`, or MuJoCo."""
+
+Value = bool | int | float | str | list[str]
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node. `parameters` win over the files, later files over earlier ones."""
+
+    name: str
+    executable: str
+    parameter_files: tuple[Path, ...] = ()
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    remappings: tuple[tuple[str, str], ...] = ()
+    namespace: str = ""
+    package: str = "vinn_ros"
+
+    @property
+    def module(self) -> str:
+        """The Python module of the executable."""
+        return f"{self.package}.nodes.{self.executable}"
+
+    @property
+    def full_name(self) -> str:
+        """The node's name with its namespace."""
+        namespace = self.namespace.strip("/")
+        return f"/{namespace}/{self.name}" if namespace else f"/{self.name}"
+
+    def ros_arguments(self) -> list[str]:
+        """Command line arguments that start the node as described."""
+        arguments = ["--ros-args", "-r", f"__node:={self.name}"]
+        if self.namespace.strip("/"):
+            arguments += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+        for source, target in self.remappings:
+            arguments += ["-r", f"{source}:={target}"]
+        for path in self.parameter_files:
+            arguments += ["--params-file", str(path)]
+        for name, value in self.parameters.items():
+            # Flow style without the document end that PyYAML appends to scalars.
+            text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+            arguments += ["-p", f"{name}:={text.removesuffix('...' + chr(10)).strip()}"]
+        return arguments
+
+
+def door_opening(
+    robot: str = "sim",
+    policy: str = "",
+    *,
+    namespace: str = "",
+    parameter_files: Sequence[Path] = (),
+    camera: str = "",
+    recordings: str = "",
+) -> list[NodeSpec]:
+    """The system that opens a door, in the order in which its nodes start.
+
+    Args:
+        robot: one of `ROBOTS`.
+        policy: directory of a policy artefact; empty: none is loaded yet.
+        namespace: of all nodes.
+        parameter_files: read after the package's own, so that they win.
+        camera: source of the wrist camera on the real robot; empty: as configured.
+        recordings: directory for recordings; empty: as configured.
+
+    Raises:
+        vinn.errors.ConfigError: unknown robot, or a file does not exist.
+    """
+    if robot not in ROBOTS:
+        raise ConfigError(f"robot: {robot!r}; allowed: {', '.join(ROBOTS)}")
+    own = ["door_opening.yaml"] + (["door_opening_sim.yaml"] if robot == "sim" else [])
+    files = _files(own, parameter_files)
+
+    def node(name: str, parameters: Mapping[str, Value] | None = None) -> NodeSpec:
+        return NodeSpec(name, name, files, parameters or {}, namespace=namespace)
+
+    source = (
+        node("stretch_sim")
+        if robot == "sim"
+        else node("wrist_camera", {"source": camera} if camera else {})
+    )
+    return [
+        source,
+        node("stretch_executor"),
+        node("vinn_policy", {"policy": _absolute(policy)} if policy else {}),
+        node("rollout_supervisor", {"recordings": _absolute(recordings)} if recordings else {}),
+    ]
+
+
+def replay(
+    bag: str,
+    policy: str,
+    *,
+    rate: float = 1.0,
+    loop: bool = False,
+    namespace: str = "",
+    parameter_files: Sequence[Path] = (),
+) -> list[NodeSpec]:
+    """A recording played to a policy: what would it do?
+
+    Raises:
+        vinn.errors.ConfigError: a file does not exist.
+    """
+    files = _files(["door_opening.yaml"], parameter_files)
+    parameters: dict[str, Value] = {"bag": _absolute(bag), "rate": float(rate), "loop": loop}
+    return [
+        NodeSpec(
+            "vinn_policy", "vinn_policy", files, {"policy": _absolute(policy)}, namespace=namespace
+        ),
+        NodeSpec("bag_player", "bag_player", files, parameters, namespace=namespace),
+    ]
+
+
+def with_settings(specs: Sequence[NodeSpec], settings: Sequence[str]) -> list[NodeSpec]:
+    """The nodes with `NODE.PARAMETER=VALUE` settings; values are YAML.
+
+    Raises:
+        vinn.errors.ConfigError: malformed, or no such node.
+    """
+    by_name = {spec.name: spec for spec in specs}
+    for setting in settings:
+        target, equals, text = setting.partition("=")
+        name, dot, parameter = target.partition(".")
+        if not (equals and dot and parameter):
+            raise ConfigError(f"--set {setting}: malformed; allowed: NODE.PARAMETER=VALUE")
+        if name not in by_name:
+            raise ConfigError(f"--set {setting}: no node {name!r}; allowed: {', '.join(by_name)}")
+        try:
+            value = yaml.safe_load(text) if text else ""
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {setting}: {text!r} is not a YAML value") from error
+        spec = by_name[name]
+        by_name[name] = replace(spec, parameters={**spec.parameters, parameter: value})
+    return list(by_name.values())
+
+
+def environment(robot: str = "sim") -> dict[str, str]:
+    """Environment variables the nodes need; what the user has set stays as it is."""
+    profile = str(config_directory() / "fastdds.xml")
+    wanted = {
+        # Humble's Fast DDS knows only the old name; later ones warn about it.
+        (
+            "FASTRTPS_DEFAULT_PROFILES_FILE"
+            if os.environ.get("ROS_DISTRO") == "humble"
+            else "FASTDDS_DEFAULT_PROFILES_FILE"
+        ): profile,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        # Nodes share the processor; each keeps to the threads its parameters name.
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if robot == "sim":
+        wanted["MUJOCO_GL"] = "egl"
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+
+
+def _files(own: Sequence[str], given: Sequence[Path]) -> tuple[Path, ...]:
+    files = [config_directory() / name for name in own] + [Path(path).resolve() for path in given]
+    for path in files:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such parameter file")
+    return tuple(files)
+
+
+def _absolute(path: str) -> str:
+    """Paths mean the directory the user stands in, not the node's."""
+    return str(Path(path).expanduser().resolve())

@@ -1,0 +1,49 @@
+"""Who may move the robot: the session that the supervisor says is running, as long as it says so."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from vinn.robot.types import ReasonCode
+
+
+class Lease:
+    """The right to execute steps; it runs out unless it is renewed. Thread-safe, steady clock."""
+
+    def __init__(self, duration_s: float) -> None:
+        """Args: how long a renewal lasts [s]."""
+        self._duration_s = duration_s
+        self._lock = threading.Lock()
+        self._session = ""
+        self._renewed_s = 0.0
+
+    def renew(self, session: str, running: bool) -> None:
+        """Take over what the supervisor says about `session`; not running ends the lease."""
+        with self._lock:
+            self._session = session if running else ""
+            self._renewed_s = time.monotonic()
+
+    @property
+    def session(self) -> str:
+        """The session that may be executed now; empty: none."""
+        with self._lock:
+            if time.monotonic() - self._renewed_s > self._duration_s:
+                return ""
+            return self._session
+
+    def refusal(self, session: str) -> tuple[ReasonCode, str] | None:
+        """Why no step of `session` may be executed now, or None."""
+        with self._lock:
+            age_s = time.monotonic() - self._renewed_s
+            if age_s > self._duration_s:
+                return (
+                    ReasonCode.SUPERVISOR_LOST,
+                    f"supervisor/status: older than {self._duration_s:g} s",
+                )
+            if not session or session != self._session:
+                return (
+                    ReasonCode.WRONG_SESSION,
+                    f"session: {session!r}; allowed: {self._session or 'none is running'!r}",
+                )
+        return None

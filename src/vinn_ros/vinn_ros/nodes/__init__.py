@@ -1,0 +1,1 @@
+"""One module per node; each has a class and a `main`."""

@@ -1,0 +1,376 @@
+"""The node that moves the robot: steps of the running session, through the motion filter."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from std_srvs.srv import Trigger
+from vinn.errors import ConfigError, RobotError
+from vinn.robot.config import RobotConfig, load_robot_config
+from vinn.robot.executor import StepExecutor
+from vinn.robot.motion_filter import MotionFilter
+from vinn.robot.types import ReasonCode, StepResult
+
+from vinn_msgs.action import ExecuteStep
+from vinn_msgs.msg import ExecutorStatus, RolloutStatus
+from vinn_msgs.srv import MoveToStart
+from vinn_ros import qos
+from vinn_ros.conversions import (
+    from_vector3,
+    to_joint_command_msg,
+    to_step_request,
+    to_vector3,
+)
+from vinn_ros.drivers.pose_command import DEFAULT_LAYOUT, GRIPPER_UNITS, PoseLayout
+from vinn_ros.drivers.streaming_position import StreamingPositionDriver
+from vinn_ros.lease import Lease
+from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.parameters import Parameter
+from vinn_ros.paths import config_file
+
+_STATES = ExecutorStatus
+_FEEDBACK_PERIOD_S = 0.1
+
+
+class StretchExecutorNode(VinnNode):
+    """Executes steps of the one session that the supervisor says is running.
+
+    One lock stands for the robot: whoever holds it (a step, a homing, the look between steps) is
+    the one thread that talks to `StepExecutor`. Stop and status never wait for it.
+    """
+
+    NAME = "stretch_executor"
+    PARAMETERS = (
+        Parameter("robot_config", "", "YAML file of vinn.robot: tool, filter, executor, start"),
+        Parameter("pose_layout", list(DEFAULT_LAYOUT), "entries of joint_pose_cmd, in order"),
+        Parameter(
+            "gripper_unit", "percent", "unit of joint_pose_cmd's gripper", choices=GRIPPER_UNITS
+        ),
+        Parameter(
+            "lease_s",
+            0.5,
+            "a supervisor/status older than this ends a step",
+            unit="s",
+            lower=0.05,
+            upper=5.0,
+        ),
+        Parameter(
+            "status_rate_hz", 10.0, "rate of executor/status", unit="Hz", lower=1.0, upper=100.0
+        ),
+        Parameter(
+            "service_timeout_s",
+            5.0,
+            "for an answer of the robot's services",
+            unit="s",
+            lower=0.1,
+            upper=120.0,
+        ),
+    )
+
+    def __init__(self, cli_args: list[str] | None = None) -> None:
+        """See `VinnNode`."""
+        super().__init__(cli_args)
+        self._config: RobotConfig | None = None
+        self._executor: StepExecutor | None = None
+        self._robot = threading.Lock()
+        self._stop = threading.Event()
+        self._lease = Lease(self.value("lease_s"))
+        self._status = ExecutorStatus(reason=ReasonCode.NONE.value)
+        self._driver = StreamingPositionDriver(
+            self,
+            PoseLayout(self.value("pose_layout"), self.value("gripper_unit")),
+            self.value("service_timeout_s"),
+        )
+        self._publisher = self.create_lifecycle_publisher(
+            ExecutorStatus, "executor/status", qos.STREAM
+        )
+        moving, quick = ReentrantCallbackGroup(), ReentrantCallbackGroup()
+        self._action = ActionServer(
+            self,
+            ExecuteStep,
+            "executor/step",
+            self._execute,
+            callback_group=moving,
+            goal_callback=lambda goal: GoalResponse.ACCEPT if self.active else GoalResponse.REJECT,
+            cancel_callback=lambda goal: CancelResponse.ACCEPT,
+            result_timeout=10,
+        )
+        self.create_service(MoveToStart, "executor/home", self._home, callback_group=moving)
+        self.create_service(Trigger, "executor/stop", self._on_stop, callback_group=quick)
+        self.create_service(
+            Trigger, "executor/clear_latch", self._clear_latch, callback_group=quick
+        )
+        self.subscribe(
+            RolloutStatus,
+            "supervisor/status",
+            lambda status: self._lease.renew(status.session, status.state == RolloutStatus.RUNNING),
+            qos.STREAM,
+            MutuallyExclusiveCallbackGroup(),
+        )
+        self.every(1.0 / self.value("status_rate_hz"), self._tick, MutuallyExclusiveCallbackGroup())
+
+    # Lifecycle
+
+    def configure(self) -> None:
+        """Read the robot's settings. The robot itself is met at the first motion."""
+        self._config = load_robot_config(config_file(self.value("robot_config"), "robot_config"))
+
+    def activate(self) -> None:
+        """Allow motion."""
+        self._stop.clear()
+
+    def deactivate(self) -> None:
+        """End what moves; leave the robot holding."""
+        self._stop.set()
+        with self._robot:
+            if self._executor is not None:
+                self._executor.end_session()
+                self._driver.stop()
+                self._executor = None
+
+    def diagnose(self) -> Diagnosis:
+        """Latched is an error, a robot not met yet a warning."""
+        values = {
+            "reason": self._status.reason,
+            "session": self._status.session,
+            "sequence": self._status.sequence,
+        }
+        if self._status.state == _STATES.LATCHED:
+            return ERROR, f"latched: {self._status.reason}: {self._status.message}", values
+        if self._status.reason != ReasonCode.NONE.value:
+            return WARN, f"{self._status.reason}: {self._status.message}", values
+        return OK, "active" if self.active else "not active", values
+
+    # Requests
+
+    def _execute(self, goal: ServerGoalHandle) -> ExecuteStep.Result:
+        """Run one step of the action."""
+        request = goal.request
+        if not self._robot.acquire(blocking=False):
+            return self._finish(goal, _failure(ReasonCode.BUSY, "another motion is under way"))
+        try:
+            refusal = self._lease.refusal(request.session)
+            if refusal is not None:
+                return self._finish(goal, _failure(*refusal))
+            self._stop.clear()
+            try:
+                executor = self._meet_robot()
+            except (RobotError, ConfigError) as error:
+                return self._finish(goal, _failure(ReasonCode.ROBOT_ERROR, str(error)))
+            if executor.session != request.session:
+                executor.begin_session(request.session)
+            self._set_status(
+                state=_STATES.EXECUTING,
+                session=request.session,
+                sequence=request.sequence,
+                gripper_value=request.prediction.gripper_value,
+            )
+            step = to_step_request(
+                request.session,
+                request.sequence,
+                request.prediction,
+                float(request.prediction.image_age_s),
+            )
+            result = executor.execute(
+                step,
+                should_stop=lambda: self._should_stop(goal, request.session),
+                on_progress=_Feedback(goal),
+            )
+            self._set_status(
+                state=self._resting_state(),
+                reason=result.reason.value,
+                message=result.message,
+                requested_base_delta=to_vector3(result.requested_base_delta_m),
+                sent_base_delta=to_vector3(result.sent_base_delta_m),
+                sent=to_joint_command_msg(result.sent),
+                gripper_closed=result.gripper_closed,
+            )
+            return self._finish(goal, self._to_result(result))
+        finally:
+            self._robot.release()
+
+    def _home(
+        self, request: MoveToStart.Request, response: MoveToStart.Response
+    ) -> MoveToStart.Response:
+        """Open the gripper and go to the start pose."""
+        reason, message = ReasonCode.BUSY, "another motion is under way"
+        if not self.active:
+            reason, message = ReasonCode.NOT_READY, "the executor is not active"
+        elif self._robot.acquire(blocking=False):
+            try:
+                self._stop.clear()
+                executor = self._meet_robot()
+                self._set_status(state=_STATES.HOMING, session="")
+                result = executor.move_to_start(
+                    self._settings.start_pose,
+                    from_vector3(request.offset),
+                    should_stop=lambda: self._should_stop(None, None),
+                )
+                reason, message = result.reason, result.message
+                self._set_status(
+                    state=self._resting_state(),
+                    reason=reason.value,
+                    message=message,
+                    gripper_closed=result.gripper_closed,
+                )
+            except (RobotError, ConfigError) as error:
+                reason, message = ReasonCode.ROBOT_ERROR, str(error)
+            finally:
+                self._robot.release()
+        response.success = reason is ReasonCode.NONE
+        response.reason = reason.value
+        response.message = message
+        return response
+
+    def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """End what moves; at rest there is nothing to do."""
+        self._stop.set()
+        response.success = True
+        response.message = "stopping" if self._robot.locked() else "nothing was moving"
+        return response
+
+    def _clear_latch(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Allow motion again after a fault."""
+        executor = self._executor
+        latched = executor.latched if executor is not None else None
+        if executor is not None and latched is not None:
+            executor.clear_latch()
+            self._set_status(state=_STATES.IDLE, reason=ReasonCode.NONE.value, message="")
+        response.success = True
+        response.message = f"cleared: {latched.value}" if latched else "nothing was latched"
+        return response
+
+    # Inside
+
+    @property
+    def _settings(self) -> RobotConfig:
+        if self._config is None:
+            raise RobotError("stretch_executor: not configured")
+        return self._config
+
+    def _meet_robot(self) -> StepExecutor:
+        """The executor over the robot, made at first need: its limits come from the robot.
+
+        Raises:
+            vinn.errors.RobotError: the robot does not answer.
+            vinn.errors.ConfigError: its limits do not fit the tool profile.
+        """
+        if self._executor is None:
+            config = self._settings
+            self._driver.start()
+            self._executor = StepExecutor(
+                self._driver, MotionFilter(config, self._driver.limits()), config.executor
+            )
+        return self._executor
+
+    def _should_stop(self, goal: ServerGoalHandle | None, session: str | None) -> ReasonCode | None:
+        """Why the motion under way must end; polled by `StepExecutor`."""
+        if self._stop.is_set() or not self.active:
+            return ReasonCode.OPERATOR_STOP
+        if goal is not None and goal.is_cancel_requested:
+            return ReasonCode.OPERATOR_STOP
+        if session is not None:
+            refusal = self._lease.refusal(session)
+            if refusal is not None:
+                return refusal[0]
+        return None
+
+    def _resting_state(self) -> int:
+        executor = self._executor
+        latched = executor is not None and executor.latched is not None
+        return int(_STATES.LATCHED if latched else _STATES.IDLE)
+
+    def _tick(self) -> None:
+        """Publish the status; between the steps of a session, look at the robot."""
+        if self._lease.session and self._executor is not None:
+            self._look()
+        self._publish()
+
+    def _look(self) -> None:
+        """A fault between two steps latches as one during a step does."""
+        if not self._robot.acquire(blocking=False):
+            return
+        try:
+            executor = self._executor
+            if executor is None or executor.latched is not None:
+                return
+            reason = executor.check_robot()
+            if reason is not None:
+                self._set_status(
+                    state=self._resting_state(),
+                    reason=reason.value,
+                    message="seen between two steps",
+                )
+        finally:
+            self._robot.release()
+
+    def _set_status(self, **fields: Any) -> None:
+        """Change the status and publish it at once."""
+        before = (self._status.state, self._status.reason)
+        for name, value in fields.items():
+            setattr(self._status, name, value)
+        self._publish()
+        if (self._status.state, self._status.reason) != before:
+            self.publish_diagnostics()
+
+    def _publish(self) -> None:
+        self._status.header.stamp = self.get_clock().now().to_msg()
+        self._publisher.publish(self._status)
+
+    def _finish(self, goal: ServerGoalHandle, result: ExecuteStep.Result) -> ExecuteStep.Result:
+        if result.error_code == ReasonCode.NONE.value:
+            goal.succeed()
+        elif goal.is_cancel_requested:
+            goal.canceled()
+        else:
+            goal.abort()
+        return result
+
+    def _to_result(self, result: StepResult) -> ExecuteStep.Result:
+        return ExecuteStep.Result(
+            error_code=result.reason.value,
+            error_msg=result.message,
+            requested_base_delta=to_vector3(result.requested_base_delta_m),
+            sent_base_delta=to_vector3(result.sent_base_delta_m),
+            sent=to_joint_command_msg(result.sent),
+            gripper_closed=result.gripper_closed,
+            duration_s=float(result.duration_s),
+            settled=self.get_clock().now().to_msg(),
+        )
+
+
+class _Feedback:
+    """Tells the client what remains, at a bounded rate."""
+
+    def __init__(self, goal: ServerGoalHandle) -> None:
+        self._goal = goal
+        self._due_s = time.monotonic() + _FEEDBACK_PERIOD_S
+
+    def __call__(self, remaining: float) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
+            self._due_s = now_s + _FEEDBACK_PERIOD_S
+            self._goal.publish_feedback(ExecuteStep.Feedback(remaining_m=float(remaining)))
+
+
+def _failure(reason: ReasonCode, message: str) -> ExecuteStep.Result:
+    return ExecuteStep.Result(error_code=reason.value, error_msg=message)
+
+
+NODE = StretchExecutorNode
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(NODE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Node processes: started, watched, stopped in order."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import rclpy
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from vinn_ros.graph import NodeSpec
+from vinn_ros.lifecycle import EXIT_BUG, EXIT_REFUSED
+
+_PR_SET_PDEATHSIG = 1
+_STOP_TIMEOUT_S = 5.0
+
+Echo = Callable[[str, str], None]
+"""Told the node and each line that it writes."""
+
+
+class BringUpError(Exception):
+    """A node did not come up, or went away."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class NodeProcess:
+    """One node in a process of its own."""
+
+    def __init__(self, spec: NodeSpec, env: dict[str, str], echo: Echo, log: Path | None) -> None:
+        """Args: what to run, with what environment, who hears its output, where it is kept."""
+        self.spec = spec
+        self._echo = echo
+        self._log = log
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", spec.module, *spec.ros_arguments()],
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # Ctrl-C in the terminal reaches the bring-up alone, which stops the nodes in order.
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        self._last_line = ""
+        self._reader = threading.Thread(target=self._read, name=f"read-{spec.name}", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    @property
+    def last_line(self) -> str:
+        """What it wrote last; complete once it has exited."""
+        if self.exit_code is not None:
+            self._reader.join(timeout=1.0)
+        return self._last_line
+
+    def stop(self) -> int:
+        """Ask it to end, insist after a while; returns its exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(timeout=_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._echo(self.spec.name, f"did not end within {_STOP_TIMEOUT_S:g} s: killed")
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(timeout=1.0)
+        return int(self._process.returncode)
+
+    def _read(self) -> None:
+        stream = self._process.stdout
+        if stream is None:
+            return
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(self._log.open("w")) if self._log else None
+            for line in stream:
+                text = line.rstrip("\n")
+                if text:
+                    self._last_line = text
+                    self._echo(self.spec.name, text)
+                if log is not None:
+                    log.write(line)
+                    log.flush()
+
+
+class BringUp:
+    """A graph of nodes, one process each; stops them in reverse order when left."""
+
+    def __init__(
+        self,
+        specs: Sequence[NodeSpec],
+        env: dict[str, str],
+        echo: Echo | None = None,
+        log_directory: Path | None = None,
+    ) -> None:
+        """Args: nodes in the order in which they start, environment, output, logs per node."""
+        self._specs = list(specs)
+        self._env = env
+        self._echo = echo or (lambda name, line: None)
+        self._log_directory = log_directory
+        self.processes: list[NodeProcess] = []
+
+    def __enter__(self) -> BringUp:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every process; does not wait."""
+        if self._log_directory is not None:
+            self._log_directory.mkdir(parents=True, exist_ok=True)
+        for spec in self._specs:
+            log = self._log_directory / f"{spec.name}.log" if self._log_directory else None
+            self.processes.append(NodeProcess(spec, self._env, self._echo, log))
+
+    def wait_active(
+        self, timeout_s: float = 60.0, should_stop: Callable[[], bool] | None = None
+    ) -> bool:
+        """Wait until every node says that it is active. False: `should_stop` said so.
+
+        Raises:
+            BringUpError: a node ended, or was not active in time.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        with _StateReader([spec.full_name for spec in self._specs]) as reader:
+            while True:
+                self.check()
+                waiting = reader.not_active()
+                if not waiting:
+                    return True
+                if should_stop is not None and should_stop():
+                    return False
+                if time.monotonic() > deadline_s:
+                    raise BringUpError(f"{waiting[0]}: not active within {timeout_s:g} s", EXIT_BUG)
+
+    def check(self) -> None:
+        """See that every process still runs.
+
+        Raises:
+            BringUpError: one has ended; its exit code is 2 if it refused its configuration.
+        """
+        for process in self.processes:
+            code = process.exit_code
+            if code is not None:
+                raise BringUpError(
+                    f"{process.spec.name}: ended with exit code {code}: {process.last_line}",
+                    EXIT_REFUSED if code == EXIT_REFUSED else EXIT_BUG,
+                )
+
+    def stop(self) -> dict[str, int]:
+        """Stop every process, the last started first; returns the exit codes."""
+        codes = {process.spec.name: process.stop() for process in reversed(self.processes)}
+        self.processes = []
+        return codes
+
+
+class _StateReader:
+    """Asks nodes for their lifecycle state, in a ROS context of its own."""
+
+    def __init__(self, full_names: Sequence[str]) -> None:
+        self._waiting = list(full_names)
+        self._context = Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = Node(f"bringup_{os.getpid()}", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._clients = {
+            name: self._node.create_client(GetState, f"{name}/get_state") for name in full_names
+        }
+
+    def __enter__(self) -> _StateReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def not_active(self) -> list[str]:
+        """The nodes that have not yet said that they are active; takes up to a fifth of a second."""
+        client = self._clients[self._waiting[0]]
+        if not client.service_is_ready():
+            self._executor.spin_once(timeout_sec=0.1)
+            return self._waiting
+        future = client.call_async(GetState.Request())
+        self._executor.spin_until_future_complete(future, timeout_sec=1.0)
+        answer = future.result() if future.done() else None
+        client.remove_pending_request(future)
+        if answer is not None and answer.current_state.id == State.PRIMARY_STATE_ACTIVE:
+            self._waiting.pop(0)
+        else:
+            self._executor.spin_once(timeout_sec=0.1)
+        return self._waiting
+
+
+def _die_with_parent() -> None:
+    """Linux: a bring-up that is killed takes its nodes with it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,35 @@
+"""SIGINT and SIGTERM, taken when the main thread asks for them."""
+
+from __future__ import annotations
+
+import signal
+from types import TracebackType
+
+_STOP = frozenset({signal.SIGINT, signal.SIGTERM})
+
+
+class StopSignals:
+    """While inside, a request to stop waits until `wait` asks for it.
+
+    rclpy's own handlers would take the context down at once, and then no node could send a last
+    command or finish a recording.
+    """
+
+    def __enter__(self) -> StopSignals:
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A second Ctrl-C during the shutdown must not end it half-way.
+        while signal.sigtimedwait(_STOP, 0) is not None:
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most `seconds` for a request to stop; True: there was one."""
+        return signal.sigtimedwait(_STOP, seconds) is not None
