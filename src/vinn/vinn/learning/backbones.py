@@ -2,18 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ConfigError
 from vinn.learning.config import BackboneConfig
-from vinn.learning.export import ARCHITECTURES, load_weights, read_weights
+from vinn.learning.export import ARCHITECTURES, export_network, load_weights, read_weights
 
 
-def build_backbone(config: BackboneConfig) -> torch.nn.Module:
-    """A network from images (N, 3, H, W) to pooled features (N, D), with the wanted weights.
+@dataclass(frozen=True)
+class Backbone:
+    """A network under training.
+
+    Attributes:
+        name: of the architecture.
+        features: images (N, 3, H, W) to pooled features (N, D); shares weights with `network`.
+        network: whose state dict is what weight files hold.
+        classifier: prefix of the weights that are not trained and not saved.
+        preprocessing: the network's input.
+        dimension: D.
+        origin: of the weights it started from.
+    """
+
+    name: str
+    features: torch.nn.Module
+    network: torch.nn.Module
+    classifier: str
+    preprocessing: Preprocessing
+    dimension: int
+    origin: str
+
+    def save(self, path: Path) -> None:
+        """Write the weights as a state dict that `backbone.weights` and `--weights` read."""
+        state = {
+            key: value
+            for key, value in self.network.state_dict().items()
+            if not key.startswith(self.classifier)
+        }
+        temporary = path.with_name(f".{path.name}.tmp")
+        torch.save(state, temporary)
+        temporary.replace(path)
+
+    def export(
+        self, out_dir: Path, provenance: dict[str, Any], batch_statistics_at_test: bool = False
+    ) -> Path:
+        """Write an encoder artefact; leaves the backbone in eval mode.
+
+        With `batch_statistics_at_test` the backbone's BatchNorms are replaced for good: save first.
+        """
+        if batch_statistics_at_test:
+            use_batch_statistics(self.features)
+        self.features.eval()
+        return export_network(self.features, self.name, self.preprocessing, out_dir, provenance)
+
+
+def build_backbone(config: BackboneConfig) -> Backbone:
+    """A network with the wanted weights and input size.
 
     Raises:
         ConfigError: unknown name, or the packages it needs are not installed.
@@ -27,28 +75,35 @@ def build_backbone(config: BackboneConfig) -> torch.nn.Module:
     try:
         network = architecture.build()
         if config.weights == "random":
-            return network
-        if config.weights == "imagenet":
-            state, origin = architecture.default_weights()
+            origin = "random"
         else:
-            state, origin = read_weights(Path(config.weights))
+            state, origin = (
+                architecture.default_weights()
+                if config.weights == "imagenet"
+                else read_weights(Path(config.weights))
+            )
+            load_weights(network, state, origin, architecture.classifier)
     except ImportError as cause:
         raise ConfigError(
             f"backbone {config.name} needs the module '{cause.name}': pip install 'vinn[train]'"
         ) from cause
-    load_weights(network, state, origin)
-    return network
-
-
-def backbone_dimension(config: BackboneConfig) -> int:
-    """D of the pooled features."""
-    return ARCHITECTURES[config.name].dimension
-
-
-def backbone_preprocessing(config: BackboneConfig) -> Preprocessing:
-    """The architecture's preprocessing at the wanted size."""
-    return ARCHITECTURES[config.name].preprocessing.model_copy(
+    for name, parameter in network.named_parameters():
+        # DDP waits for a gradient of every parameter that wants one; the classifier gets none.
+        parameter.requires_grad_(not name.startswith(architecture.classifier))
+    features = architecture.pooled_features(network).eval()
+    with torch.no_grad():
+        dimension = features(torch.zeros(1, 3, config.image_px, config.image_px)).shape[1]
+    preprocessing = architecture.preprocessing.model_copy(
         update={"width_px": config.image_px, "height_px": config.image_px}
+    )
+    return Backbone(
+        config.name,
+        features.train(),
+        network,
+        architecture.classifier,
+        preprocessing,
+        dimension,
+        origin,
     )
 
 

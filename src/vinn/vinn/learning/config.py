@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vinn.errors import ConfigError
+from vinn.robot.config_file import read_mapping, validated
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -204,7 +205,7 @@ def _config(
         raise ConfigError(f"method '{method}' is unknown; known: {', '.join(METHOD_DEFAULTS)}")
     values: dict[str, Any] = {}
     if file is not None:
-        values = read_yaml(file)
+        values = read_mapping(file)
         if values.get("method", method) != method:
             raise ConfigError(f"{file}: method is '{values['method']}', wanted '{method}'")
     for override in overrides:
@@ -213,46 +214,6 @@ def _config(
     _merge(merged, METHOD_DEFAULTS[method])
     _merge(merged, values)
     return validated(model, merged, str(file) if file else "settings")
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping.
-
-    Raises:
-        ConfigError: missing, malformed, or not a mapping.
-    """
-    try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as cause:
-        raise ConfigError(f"{file}: cannot be read") from cause
-    except yaml.YAMLError as cause:
-        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(cause).split())}") from cause
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file}: expected a mapping of settings, got {type(values).__name__}")
-    return values
-
-
-def validated(model: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
-    """Build a settings class, turning pydantic's report into one line.
-
-    Raises:
-        ConfigError: names the key, and the allowed keys where it is unknown.
-    """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as cause:
-        first = cause.errors()[0]
-        path = [str(part) for part in first["loc"]]
-        key = ".".join(path)
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(_known_keys(model, path[:-1]))
-            raise ConfigError(f"{where}: unknown key '{key}'; known: {known}") from cause
-        reason = first["msg"].removeprefix("Value error, ")
-        what = f"{key}: " if key else ""
-        got = f", got {first['input']!r}" if key else ""
-        raise ConfigError(f"{where}: {what}{reason}{got}") from cause
 
 
 def write_config(config: BaseModel, path: Path) -> None:
@@ -285,12 +246,3 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
             _merge(into[key], value)
         else:
             into[key] = value
-
-
-def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    for part in path:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)

@@ -69,9 +69,7 @@ def export_encoder(name: str, out_dir: Path, weights: Path | None = None) -> Pat
     architecture = ARCHITECTURES[name]
     try:
         network = architecture.build()
-        state, origin = (
-            architecture.default_weights() if weights is None else read_weights(weights)
-        )
+        state, origin = architecture.default_weights() if weights is None else read_weights(weights)
     except ImportError as cause:
         raise ConfigError(
             f"exporting {name} needs the module '{cause.name}': pip install 'vinn[export]'"

@@ -1,0 +1,167 @@
+"""One training run in one folder: settings, checkpoints, logs; killed runs are taken up again.
+
+config.yaml      the settings; the same folder refuses other ones
+checkpoints/     last.ckpt, every `run.checkpoint_every_steps` steps
+logs/            TensorBoard
+result.json      written last: its presence says that the run is complete
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from pydantic import BaseModel
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from vinn.errors import ConfigError, DatasetError
+from vinn.learning.config import RunConfig, write_config
+from vinn.robot.config_file import read_mapping
+
+OnProgress = Callable[[int, int, float], None]
+"""Called with (optimiser steps done, steps in all, loss)."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What became of a fit: the trained module's figures, on every process.
+
+    Attributes:
+        steps: optimiser steps in all, including those before a resume.
+        metrics: last logged values by name.
+        seconds: of this process's part.
+        writes: whether this process is the one that writes results.
+    """
+
+    steps: int
+    metrics: dict[str, float]
+    seconds: float
+    writes: bool
+
+
+def open_run(out_dir: Path, config: BaseModel) -> None:
+    """Make a run's folder, or take up one that was started with the same settings.
+
+    Raises:
+        ConfigError: the folder holds a complete run, a run with other settings, or other things.
+    """
+    out_dir = Path(out_dir)
+    if (out_dir / "result.json").exists():
+        raise ConfigError(f"{out_dir}: holds a complete run already; choose another folder")
+    path = out_dir / "config.yaml"
+    if path.exists():
+        found, wanted = _flat(read_mapping(path)), _flat(config.model_dump(mode="json"))
+        for key in wanted:
+            if found.get(key) != wanted[key]:
+                raise ConfigError(
+                    f"{path}: an unfinished run with {key} = {found.get(key)}, wanted "
+                    f"{wanted[key]}; use the same settings to take it up, or another folder"
+                )
+        return
+    if out_dir.exists() and any(out_dir.iterdir()):
+        raise ConfigError(f"{out_dir}: exists and is not a training run; choose another folder")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    write_config(config, path)
+
+
+def fit(
+    module: lightning.LightningModule,
+    data: TorchDataset[Any],
+    config: RunConfig,
+    out_dir: Path,
+    on_progress: OnProgress | None = None,
+) -> Fit:
+    """Train a module, from the last checkpoint in `out_dir` where there is one.
+
+    Raises:
+        DatasetError: fewer samples than two, which no contrast can be drawn from.
+    """
+    samples = len(data)  # type: ignore[arg-type]
+    if samples < 2:
+        raise DatasetError(f"{samples} frame(s) to train on; at least 2 are needed")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    batch_size = min(config.batch_size, samples)
+    loader: DataLoader[Any] = DataLoader(
+        data,
+        batch_size=batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
+    )
+    # Lightning reports hardware and offers services on its info level.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    progress = _Progress(on_progress)
+    checkpoint = ModelCheckpoint(
+        dirpath=out_dir / "checkpoints",
+        save_last=True,
+        save_top_k=0,
+        every_n_train_steps=config.checkpoint_every_steps,
+    )
+    last = out_dir / "checkpoints" / "last.ckpt"
+    trainer = lightning.Trainer(
+        max_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        accelerator=config.accelerator,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
+        precision=config.precision,
+        logger=TensorBoardLogger(out_dir, name="logs", version=""),
+        callbacks=[checkpoint, progress],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    started = time.monotonic()
+    trainer.fit(module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return Fit(trainer.global_step, metrics, time.monotonic() - started, trainer.is_global_zero)
+
+
+def write_result(out_dir: Path, result: dict[str, Any]) -> None:
+    """Mark a run complete, atomically."""
+    temporary = out_dir / ".result.json.tmp"
+    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(out_dir / "result.json")
+
+
+class _Progress(Callback):
+    """Forwards Lightning's steps to a function, on the process that writes."""
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._on_progress = on_progress
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_index: int,
+    ) -> None:
+        if self._on_progress is not None and trainer.is_global_zero:
+            total = trainer.estimated_stepping_batches
+            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+            self._on_progress(trainer.global_step, int(total), float(loss))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

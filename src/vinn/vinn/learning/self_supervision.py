@@ -1,0 +1,142 @@
+"""BYOL, SimCLR and VICReg (paper, section III-A and table III) on lightly's heads and losses."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from lightly.loss import NegativeCosineSimilarity, NTXentLoss, VICRegLoss
+from lightly.models.modules.heads import (
+    BYOLPredictionHead,
+    BYOLProjectionHead,
+    SimCLRProjectionHead,
+    VICRegProjectionHead,
+)
+from lightly.models.utils import deactivate_requires_grad, update_momentum
+from lightning.pytorch import LightningModule
+
+from vinn.learning.backbones import Backbone
+from vinn.learning.collapse import relative_spread
+from vinn.learning.config import OptimizerConfig, SelfSupervisionConfig
+
+Views = tuple[torch.Tensor, torch.Tensor]
+
+
+class SelfSupervised(LightningModule):
+    """What the three methods share: two views in, a loss out, the spread of embeddings watched."""
+
+    def __init__(self, backbone: Backbone, config: SelfSupervisionConfig) -> None:
+        super().__init__()
+        self.features = backbone.features
+        self.config = config
+
+    def training_step(self, views: Views, batch_index: int) -> torch.Tensor:
+        """One step on two batches (N, 3, H, W) of views of the same frames."""
+        embeddings = self.features(views[0]), self.features(views[1])
+        loss = self.loss(views, embeddings)
+        self.log("loss", loss)
+        self.log("relative_spread", relative_spread(embeddings[0]))
+        return loss
+
+    def loss(self, views: Views, embeddings: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """The method's loss of two views and their embeddings (N, D)."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """As the settings say, over everything that learns by gradient."""
+        return build_optimizer(
+            [p for p in self.parameters() if p.requires_grad], self.config.optimizer
+        )
+
+
+class Byol(SelfSupervised):
+    """Grill et al. 2020: predict a slowly moving copy's projection of the other view."""
+
+    def __init__(self, backbone: Backbone, config: SelfSupervisionConfig) -> None:
+        super().__init__(backbone, config)
+        hidden, out = config.projector_hidden, config.projector_out
+        self.projection = BYOLProjectionHead(backbone.dimension, hidden, out)
+        self.prediction = BYOLPredictionHead(out, hidden, out)
+        self.target_features = copy.deepcopy(self.features)
+        self.target_projection = copy.deepcopy(self.projection)
+        deactivate_requires_grad(self.target_features)
+        deactivate_requires_grad(self.target_projection)
+        self._criterion = NegativeCosineSimilarity()
+
+    def loss(self, views: Views, embeddings: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Mean negative cosine between predictions and the target's projections, both ways."""
+        predicted = [self.prediction(self.projection(embedding)) for embedding in embeddings]
+        with torch.no_grad():
+            target = [self.target_projection(self.target_features(view)) for view in views]
+        return 0.5 * (
+            self._criterion(predicted[0], target[1]) + self._criterion(predicted[1], target[0])
+        )
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
+        """Let the target follow: the paper's moving average."""
+        update_momentum(self.features, self.target_features, self.config.moving_average)
+        update_momentum(self.projection, self.target_projection, self.config.moving_average)
+
+
+class SimClr(SelfSupervised):
+    """Chen et al. 2020: tell the other view of a frame from all other frames in the batch."""
+
+    def __init__(self, backbone: Backbone, config: SelfSupervisionConfig) -> None:
+        super().__init__(backbone, config)
+        self.projection = SimCLRProjectionHead(
+            backbone.dimension, config.projector_hidden, config.projector_out
+        )
+        self._criterion = NTXentLoss(config.temperature, gather_distributed=_distributed(config))
+
+    def loss(self, views: Views, embeddings: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """NT-Xent."""
+        loss: torch.Tensor = self._criterion(
+            self.projection(embeddings[0]), self.projection(embeddings[1])
+        )
+        return loss
+
+
+class VicReg(SelfSupervised):
+    """Bardes et al. 2022: views agree, every component varies, components do not co-vary."""
+
+    def __init__(self, backbone: Backbone, config: SelfSupervisionConfig) -> None:
+        super().__init__(backbone, config)
+        # Two layers as in the paper's published code: 2048-8192-8192.
+        self.projection = VICRegProjectionHead(
+            backbone.dimension, config.projector_hidden, config.projector_out, num_layers=2
+        )
+        self._criterion = VICRegLoss(
+            config.invariance_weight,
+            config.variance_weight,
+            config.covariance_weight,
+            gather_distributed=_distributed(config),
+        )
+
+    def loss(self, views: Views, embeddings: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Weighted sum of invariance, variance and covariance."""
+        loss: torch.Tensor = self._criterion(
+            self.projection(embeddings[0]), self.projection(embeddings[1])
+        )
+        return loss
+
+
+METHODS: dict[str, type[SelfSupervised]] = {"byol": Byol, "simclr": SimClr, "vicreg": VicReg}
+
+
+def build_optimizer(
+    parameters: list[torch.nn.Parameter], config: OptimizerConfig
+) -> torch.optim.Optimizer:
+    """Adam, or SGD with momentum."""
+    if config.name == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+    return torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _distributed(config: SelfSupervisionConfig) -> bool:
+    return config.run.devices * config.run.nodes > 1

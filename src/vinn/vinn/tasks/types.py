@@ -1,0 +1,83 @@
+"""What a task is: something whose demonstrations can be recorded episode by episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+SPLITS = ("train", "test", "pool")
+"""Parts of a recorded task: demonstrations, held-out ones, and more for learning curves."""
+
+
+class TaskSettings(BaseModel):
+    """How a task is recorded. The counts are the paper's (section IV-A)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    seed: int = Field(default=0, ge=0)
+    train: int = Field(default=71, ge=1)
+    test: int = Field(default=21, ge=1)
+    pool: int = Field(default=0, ge=0)
+    """Further demonstrations, for the learning curve (figure 4)."""
+    image_px: int = Field(default=128, ge=32, le=1024)
+    """Side of the square frames."""
+    frame_stride: int = Field(default=3, ge=1)
+    """Meta-World: simulator steps per frame; a frame's action is what they add up to."""
+    goal_visible: bool = True
+    """Meta-World: whether the goal's marker is drawn."""
+    difficulty: str = "hard"
+    """Door: difficulty of the scene."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode of an expert that succeeded. T frames; frame i was seen before action i.
+
+    Attributes:
+        frames_rgb: T images, (H, W, 3) uint8.
+        camera_delta_m: (T, 3) float32, in the camera's optical frame.
+        gripper: (T,) int8, states 0..3.
+        provenance: what else decides how it came to be.
+    """
+
+    frames_rgb: tuple[NDArray[np.uint8], ...]
+    camera_delta_m: NDArray[np.float32]
+    gripper: NDArray[np.int8]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+class Recorder(Protocol):
+    """Runs the expert of one task."""
+
+    def episode(self, seed: int) -> Episode | None:
+        """Run one episode; None if the expert failed."""
+
+    def close(self) -> None:
+        """Free renderers."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that can be recorded.
+
+    Attributes:
+        name: as in `vinn tasks record NAME`.
+        title: for tables.
+        description: one line.
+        paper_task: the row of the paper's table III it stands for.
+        needs: the extra of the package that has its simulator.
+        recorder: starts the simulator.
+    """
+
+    name: str
+    title: str
+    description: str
+    paper_task: str
+    needs: str
+    recorder: Callable[[TaskSettings], Recorder]
