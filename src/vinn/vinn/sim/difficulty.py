@@ -56,7 +56,7 @@ class Difficulty(BaseModel):
 DIFFICULTIES: dict[str, Difficulty] = {
     difficulty.name: difficulty
     for difficulty in (
-        Difficulty(name="easy", start_right_m=0.10, start_forward_m=0.04, start_up_m=0.07),
+        Difficulty(name="easy", start_right_m=0.07, start_forward_m=0.025, start_up_m=0.04),
         Difficulty(
             name="hard",
             start_right_m=0.12,

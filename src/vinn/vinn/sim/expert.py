@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vinn.demos.types import GripperState
 from vinn.sim.world import FULLY_OPENED_RAD, DoorWorld
 
-GRASP_DEPTH_M = 0.004
+GRASP_DEPTH_M = 0.014
 """How far the point between the finger tips goes past the bar: the pads lie behind that point."""
 ALIGN_BEFORE_M = 0.055
 """In front of the handle the fingers must have it between them before they go on."""

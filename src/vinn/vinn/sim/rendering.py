@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 import weakref
@@ -18,9 +19,16 @@ class SceneRenderer:
         self._model = model
         self._local = threading.local()
         self._all: list[mujoco.Renderer] = []
-        # Also at interpreter exit, where the renderer's own finaliser would come too late.
-        self.close = weakref.finalize(self, _close_all, self._all)
-        """Free the OpenGL contexts. Call it in the thread that rendered; nothing renders after."""
+        _alive.add(self)
+
+    def close(self) -> None:
+        """Free the OpenGL contexts. Call it in the thread that rendered."""
+        for renderer in self._all:
+            # The context of a thread that has ended is gone already.
+            with contextlib.suppress(Exception):
+                renderer.close()
+        self._all.clear()
+        self._local = threading.local()
 
     def render(
         self,
@@ -43,9 +51,11 @@ class SceneRenderer:
         return image
 
 
-def _close_all(renderers: list[mujoco.Renderer]) -> None:
-    for renderer in renderers:
-        # The context of a thread that has ended is gone already.
-        with contextlib.suppress(Exception):
-            renderer.close()
-    renderers.clear()
+_alive: weakref.WeakSet[SceneRenderer] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_alive() -> None:
+    # MuJoCo ends EGL at interpreter exit; renderers must be gone by then, or their finalisers fail.
+    for renderer in list(_alive):
+        renderer.close()

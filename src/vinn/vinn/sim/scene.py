@@ -107,8 +107,8 @@ def build_model(config: SceneConfig) -> mujoco.MjModel:
     spec.visual.map.znear = 0.01
     spec.visual.global_.offwidth = max(960, config.camera.width_px)
     spec.visual.global_.offheight = max(720, config.camera.height_px)
-    spec.visual.headlight.ambient = [0.32, 0.32, 0.32]
-    spec.visual.headlight.diffuse = [0.12, 0.12, 0.12]
+    spec.visual.headlight.ambient = [0.42, 0.42, 0.42]
+    spec.visual.headlight.diffuse = [0.15, 0.15, 0.15]
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
     add_stretch(spec, config.camera)
     _SceneBuilder(spec, config).add()
@@ -142,7 +142,7 @@ class _SceneBuilder:
         cabinet = self._cabinet
         for name, look in (("door", cabinet.door), ("carcass", cabinet.carcass)):
             image = wood(look.rgb, look.contrast, look.grain_px, look.seed)
-            self._add_texture_material(name, image, repeat=1.0)
+            self._add_texture_material(name, image, repeat=2.0)
         # Only what a scene can show is loaded: every texture costs memory and time.
         varied = self._config.difficulty.varied_background
         for surface in SURFACES if varied else (cabinet.floor,):
@@ -155,16 +155,14 @@ class _SceneBuilder:
     def _add_texture_material(
         self, name: str, image_rgb: NDArray[np.uint8], repeat: float | None
     ) -> None:
-        # MuJoCo draws a texture's first row at the bottom.
-        image = np.ascontiguousarray(image_rgb[::-1])
         texture = self._spec.add_texture(
             name=name,
             type=mujoco.mjtTexture.mjTEXTURE_2D,
-            width=image.shape[1],
-            height=image.shape[0],
+            width=image_rgb.shape[1],
+            height=image_rgb.shape[0],
             nchannel=3,
         )
-        texture.data = image.tobytes()
+        texture.data = image_rgb.tobytes()
         material = self._spec.add_material(name=name, specular=0.1, shininess=0.1)
         material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
         if repeat is not None:
@@ -173,6 +171,15 @@ class _SceneBuilder:
 
     def _add_room(self) -> None:
         config, cabinet = self._config, self._cabinet
+        self._spec.add_texture(
+            name="surroundings",
+            type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+            builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+            rgb1=[0.82, 0.82, 0.80],
+            rgb2=[0.55, 0.54, 0.52],
+            width=64,
+            height=64,
+        )
         self._spec.worldbody.add_geom(
             name=FLOOR_GEOM,
             type=mujoco.mjtGeom.mjGEOM_PLANE,
@@ -191,8 +198,8 @@ class _SceneBuilder:
         # Lights shine from behind the robot onto the door: the ceiling from above, a window aside.
         pose = config.world_T_cabinet()
         for name, direction, strength in (
-            (LIGHTS[0], (0.15, 0.55, -0.8), 0.45),
-            (LIGHTS[1], (-0.7, 0.6, -0.35), 0.25),
+            (LIGHTS[0], (0.15, 0.55, -0.8), 0.5),
+            (LIGHTS[1], (-0.7, 0.6, -0.35), 0.3),
         ):
             self._spec.worldbody.add_light(
                 name=name,
@@ -286,10 +293,12 @@ class _SceneBuilder:
         half = handle.half_length_m * self._config.difficulty.handle_length_factor
         bar = np.array([bar_x, -handle.standoff_m, 0.0])
         post_z = half - handle.radius_m
+        up, back = np.array([0.0, 0.0, 1.0]), np.array([0.0, handle.standoff_m, 0.0])
+        top, bottom = bar + post_z * up, bar - post_z * up
         ends = {
-            "handle_bar": (bar - [0, 0, half], bar + [0, 0, half]),
-            "handle_post_top": (bar + [0, 0, post_z], bar + [0, handle.standoff_m, post_z]),
-            "handle_post_bottom": (bar - [0, 0, post_z], bar + [0, handle.standoff_m, -post_z]),
+            "handle_bar": (bar - half * up, bar + half * up),
+            "handle_post_top": (top, top + back),
+            "handle_post_bottom": (bottom, bottom + back),
         }
         # Covered means wrapped in the door's own material: still there, still graspable.
         self._spec.add_material(

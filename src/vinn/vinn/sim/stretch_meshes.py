@@ -36,7 +36,7 @@ def decimated_mesh(stl_path: Path) -> tuple[NDArray[np.float32], NDArray[np.int3
             vertices, faces, target_reduction=1.0 - MAX_FACES / len(faces)
         )
     vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
-    _write_atomically(cached, vertices=vertices, faces=faces)
+    _write_atomically(cached, vertices, faces)
     return vertices, faces
 
 
@@ -60,12 +60,12 @@ def _read_stl(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     return vertices, faces[distinct]
 
 
-def _write_atomically(path: Path, **arrays: NDArray[np.generic]) -> None:
+def _write_atomically(path: Path, vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, vertices=vertices, faces=faces)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

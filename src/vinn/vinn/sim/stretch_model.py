@@ -37,14 +37,14 @@ JOINTS = (
 )
 """Order of the actuators; each drives the joint of its name to a position."""
 
-GRIP_STIFFNESS = 20.0
-"""N m/rad of a finger: a closing command 5 cm past the handle presses each pad with 13 N."""
+GRIP_STIFFNESS = 30.0
+"""N m/rad of a finger: a closing command 5 cm past the handle presses each pad with 20 N."""
 
 _FINGER_RADIUS_M = 0.188
 """From a finger's joint to its pad."""
 _TOUCHING_FINGER_RAD = -0.1035
 """Where the pads touch. The URDF's zero leaves them apart; the aperture here is the true gap."""
-_PAD_HALF_SIZE_M = (0.004, 0.016, 0.013)
+_PAD_HALF_SIZE_M = (0.004, 0.018, 0.015)
 """Half the pad's thickness, length along the gripper, height."""
 _PAD_TURN_RAD = 0.47
 """From a cup's own axis to the direction of the other finger."""

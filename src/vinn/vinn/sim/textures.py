@@ -33,6 +33,8 @@ def photo(name: str, width_px: int = 256, height_px: int = 256) -> NDArray[np.ui
     if not path.is_file():
         raise ConfigError(f"{path}: missing from the installed scikit-image")
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ConfigError(f"{path}: cannot be decoded; reinstall scikit-image")
     resized = cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(resized[..., ::-1])
 

@@ -1,4 +1,4 @@
-"""The simulated world: Stretch in front of a cabinet, its physics, its cameras, the ground truth."""
+"""The simulated world: Stretch before a cabinet, its physics, cameras and ground truth."""
 
 from __future__ import annotations
 
