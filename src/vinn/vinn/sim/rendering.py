@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import threading
 import weakref
 
@@ -45,6 +46,7 @@ class SceneRenderer:
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
             by_size[(width_px, height_px)] = renderer
+            _close_before_egl_ends()
             self._all.append(renderer)
         renderer.update_scene(data, camera)
         image: NDArray[np.uint8] = renderer.render()
@@ -54,8 +56,10 @@ class SceneRenderer:
 _alive: weakref.WeakSet[SceneRenderer] = weakref.WeakSet()
 
 
-@atexit.register
-def _close_alive() -> None:
-    # MuJoCo ends EGL at interpreter exit; renderers must be gone by then, or their finalisers fail.
-    for renderer in list(_alive):
-        renderer.close()
+@functools.cache
+def _close_before_egl_ends() -> None:
+    """Free what is left at interpreter exit, or the renderers' finalisers would fail.
+
+    MuJoCo registers the end of EGL with its first renderer; what is registered later runs earlier.
+    """
+    atexit.register(lambda: [renderer.close() for renderer in list(_alive)])
