@@ -28,7 +28,7 @@ else
 error: $python is Python $version; the ROS 2 wheels that \`make\` installs exist for CPython 3.11 only.
   With Python 3.11 at hand:     make setup PYTHON=/path/to/python3.11
   With a ROS 2 installation:    build with colcon, see docs/install.md (Python 3.10 to 3.12)
-  The library alone, no ROS:    pip install 'src/vinn[sim,export]' (Python 3.10 to 3.12)
+  The library alone, no ROS:    pip install 'src/vinn[export,sim]' (Python 3.10 to 3.12)
 MESSAGE
         failed=1
     fi

@@ -1,4 +1,4 @@
-"""The graph as actions of `ros2 launch`; for the launch files alone, since it needs `launch_ros`."""
+"""The graph as actions of `ros2 launch`; for the launch files alone, for it needs `launch_ros`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from launch.actions import (
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+from vinn.errors import ConfigError
 
 from vinn_ros.graph import NodeSpec, environment
 
@@ -108,3 +109,15 @@ def node_action(spec: NodeSpec, log_level: str) -> Node:
 def parameter_files(arguments: Arguments) -> list[Path]:
     """The user's own parameter file, if one was named."""
     return [Path(arguments["params_file"])] if arguments["params_file"] else []
+
+
+def number(arguments: Arguments, name: str) -> float:
+    """An argument's value as a number.
+
+    Raises:
+        vinn.errors.ConfigError: it is none.
+    """
+    try:
+        return float(arguments[name])
+    except ValueError as error:
+        raise ConfigError(f"{name}: {arguments[name]!r}; allowed: a number") from error

@@ -1,0 +1,51 @@
+"""Everything that opens a door: camera or simulation, policy, executor and supervisor.
+
+The nodes and their parameters are described in `vinn_ros.graph`.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
+from vinn_ros.graph import ROBOTS, door_opening
+from vinn_ros.launch_actions import common_arguments, parameter_files, start_graph
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch vinn_ros door_opening.launch.py` starts."""
+    arguments = [
+        DeclareLaunchArgument(
+            "robot",
+            default_value="real",
+            choices=list(ROBOTS),
+            description="real: a Stretch with its stretch_driver running; sim: MuJoCo.",
+        ),
+        DeclareLaunchArgument(
+            "policy",
+            default_value="",
+            description="Directory of the policy artefact; empty: load one later (policy/load).",
+        ),
+        DeclareLaunchArgument(
+            "camera_device",
+            default_value="",
+            description="Wrist camera of the real robot: /dev/v4l/by-id/..., a video file or a "
+            "folder of images; empty: as in the parameter files.",
+        ),
+        DeclareLaunchArgument(
+            "recordings",
+            default_value="",
+            description="Directory for the rollouts' recordings; empty: as in the parameter files.",
+        ),
+        *common_arguments(),
+    ]
+    graph = start_graph(
+        arguments,
+        lambda values: door_opening(
+            values["robot"],
+            values["policy"],
+            namespace=values["namespace"],
+            parameter_files=parameter_files(values),
+            camera=values["camera_device"],
+            recordings=values["recordings"],
+        ),
+        robot=lambda values: values["robot"],
+    )
+    return LaunchDescription([*arguments, graph])

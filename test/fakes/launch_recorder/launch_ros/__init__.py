@@ -1,0 +1,1 @@
+"""Stand-in for ROS 2's `launch_ros`: what this project's launch files use, recorded."""
