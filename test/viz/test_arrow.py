@@ -19,17 +19,18 @@ def test_arrow_points_where_the_hand_goes(scale, direction):
 
 
 def test_length_is_proportional_until_full_scale():
-    half = arrow_geometry([0.025, 0, 0], ActionScale.METRIC, *SIZE)
-    full = arrow_geometry([0.05, 0, 0], ActionScale.METRIC, *SIZE)
+    longest_m = FULL_SCALE[ActionScale.METRIC]
+    half = arrow_geometry([longest_m / 2, 0, 0], ActionScale.METRIC, *SIZE)
+    full = arrow_geometry([longest_m, 0, 0], ActionScale.METRIC, *SIZE)
     beyond = arrow_geometry([0.5, 0, 0], ActionScale.METRIC, *SIZE)
     assert half.length_px == pytest.approx(full.length_px / 2)
     assert beyond.length_px == pytest.approx(full.length_px)
     assert 0 <= beyond.tip_px[0] < SIZE[1]
 
 
-@pytest.mark.parametrize(("z", "fraction"), [(0.025, 0.5), (-0.05, -1.0), (3.0, 1.0), (0.0, 0.0)])
+@pytest.mark.parametrize(("z", "fraction"), [(0.5, 0.5), (-1.0, -1.0), (3.0, 1.0), (0.0, 0.0)])
 def test_forward_part(z, fraction):
-    geometry = arrow_geometry([0, 0, z], ActionScale.METRIC, *SIZE)
+    geometry = arrow_geometry([0, 0, z], ActionScale.UNIT, *SIZE)
     assert geometry.forward_fraction == pytest.approx(fraction)
     assert geometry.length_px == 0
 

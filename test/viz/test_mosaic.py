@@ -1,5 +1,8 @@
 """The mosaic shows the query and each neighbour's own picture."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from vinn.demos.types import ActionScale
@@ -91,3 +94,15 @@ def test_delta_in_words():
         "x +1.2  y −0.4  z +3.0 cm"
     )
     assert format_delta(np.array([1.0, 0.0, -0.5]), ActionScale.UNIT) == "x +1.00  y +0.00  z −0.50"
+
+
+def test_drawing_does_not_import_matplotlib():
+    code = (
+        "import sys, numpy as np; from vinn.viz.mosaic import neighbor_mosaic\n"
+        "from vinn.demos.types import ActionScale; from vinn.policies.types import Prediction\n"
+        "p = Prediction(np.zeros(3), 0.0, np.full(4, 0.25), ActionScale.METRIC)\n"
+        "neighbor_mosaic(np.zeros((8, 8, 3), np.uint8), p, None)\n"
+        "print('matplotlib' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from vinn.demos.types import ActionScale
 from vinn.viz import style
 
-FULL_SCALE = {ActionScale.METRIC: 0.05, ActionScale.UNIT: 1.0}
-"""Translation that fills the drawing: the default step cap [m], or a unit vector."""
+FULL_SCALE = {ActionScale.METRIC: 0.035, ActionScale.UNIT: 1.0}
+"""Translation that fills the drawing: a long demonstrated step [m], or a unit vector."""
 
 _REACH = 0.42  # of the shorter image side, for a translation of full scale
 _SUBPIXEL_BITS = 4
@@ -91,15 +91,19 @@ def draw_action(
     if geometry.length_px < 2.0 * shaft:
         _draw_ring(image_rgb, geometry, radius=2.2 * shaft, thickness=shaft)
     else:
-        _draw_arrow(image_rgb, geometry, shaft)
+        _draw_arrow(image_rgb, geometry, shaft, side)
     _draw_forward_bar(image_rgb, geometry)
 
 
-def _draw_arrow(image: NDArray[np.uint8], geometry: ArrowGeometry, shaft: float) -> None:
+def _draw_arrow(
+    image: NDArray[np.uint8], geometry: ArrowGeometry, shaft: float, side_px: int
+) -> None:
     start, tip = np.array(geometry.start_px), np.array(geometry.tip_px)
     along = (tip - start) / geometry.length_px
     across = np.array([-along[1], along[0]])
-    head = min(5.0 * shaft, geometry.length_px)
+    # A short arrow is a smaller arrow, not a lone head.
+    shaft *= min(1.0, geometry.length_px / (9.0 * shaft))
+    head = 5.0 * shaft
     neck = tip - along * head
     outline = np.array(
         [
@@ -113,7 +117,7 @@ def _draw_arrow(image: NDArray[np.uint8], geometry: ArrowGeometry, shaft: float)
         ]
     )
     points = np.round(outline * 2**_SUBPIXEL_BITS).astype(np.int32)[None]
-    edge = max(2, round(shaft * 1.2))
+    edge = max(2, round(side_px / 75.0))
     cv2.polylines(image, points, True, style.OUTLINE, edge, cv2.LINE_AA, _SUBPIXEL_BITS)
     cv2.fillPoly(image, points, geometry.color, cv2.LINE_AA, _SUBPIXEL_BITS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,17 @@ ANCHORS = {"left": "ls", "right": "rs", "center": "ms"}
 
 @lru_cache(maxsize=16)
 def _font(size_px: int, bold: bool) -> ImageFont.FreeTypeFont:
-    import matplotlib  # its import is slow; only the first text pays
-
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts/ttf", name)), size_px)
+    return ImageFont.truetype(str(_font_directory() / name), size_px)
+
+
+@lru_cache(maxsize=1)
+def _font_directory() -> Path:
+    # Found without importing matplotlib: that takes long, and the policy node draws mosaics too.
+    package = find_spec("matplotlib")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("matplotlib, whose font is used", name="matplotlib")
+    return Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"
 
 
 class TextLayer:
