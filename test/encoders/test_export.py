@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import urllib.error
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_hostile_weights_never_run(tmp_path: Path) -> None:
     torch.save({"conv1.weight": Hostile(marker)}, weights)
     for path in (weights, tmp_path / "raw.pkl"):
         if not path.exists():
-            path.write_bytes(pickle.dumps(Hostile(marker)))
+            path.write_bytes(pickle.dumps(Hostile(marker), protocol=2))
         with pytest.raises(ArtefactError, match=path.name):
             export_encoder("resnet18", tmp_path / "encoder", path)
     assert not marker.exists()
@@ -96,3 +97,16 @@ def test_wrong_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"vgg.*resnet50"):
         export_encoder("vgg", tmp_path / "encoder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["resnet18.pt"]
+
+
+def test_without_network_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    with pytest.raises(ArtefactError, match=r"resnet50.*--weights") as caught:
+        export_encoder("resnet50", tmp_path / "encoder")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -186,3 +188,46 @@ def test_usage_errors_are_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     fails(capsys, *arguments)
+
+
+def test_missing_extra_is_named_with_its_remedy() -> None:
+    script = (
+        "import sys; sys.modules['mujoco'] = sys.modules['torchvision'] = None\n"
+        "from vinn.cli.main import run\n"
+        "run(['eval', '--help'])\n"
+        "print(run(['encoder', 'export', 'resnet18', '--out', 'never']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    simulation, export = done.stderr.splitlines()
+    assert "pip install 'vinn[sim]'" in simulation
+    assert "pip install 'vinn[export]'" in export
+    assert done.stdout.splitlines()[-1] == "2"
+
+
+def test_full_disk_is_one_line_and_leaves_nothing(
+    parts: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("vinn.policies.build.np.save", full)
+    out = tmp_path / "policy"
+    line = fails(
+        capsys, "policy", "build", parts / "demos", "--encoder", parts / "encoder", "--out", out
+    )
+    assert "No space left" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_that_are_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("vinn.cli.demos.Dataset.open", bug)
+    with pytest.raises(ValueError, match="a bug"):
+        run(["demos", "info", "anywhere"])
