@@ -6,7 +6,7 @@ The nodes and their parameters are described in `vinn_ros.graph`.
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from vinn_ros.graph import ROBOTS, door_opening
-from vinn_ros.launch_actions import common_arguments, parameter_files, start_graph
+from vinn_ros.launch_actions import chosen, common_arguments, parameter_files, start_graph
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -34,17 +34,26 @@ def generate_launch_description() -> LaunchDescription:
             default_value="",
             description="Directory for the rollouts' recordings; empty: as in the parameter files.",
         ),
+        DeclareLaunchArgument(
+            "nodes",
+            default_value="",
+            description="Names of the nodes to start here, separated by commas, when the others "
+            "run on another machine; empty: all.",
+        ),
         *common_arguments(),
     ]
     graph = start_graph(
         arguments,
-        lambda values: door_opening(
-            values["robot"],
-            values["policy"],
-            namespace=values["namespace"],
-            parameter_files=parameter_files(values),
-            camera=values["camera_device"],
-            recordings=values["recordings"],
+        lambda values: chosen(
+            door_opening(
+                values["robot"],
+                values["policy"],
+                namespace=values["namespace"],
+                parameter_files=parameter_files(values),
+                camera=values["camera_device"],
+                recordings=values["recordings"],
+            ),
+            values["nodes"],
         ),
         robot=lambda values: values["robot"],
     )

@@ -149,6 +149,11 @@ def test_door_opening_hands_every_argument_on(tmp_path: Path) -> None:
     assert {"source": {"value": "0", "value_type": "str"}} in camera["parameters"]
 
 
+def test_door_opening_starts_the_chosen_nodes_alone() -> None:
+    recorded = started(DOOR_OPENING, nodes="vinn_policy, rollout_supervisor")
+    assert {node["name"] for node in recorded["nodes"]} == {"vinn_policy", "rollout_supervisor"}
+
+
 def test_replay_starts_the_graph(tmp_path: Path) -> None:
     bag, policy = str(tmp_path / "a.mcap"), str(tmp_path / "policy")
     recorded = started(REPLAY, bag=bag, policy=policy, rate="0.5", loop="true")
@@ -186,6 +191,7 @@ def test_ros_users_decide_how_far_discovery_reaches() -> None:
     [
         (DOOR_OPENING, {"robot": "toy"}, "robot: 'toy' is not in ['real', 'sim']"),
         (DOOR_OPENING, {"params_file": "/none.yaml"}, "/none.yaml: no such parameter file"),
+        (DOOR_OPENING, {"nodes": "arm"}, "nodes: no node 'arm'; allowed: wrist_camera"),
         (REPLAY, {"policy": "p"}, "argument bag is required"),
         (REPLAY, {"bag": "b", "policy": "p", "rate": "fast"}, "rate: 'fast'; allowed: a number"),
     ],

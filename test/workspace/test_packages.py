@@ -156,3 +156,9 @@ def test_constraints_name_no_place() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     entries = [line for line in lines if not line.startswith("#")]
     assert [line for line in entries if not re.fullmatch(r"[a-z0-9-]+==[\w.]+", line)] == []
+
+
+def test_make_setup_installs_every_extra() -> None:
+    installed = re.search(r"src/vinn\[([\w,]+)\]", (ROOT / "Makefile").read_text())
+    assert installed is not None
+    assert set(installed.group(1).split(",")) == set(setup_cfg("vinn")["options.extras_require"])

@@ -111,6 +111,20 @@ def parameter_files(arguments: Arguments) -> list[Path]:
     return [Path(arguments["params_file"])] if arguments["params_file"] else []
 
 
+def chosen(specs: Sequence[NodeSpec], names: str) -> list[NodeSpec]:
+    """The nodes with the given comma-separated names; all if there are none.
+
+    Raises:
+        vinn.errors.ConfigError: no node has such a name.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    known = [spec.name for spec in specs]
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(f"nodes: no node {name!r}; allowed: {', '.join(known)}")
+    return [spec for spec in specs if spec.name in wanted or not wanted]
+
+
 def number(arguments: Arguments, name: str) -> float:
     """An argument's value as a number.
 
