@@ -46,6 +46,7 @@ def build(
     gripper_weight: Annotated[
         float, typer.Option(help="Weight of the gripper in the criterion of --select.")
     ] = 1.0,
+    threads: Annotated[int, typer.Option(help="CPU threads of the encoder.")] = 1,
     seed: Annotated[int, typer.Option(help="Of kind 'random'.")] = 0,
 ) -> None:
     """Build a policy artefact."""
@@ -68,7 +69,7 @@ def build(
             f"allowed: 1..{dataset.frame_count}"
         )
     with progress_bar("embedding frames") as progress:
-        embedded = embed_dataset(dataset, load_encoder(encoder), progress)
+        embedded = embed_dataset(dataset, load_encoder(encoder, threads), progress)
     chosen_bandwidth = settings.bandwidth if bandwidth is None else bandwidth
     provenance: dict[str, object] = {"preset": preset}
     if select:
