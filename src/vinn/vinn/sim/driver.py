@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import astuple, replace
 
 from vinn.errors import RobotError
@@ -14,8 +15,12 @@ from vinn.sim.world import DoorWorld
 class SimulatedStretch:
     """Unpaced: time passes only in `wait`, and `now_s` is simulated time."""
 
-    def __init__(self, world: DoorWorld) -> None:
+    def __init__(
+        self, world: DoorWorld, on_wait: Callable[[DoorWorld], None] | None = None
+    ) -> None:
+        """Args: the world it stands in, and what to tell after each piece of time that passed."""
         self.world = world
+        self._on_wait = on_wait
         self._mode = "position"
         self._homed = True
         self._runstopped = False
@@ -94,6 +99,8 @@ class SimulatedStretch:
     def wait(self, seconds: float) -> None:
         """Advance physics by `seconds`."""
         self.world.step(seconds)
+        if self._on_wait is not None:
+            self._on_wait(self.world)
 
     # --- what an operator or a fault does to the robot -----------------------------------------
 

@@ -20,7 +20,7 @@ from vinn.sim.world import DoorWorld
 
 STEP_LIMIT = 60
 
-StepObserver = Callable[[DoorWorld], None]
+WorldObserver = Callable[[DoorWorld], None]
 
 
 @dataclass(frozen=True)
@@ -47,23 +47,37 @@ def robot_config(scene: SceneConfig) -> RobotConfig:
     return RobotConfig(tool=scene.tool, camera=scene.camera.mount, start_pose=scene.start_pose)
 
 
-def step_executor(world: DoorWorld, config: RobotConfig | None = None) -> StepExecutor:
-    """An executor that moves the simulated robot; `config` defaults to the scene's own."""
+def step_executor(
+    world: DoorWorld, config: RobotConfig | None = None, on_wait: WorldObserver | None = None
+) -> StepExecutor:
+    """An executor that moves the simulated robot.
+
+    Args:
+        world: the robot's.
+        config: defaults to what fits the scene.
+        on_wait: told after each piece of simulated time (20 ms by default).
+    """
     config = config or robot_config(world.scene)
-    driver = SimulatedStretch(world)
+    driver = SimulatedStretch(world, on_wait)
     return StepExecutor(driver, MotionFilter(config, driver.limits()), config.executor)
 
 
-def run_expert(world: DoorWorld, seed: int, on_step: StepObserver | None = None) -> ExpertEpisode:
+def run_expert(
+    world: DoorWorld,
+    seed: int,
+    on_step: WorldObserver | None = None,
+    on_wait: WorldObserver | None = None,
+) -> ExpertEpisode:
     """Reset the world with `seed` and let the expert open the door.
 
     Args:
         world: any episode that runs in it ends.
         seed: decides start, appearance and the expert's own variation.
-        on_step: called after every step, e.g. to record an overview.
+        on_step: called after every step.
+        on_wait: called after each piece of simulated time, e.g. to film.
     """
     world.reset(seed)
-    executor = step_executor(world)
+    executor = step_executor(world, on_wait=on_wait)
     executor.begin_session("expert")
     expert = DoorExpert(world, seed)
     frames: list[NDArray[np.uint8]] = []

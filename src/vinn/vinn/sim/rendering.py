@@ -62,4 +62,9 @@ def _close_before_egl_ends() -> None:
 
     MuJoCo registers the end of EGL with its first renderer; what is registered later runs earlier.
     """
-    atexit.register(lambda: [renderer.close() for renderer in list(_alive)])
+
+    def close_alive() -> None:
+        for renderer in list(_alive):
+            renderer.close()
+
+    atexit.register(close_alive)
