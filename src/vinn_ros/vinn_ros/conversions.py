@@ -15,8 +15,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from vinn.demos.types import ActionScale
 from vinn.errors import ImageError
 from vinn.policies.types import Neighbor, Prediction
-from vinn.robot.types import JointCommand, StepRequest
+from vinn.robot.types import JointCommand, ReasonCode, StepRequest, StepResult
 
+from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import JointCommand as JointCommandMsg
 from vinn_msgs.msg import Neighbor as NeighborMsg
 from vinn_msgs.msg import Prediction as PredictionMsg
@@ -240,4 +241,34 @@ def from_joint_command_msg(message: JointCommandMsg) -> JointCommand:
     """What was sent, from a message."""
     return JointCommand(
         **{field: getattr(message, field) for field in message.get_fields_and_field_types()}
+    )
+
+
+def to_step_result_msg(result: StepResult, settled: Time) -> ExecuteStep.Result:
+    """What became of a step, as the action's result."""
+    return ExecuteStep.Result(
+        error_code=result.reason.value,
+        error_msg=result.message,
+        requested_base_delta=to_vector3(result.requested_base_delta_m),
+        sent_base_delta=to_vector3(result.sent_base_delta_m),
+        sent=to_joint_command_msg(result.sent),
+        gripper_closed=result.gripper_closed,
+        duration_s=float(result.duration_s),
+        settled=settled,
+    )
+
+
+def to_step_result(message: ExecuteStep.Result) -> StepResult:
+    """What became of a step, from the action's result."""
+    reason = ReasonCode(message.error_code)
+    sent = from_joint_command_msg(message.sent)
+    nothing = sent == from_joint_command_msg(JointCommandMsg())
+    return StepResult(
+        reason=reason,
+        message=message.error_msg,
+        requested_base_delta_m=from_vector3(message.requested_base_delta),
+        sent_base_delta_m=from_vector3(message.sent_base_delta),
+        sent=None if nothing else sent,
+        gripper_closed=bool(message.gripper_closed),
+        duration_s=float(message.duration_s),
     )

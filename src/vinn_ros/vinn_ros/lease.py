@@ -1,4 +1,4 @@
-"""Who may move the robot: the session that the supervisor says is running, as long as it says so."""
+"""Who may move the robot: the session that the supervisor says is running, while it says so."""
 
 from __future__ import annotations
 

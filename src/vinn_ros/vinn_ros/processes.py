@@ -220,7 +220,7 @@ class _StateReader:
         self._context.try_shutdown()
 
     def not_active(self) -> list[str]:
-        """The nodes that have not yet said that they are active; takes up to a fifth of a second."""
+        """The nodes that have not yet said that they are active; takes up to a second."""
         client = self._clients[self._waiting[0]]
         if not client.service_is_ready():
             self._executor.spin_once(timeout_sec=0.1)

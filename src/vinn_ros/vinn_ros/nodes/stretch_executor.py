@@ -14,7 +14,7 @@ from vinn.errors import ConfigError, RobotError
 from vinn.robot.config import RobotConfig, load_robot_config
 from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter
-from vinn.robot.types import ReasonCode, StepResult
+from vinn.robot.types import ReasonCode
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
@@ -24,6 +24,7 @@ from vinn_ros.conversions import (
     from_vector3,
     to_joint_command_msg,
     to_step_request,
+    to_step_result_msg,
     to_vector3,
 )
 from vinn_ros.drivers.pose_command import DEFAULT_LAYOUT, GRIPPER_UNITS, PoseLayout
@@ -157,12 +158,13 @@ class StretchExecutorNode(VinnNode):
             refusal = self._lease.refusal(request.session)
             if refusal is not None:
                 return self._finish(goal, _failure(*refusal))
-            self._stop.clear()
             try:
                 executor = self._meet_robot()
             except (RobotError, ConfigError) as error:
                 return self._finish(goal, _failure(ReasonCode.ROBOT_ERROR, str(error)))
             if executor.session != request.session:
+                # A stop holds for the rest of the session in which it came.
+                self._stop.clear()
                 executor.begin_session(request.session)
             self._set_status(
                 state=_STATES.EXECUTING,
@@ -190,7 +192,7 @@ class StretchExecutorNode(VinnNode):
                 sent=to_joint_command_msg(result.sent),
                 gripper_closed=result.gripper_closed,
             )
-            return self._finish(goal, self._to_result(result))
+            return self._finish(goal, to_step_result_msg(result, self.get_clock().now().to_msg()))
         finally:
             self._robot.release()
 
@@ -332,18 +334,6 @@ class StretchExecutorNode(VinnNode):
         else:
             goal.abort()
         return result
-
-    def _to_result(self, result: StepResult) -> ExecuteStep.Result:
-        return ExecuteStep.Result(
-            error_code=result.reason.value,
-            error_msg=result.message,
-            requested_base_delta=to_vector3(result.requested_base_delta_m),
-            sent_base_delta=to_vector3(result.sent_base_delta_m),
-            sent=to_joint_command_msg(result.sent),
-            gripper_closed=result.gripper_closed,
-            duration_s=float(result.duration_s),
-            settled=self.get_clock().now().to_msg(),
-        )
 
 
 class _Feedback:

@@ -1,0 +1,69 @@
+"""A policy and the rollout it acts in: policies with memory go one step further per step taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from vinn.demos.files import sha256_file
+from vinn.errors import ArtefactError
+from vinn.policies.artefact import PolicyArtefact, open_artefact
+from vinn.policies.open_loop import OpenLoopPolicy
+from vinn.policies.types import Prediction
+
+
+class LoadedPolicy:
+    """A policy artefact in use.
+
+    The node predicts for every image, several times per step of the robot. Open loop counts its
+    own calls, so it is asked once per step, and anew at the start of a rollout.
+    """
+
+    def __init__(self, directory: Path, threads: int) -> None:
+        """Load an artefact.
+
+        Raises:
+            vinn.errors.ArtefactError: a part is missing, damaged, or does not belong.
+        """
+        self.artefact: PolicyArtefact = open_artefact(directory)
+        self.label = (
+            f"{self.artefact.manifest.name}@{sha256_file(directory / 'manifest.json')[:12]}"
+        )
+        self._policy = self.artefact.policy(threads=threads)
+        self._once_per_step = isinstance(self._policy, OpenLoopPolicy)
+        self._position: tuple[str, int] | None = None
+        self._prediction: Prediction | None = None
+
+    def predict(self, image_rgb: NDArray[np.uint8], session: str, step: int) -> Prediction:
+        """Predict from one frame, (H, W, 3) uint8 RGB.
+
+        Args:
+            image_rgb: the frame.
+            session: of the running rollout; empty: none runs.
+            step: steps taken in it.
+
+        Raises:
+            vinn.errors.ImageError: wrong shape or type.
+            vinn.errors.ArtefactError: what comes out is not finite.
+        """
+        position = (session, step) if session else None
+        if self._position is None or position is None or position[0] != self._position[0]:
+            self._policy.reset()
+            self._prediction = None
+        if self._once_per_step and self._prediction is not None and position == self._position:
+            return self._prediction
+        prediction = self._policy.predict(image_rgb)
+        self._position, self._prediction = position, prediction
+        _check_finite(prediction, self.label)
+        return prediction
+
+
+def _check_finite(prediction: Prediction, label: str) -> None:
+    values = (
+        *prediction.camera_delta,
+        prediction.gripper_value,
+        *prediction.gripper_probabilities,
+    )
+    if np.shape(prediction.camera_delta) != (3,) or not np.isfinite(values).all():
+        raise ArtefactError(f"policy {label}: its prediction is not three finite numbers")

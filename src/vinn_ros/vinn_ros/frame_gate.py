@@ -1,0 +1,93 @@
+"""Which frames are fit to be acted on. No ROS here; the caller says how old a frame is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from vinn.errors import ImageError
+
+
+@dataclass(frozen=True)
+class GateLimits:
+    """What is refused."""
+
+    max_age_s: float
+    """Older frames [s]."""
+    max_identical: int
+    """The frame that is the n-th with the same bytes, and those after it."""
+    darkest: float
+    """Mean grey value below which a frame counts as black, of 255."""
+    brightest: float
+    """Mean grey value above which a frame counts as white or saturated, of 255."""
+    min_contrast: float
+    """Standard deviation of the grey values below which a frame shows nothing, of 255."""
+    min_sharpness: float
+    """Variance of the Laplacian below which a frame counts as blurred; 0 accepts all."""
+
+
+class FrameGate:
+    """Checks frames in the order in which they come, and counts what it refuses, by reason."""
+
+    def __init__(self, limits: GateLimits) -> None:
+        self._limits = limits
+        self._last: bytes = b""
+        self._identical = 0
+        self.refused: Counter[str] = Counter()
+        self.last_refusal = ""
+        """Why the newest frame was refused; empty: it was not."""
+
+    def check_bytes(self, data: bytes) -> str | None:
+        """Why encoded bytes are refused, before they are decoded, or None."""
+        self._identical = self._identical + 1 if data == self._last else 1
+        self._last = data
+        limit = self._limits.max_identical
+        if self._identical >= limit:
+            return self._refuse("identical", f"{self._identical} byte-identical frames in a row")
+        return self._accept()
+
+    def check_age(self, age_s: float) -> str | None:
+        """Why a frame of this age is refused, or None."""
+        if not (math.isfinite(age_s) and age_s <= self._limits.max_age_s):
+            return self._refuse("stale", f"{age_s:.2f} s old; allowed: {self._limits.max_age_s:g}")
+        return self._accept()
+
+    def check_pixels(self, image_rgb: NDArray[np.uint8]) -> str | None:
+        """Why the picture is refused, or None."""
+        limits = self._limits
+        # A quarter of the rows and columns tells as much about light, and costs a sixteenth.
+        grey = cv2.cvtColor(np.ascontiguousarray(image_rgb[::4, ::4]), cv2.COLOR_RGB2GRAY)
+        mean, contrast = float(grey.mean()), float(grey.std())
+        if mean < limits.darkest:
+            return self._refuse("black", f"mean {mean:.1f}; allowed: at least {limits.darkest:g}")
+        if mean > limits.brightest:
+            return self._refuse("white", f"mean {mean:.1f}; allowed: at most {limits.brightest:g}")
+        if contrast < limits.min_contrast:
+            return self._refuse(
+                "blank", f"contrast {contrast:.1f}; allowed: at least {limits.min_contrast:g}"
+            )
+        if limits.min_sharpness > 0:
+            full = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
+            sharpness = float(cv2.Laplacian(full, cv2.CV_64F).var())
+            if sharpness < limits.min_sharpness:
+                return self._refuse(
+                    "blurred",
+                    f"sharpness {sharpness:.1f}; allowed: at least {limits.min_sharpness:g}",
+                )
+        return self._accept()
+
+    def malformed(self, error: ImageError) -> str:
+        """Count a frame that cannot be decoded."""
+        return self._refuse("malformed", str(error))
+
+    def _refuse(self, kind: str, message: str) -> str:
+        self.refused[kind] += 1
+        self.last_refusal = f"{kind} frame: {message}"
+        return self.last_refusal
+
+    def _accept(self) -> None:
+        self.last_refusal = ""

@@ -1,0 +1,368 @@
+"""The node an operator talks to: reset, start, stop, label; one rollout at a time, all recorded."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.action import ActionClient
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from std_srvs.srv import Trigger
+from vinn.errors import RobotError
+from vinn.robot.types import ReasonCode
+from vinn.rollout.config import RolloutConfig, load_rollout_config
+from vinn.rollout.loop import RolloutOutcome, StepRecord, run_rollout
+from vinn.rollout.start_poses import StartPoses
+from vinn.rollout.states import RolloutEvent, RolloutMachine, RolloutState
+
+from vinn_msgs.action import ExecuteStep
+from vinn_msgs.msg import ExecutorStatus, RolloutStatus
+from vinn_msgs.srv import LabelRollout, MoveToStart, ResetScene, StartRollout
+from vinn_ros import qos
+from vinn_ros.calls import call, checked
+from vinn_ros.conversions import to_vector3
+from vinn_ros.lifecycle import OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.parameters import Parameter
+from vinn_ros.paths import config_file
+from vinn_ros.recording import RolloutRecording
+from vinn_ros.rollout_links import Limits, RolloutLinks
+
+_NO_FAULT = (ReasonCode.NONE, ReasonCode.SUCCESS, ReasonCode.STEP_LIMIT, ReasonCode.TIME_LIMIT)
+_SUCCESS_FIELDS = ("opened", "fully_opened", "grasped", "operator")
+_SEEDS = 2**32
+
+
+def _seconds(name: str, default: float, description: str, upper: float = 60.0) -> Parameter:
+    return Parameter(name, default, description, unit="s", lower=0.05, upper=upper)
+
+
+class RolloutSupervisorNode(VinnNode):
+    """States of `vinn.rollout.states`, and `run_rollout` in a thread of its own."""
+
+    NAME = "rollout_supervisor"
+    PARAMETERS = (
+        Parameter("rollout_config", "robot/rollout.yaml", "YAML file of vinn.rollout"),
+        Parameter("recordings", "runs/rollouts", "directory of the recordings"),
+        Parameter("has_simulation", False, "a reset also resets the simulated scene"),
+        Parameter(
+            "success",
+            "operator",
+            "what ends a rollout: ground truth of the simulation, or the operator",
+            choices=_SUCCESS_FIELDS,
+        ),
+        Parameter(
+            "seed",
+            0,
+            "of start poses and scenes; setting it begins again with trial 0",
+            lower=0,
+            upper=2**31 - 1,
+            run_time=True,
+        ),
+        Parameter(
+            "status_rate_hz", 10.0, "rate of supervisor/status", unit="Hz", lower=4.0, upper=100.0
+        ),
+        _seconds("prediction_timeout_s", 1.0, "from the wish for a prediction to its arrival"),
+        _seconds("camera_timeout_s", 0.5, "without a frame the camera counts as lost"),
+        _seconds("executor_timeout_s", 0.5, "without executor/status the executor counts as lost"),
+        _seconds("step_timeout_s", 15.0, "for one step", upper=600.0),
+        _seconds("reset_timeout_s", 90.0, "for a whole reset", upper=600.0),
+    )
+
+    def __init__(self, cli_args: list[str] | None = None) -> None:
+        """See `VinnNode`."""
+        super().__init__(cli_args)
+        self._config = RolloutConfig()
+        self._machine = RolloutMachine()
+        self._trial = -1
+        self._offset_m: NDArray[np.float64] = np.zeros(3)
+        self._worker: threading.Thread | None = None
+        self._status = RolloutStatus(reason=ReasonCode.NONE.value)
+        self._status_lock = threading.RLock()
+        """State of the machine and status change together, so that nobody sees half of a change."""
+        self._started_s = 0.0
+        clients = MutuallyExclusiveCallbackGroup()
+        stop_motion = self.create_client(Trigger, "executor/stop", callback_group=clients)
+        self._home = self.create_client(MoveToStart, "executor/home", callback_group=clients)
+        self._reset_scene = self.create_client(ResetScene, "scene/reset", callback_group=clients)
+        step = ActionClient(self, ExecuteStep, "executor/step", callback_group=clients)
+        success = self.value("success")
+        self._links = RolloutLinks(
+            step,
+            stop_motion,
+            Limits(
+                prediction_timeout_s=self.value("prediction_timeout_s"),
+                camera_timeout_s=self.value("camera_timeout_s"),
+                executor_timeout_s=self.value("executor_timeout_s"),
+                step_timeout_s=self.value("step_timeout_s"),
+                success="" if success == "operator" else success,
+            ),
+        )
+        self._recording = RolloutRecording(
+            self,
+            {
+                "policy/prediction": self._links.take_prediction,
+                "executor/status": self._take_executor,
+                "scene/status": self._links.take_scene,
+            },
+            on_frame=self._links.take_frame,
+        )
+        self._publisher = self.create_lifecycle_publisher(
+            RolloutStatus, "supervisor/status", qos.STREAM
+        )
+        requests = ReentrantCallbackGroup()
+        for service_type, name, answer in (
+            (Trigger, "supervisor/reset", self._on_reset),
+            (StartRollout, "supervisor/start_rollout", self._on_start),
+            (Trigger, "supervisor/stop_rollout", self._on_stop),
+            (LabelRollout, "supervisor/label_rollout", self._on_label),
+        ):
+            self.create_service(service_type, name, answer, callback_group=requests)
+        self.every(
+            1.0 / self.value("status_rate_hz"), self._publish, MutuallyExclusiveCallbackGroup()
+        )
+
+    # Lifecycle
+
+    def configure(self) -> None:
+        """Read the settings of a rollout."""
+        self._config = load_rollout_config(
+            config_file(self.value("rollout_config"), "rollout_config")
+        )
+
+    def deactivate(self) -> None:
+        """End a rollout; its recording is finished."""
+        self._links.stop()
+        worker = self._worker
+        if worker is not None:
+            worker.join(timeout=4.0)
+
+    def parameters_changed(self, values: dict[str, Any]) -> None:
+        """Another seed begins again with trial 0."""
+        if "seed" in values:
+            self._trial = -1
+
+    def diagnose(self) -> Diagnosis:
+        """The reason of the last end, if it was trouble."""
+        status = self._status
+        values = {"state": self._machine.state.name, "session": status.session, "step": status.step}
+        if status.reason not in {reason.value for reason in _NO_FAULT}:
+            return WARN, f"{status.reason}: {status.message}", values
+        return OK, self._machine.state.name if self.active else "not active", values
+
+    # What an operator asks for
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Scene, then robot; answers when both are done."""
+        refusal = self._ask(RolloutEvent.RESET)
+        if refusal is not None:
+            response.message = f"{refusal[0].value}: {refusal[1]}"
+            return response
+        self._trial += 1
+        self._links.begin("")
+        self._set_status(reason=ReasonCode.NONE, message="", step=0, outcome=RolloutStatus.UNKNOWN)
+        reason, message = self._reset()
+        done = reason is ReasonCode.NONE
+        self._set_status(
+            RolloutEvent.RESET_DONE if done else RolloutEvent.RESET_FAILED,
+            reason=reason,
+            message=message,
+        )
+        response.success = done
+        response.message = message if done else f"{reason.value}: {message}"
+        return response
+
+    def _reset(self) -> tuple[ReasonCode, str]:
+        trial = self._trial
+        self._offset_m = StartPoses(self._config.start_poses, self.value("seed")).offset(trial)
+        timeout_s = self.value("reset_timeout_s")
+        try:
+            if self.value("has_simulation"):
+                seed = (self.value("seed") + trial) % _SEEDS
+                checked(self._reset_scene, ResetScene.Request(seed=seed), timeout_s)
+                self._links.wait_for_closed_door(timeout_s=2.0)
+            if self._links.stopping:
+                return ReasonCode.OPERATOR_STOP, "stopped during the reset"
+            home = call(
+                self._home, MoveToStart.Request(offset=to_vector3(self._offset_m)), timeout_s
+            )
+        except RobotError as error:
+            return ReasonCode.ROBOT_ERROR, str(error)
+        offset = ", ".join(f"{value:+.3f}" for value in self._offset_m)
+        where = f"trial {trial}, offset ({offset}) m right, forward, up"
+        return ReasonCode(home.reason), where if home.success else home.message
+
+    def _on_start(
+        self, request: StartRollout.Request, response: StartRollout.Response
+    ) -> StartRollout.Response:
+        """Start a rollout; of many simultaneous requests one is accepted."""
+        with self._status_lock:
+            refusal = None
+            if self._machine.state is RolloutState.READY:
+                refusal = self._links.fault() or self._links.not_seeing()
+            refusal = refusal or self._ask(RolloutEvent.START)
+            response.accepted = refusal is None
+            if refusal is not None:
+                response.reason, response.message = refusal[0].value, refusal[1]
+                return response
+            max_steps = request.max_steps or self._config.max_steps
+            session = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+            self._links.begin(session)
+            self._started_s = time.monotonic()
+            self._set_status(session=session, step=0, max_steps=max_steps, recording="")
+        self._worker = threading.Thread(
+            target=self._run, args=(session, request.name, max_steps), name="rollout", daemon=True
+        )
+        self._worker.start()
+        response.session, response.reason = session, ReasonCode.NONE.value
+        return response
+
+    def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Stop what is under way; the robot is told to stop in any case."""
+        refusal = self._ask(RolloutEvent.STOP)
+        self._links.stop()
+        response.success = True
+        response.message = "stopping" if refusal is None else "nothing was under way"
+        return response
+
+    def _on_label(
+        self, request: LabelRollout.Request, response: LabelRollout.Response
+    ) -> LabelRollout.Response:
+        """Keep the operator's verdict beside the recording."""
+        status = self._status
+        refusal = self._ask(RolloutEvent.LABEL)
+        if refusal is not None:
+            response.message = f"{refusal[0].value}: {refusal[1]}"
+        elif request.session not in ("", status.session):
+            response.message = f"session: {request.session!r}; allowed: {status.session!r}"
+        else:
+            self._set_status(
+                outcome=RolloutStatus.SUCCESS if request.success else RolloutStatus.FAILURE
+            )
+            response.success, response.message = self._write_label(request)
+        return response
+
+    def _write_label(self, request: LabelRollout.Request) -> tuple[bool, str]:
+        path = Path(self.value("recordings")) / f"{self._status.session}.label.json"
+        label = {
+            "session": self._status.session,
+            "success": bool(request.success),
+            "note": request.note,
+        }
+        temporary = path.with_name(path.name + ".tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(label, indent=2) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            return False, f"{path}: not written ({error.strerror})"
+        return True, str(path)
+
+    # The rollout
+
+    def _run(self, session: str, name: str, max_steps: int) -> None:
+        """Record, run, finish; in the worker thread."""
+        path = Path(self.value("recordings")).absolute() / f"{session}.mcap"
+        info = {
+            "session": session,
+            "name": name,
+            "seed": str(self.value("seed")),
+            "trial": str(self._trial),
+            "offset_gripper_m": json.dumps([round(float(v), 6) for v in self._offset_m]),
+        }
+        recording = self._recording.open(path, info)
+        self._set_status(recording=str(recording or ""))
+        config = self._config.model_copy(update={"max_steps": max_steps})
+        outcome = run_rollout(
+            self._links.predict, self._links.execute, self._links.check, config, self._on_step
+        )
+        self._end(outcome, session, name)
+
+    def _on_step(self, record: StepRecord) -> None:
+        if record.result is not None and record.result.sent is not None:
+            self._set_status(step=self._status.step + 1)
+
+    def _end(self, outcome: RolloutOutcome, session: str, name: str) -> None:
+        verdict = RolloutStatus.UNKNOWN
+        if self.value("success") != "operator":
+            verdict = RolloutStatus.SUCCESS if outcome.success else RolloutStatus.FAILURE
+        scene = self._links.scene
+        facts = {
+            "reason": outcome.reason.value,
+            "message": outcome.message,
+            "steps": str(outcome.steps),
+            "duration_s": f"{outcome.duration_s:.3f}",
+        }
+        if scene is not None:
+            facts |= {
+                "door_angle_rad": f"{scene.door_angle_rad:.4f}",
+                "grasped": str(scene.grasped).lower(),
+                "opened": str(scene.opened).lower(),
+                "fully_opened": str(scene.fully_opened).lower(),
+            }
+        path = self._recording.close(facts)
+        self._set_status(
+            RolloutEvent.END,
+            reason=outcome.reason,
+            message=outcome.message,
+            outcome=verdict,
+            recording=str(path or ""),
+            elapsed_s=float(outcome.duration_s),
+        )
+        self.get_logger().info(
+            f"rollout {session} {name!r}: {outcome.reason.value} after {outcome.steps} steps, "
+            f"{outcome.duration_s:.1f} s; {outcome.message or 'no trouble'}; "
+            f"{path or 'no recording'}"
+        )
+
+    # Inside
+
+    def _ask(self, event: RolloutEvent) -> tuple[ReasonCode, str] | None:
+        if not self.active:
+            return ReasonCode.NOT_READY, "the supervisor is not active"
+        refusal = self._machine.handle(event)
+        return None if refusal is None else (refusal.reason, refusal.message)
+
+    def _take_executor(self, status: ExecutorStatus) -> None:
+        self._links.take_executor(status)
+        if status.state == ExecutorStatus.LATCHED and self._machine.state is RolloutState.READY:
+            self._set_status(
+                RolloutEvent.FAULT, reason=ReasonCode(status.reason), message=status.message
+            )
+
+    def _set_status(self, event: RolloutEvent | None = None, **fields: Any) -> None:
+        """Change status and state together, and publish at once."""
+        with self._status_lock:
+            for name, value in fields.items():
+                setattr(self._status, name, value.value if isinstance(value, ReasonCode) else value)
+            if event is not None:
+                self._machine.handle(event)
+            self._publish()
+
+    def _publish(self) -> None:
+        """Publish the status; while a rollout runs this renews the executor's lease."""
+        with self._status_lock:
+            status = self._status
+            status.state = int(self._machine.state)
+            if self._machine.state is RolloutState.RUNNING:
+                status.elapsed_s = time.monotonic() - self._started_s
+            status.header.stamp = self.get_clock().now().to_msg()
+            self._publisher.publish(status)
+
+
+NODE = RolloutSupervisorNode
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(NODE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,309 @@
+"""The node that looks: from wrist camera frames to predictions, always on the newest frame."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from sensor_msgs.msg import CompressedImage, Image
+from vinn.errors import ImageError, VinnError
+from vinn.policies.types import Prediction
+
+from vinn_msgs.msg import Prediction as PredictionMsg
+from vinn_msgs.msg import RolloutStatus
+from vinn_msgs.srv import LoadPolicy
+from vinn_ros import qos
+from vinn_ros.conversions import (
+    compress,
+    decompress,
+    from_image,
+    to_nanoseconds,
+    to_prediction_msg,
+)
+from vinn_ros.episode import LoadedPolicy
+from vinn_ros.frame_gate import FrameGate, GateLimits
+from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.newest import Newest
+from vinn_ros.parameters import Parameter
+
+_IMAGE_TYPES = {"compressed": CompressedImage, "raw": Image}
+_SILENT_AFTER_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame as it came in."""
+
+    message: Any
+    received_s: float
+    """Steady clock."""
+    age_s: float
+    """When it came in, by the stamp."""
+
+
+def _grey(name: str, default: float, description: str) -> Parameter:
+    return Parameter(name, default, description + ", of 255", lower=0.0, upper=255.0)
+
+
+class VinnPolicyNode(VinnNode):
+    """Predicts in a thread of its own; draws the mosaic in another, when somebody looks at it."""
+
+    NAME = "vinn_policy"
+    PARAMETERS = (
+        Parameter("policy", "", "directory of a policy artefact; empty: load one later"),
+        Parameter("threads", 1, "processor threads of encoder and search", lower=1, upper=64),
+        Parameter(
+            "image_transport",
+            "compressed",
+            "which topic of the wrist camera is read",
+            choices=tuple(_IMAGE_TYPES),
+        ),
+        Parameter(
+            "max_image_age_s", 0.3, "older frames are refused", unit="s", lower=0.01, upper=10.0
+        ),
+        Parameter(
+            "max_image_px", 4096, "larger ones are refused", unit="px", lower=16, upper=16384
+        ),
+        Parameter(
+            "max_identical_frames",
+            5,
+            "the frame that is the n-th with the same bytes counts as stale",
+            lower=2,
+            upper=1000,
+        ),
+        _grey("darkest", 6.0, "mean grey value below which a frame counts as black"),
+        _grey("brightest", 249.0, "mean grey value above which a frame counts as white"),
+        _grey("min_contrast", 4.0, "deviation of grey values below which a frame shows nothing"),
+        Parameter(
+            "min_sharpness",
+            0.0,
+            "variance of the Laplacian below which a frame counts as blurred; 0: all pass",
+            lower=0.0,
+            upper=1e5,
+        ),
+        Parameter(
+            "mosaic_rate_hz",
+            5.0,
+            "most neighbour mosaics per second; 0: none",
+            unit="Hz",
+            lower=0.0,
+            upper=60.0,
+            run_time=True,
+        ),
+    )
+
+    def __init__(self, cli_args: list[str] | None = None) -> None:
+        """See `VinnNode`."""
+        super().__init__(cli_args)
+        self._policy: LoadedPolicy | None = None
+        self._loading = threading.Lock()
+        self._frames: Newest[_Frame] = Newest()
+        self._drawings: Newest[tuple[NDArray[np.uint8], Prediction, LoadedPolicy, Any]] = Newest()
+        self._threads: list[threading.Thread] = []
+        self._gate = FrameGate(self._gate_limits())
+        self._position = ("", 0)
+        self._sequence = 0
+        self._last_frame_s = time.monotonic()
+        self._problem = ""
+        self._predictions = self.create_lifecycle_publisher(
+            PredictionMsg, "policy/prediction", qos.NEWEST
+        )
+        self._mosaics = self.create_lifecycle_publisher(
+            CompressedImage, "policy/neighbors/compressed", qos.NEWEST
+        )
+        transport = self.value("image_transport")
+        topic = "wrist_camera/image_raw" + ("/compressed" if transport == "compressed" else "")
+        self.subscribe(
+            _IMAGE_TYPES[transport],
+            topic,
+            self._take_frame,
+            qos.NEWEST,
+            MutuallyExclusiveCallbackGroup(),
+        )
+        self.subscribe(
+            RolloutStatus,
+            "supervisor/status",
+            self._take_status,
+            qos.STREAM,
+            MutuallyExclusiveCallbackGroup(),
+        )
+        self.create_service(
+            LoadPolicy, "policy/load", self._load, callback_group=MutuallyExclusiveCallbackGroup()
+        )
+
+    # Lifecycle
+
+    def configure(self) -> None:
+        """Load the policy."""
+        cv2.setNumThreads(self.value("threads"))
+        directory = self.value("policy")
+        self._policy = LoadedPolicy(Path(directory), self.value("threads")) if directory else None
+
+    def activate(self) -> None:
+        """Begin to predict."""
+        self._sequence = 0
+        self._gate = FrameGate(self._gate_limits())
+        self._frames, self._drawings = Newest(), Newest()
+        self._threads = [
+            threading.Thread(target=self._predict_frames, name="predict", daemon=True),
+            threading.Thread(target=self._draw_mosaics, name="mosaic", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def deactivate(self) -> None:
+        """Stop predicting."""
+        self._frames.close()
+        self._drawings.close()
+        for thread in self._threads:
+            thread.join(timeout=2.0)
+        self._threads = []
+
+    def cleanup(self) -> None:
+        """Let go of the policy."""
+        self._policy = None
+
+    def diagnose(self) -> Diagnosis:
+        """No policy, no frames, refused frames."""
+        policy = self._policy
+        silent_s = time.monotonic() - self._last_frame_s
+        values: dict[str, object] = {
+            "policy": policy.label if policy else "none",
+            "predictions": self._sequence,
+            **{f"refused_{kind}": count for kind, count in self._gate.refused.items()},
+        }
+        if self._problem:
+            return ERROR, self._problem, values
+        if not self.active:
+            return OK, "not active", values
+        if policy is None:
+            return WARN, "no policy is loaded", values
+        if silent_s > _SILENT_AFTER_S:
+            return ERROR, f"CAMERA_STALE: no frame for {silent_s:.1f} s", values
+        if self._gate.last_refusal:
+            return WARN, f"INVALID_IMAGE: {self._gate.last_refusal}", values
+        return OK, "active", values
+
+    # What comes in
+
+    def _take_frame(self, message: Any) -> None:
+        received_s = time.monotonic()
+        self._last_frame_s = received_s
+        if self.active:
+            now_ns = self.get_clock().now().nanoseconds
+            age_s = max(0.0, (now_ns - to_nanoseconds(message.header.stamp)) * 1e-9)
+            self._frames.put(_Frame(message, received_s, age_s))
+
+    def _take_status(self, status: RolloutStatus) -> None:
+        running = status.state == RolloutStatus.RUNNING
+        self._position = (status.session, status.step) if running else ("", 0)
+
+    def _load(
+        self, request: LoadPolicy.Request, response: LoadPolicy.Response
+    ) -> LoadPolicy.Response:
+        """Load another policy; the old one stays if that fails."""
+        try:
+            loaded = LoadedPolicy(Path(request.path), self.value("threads"))
+        except VinnError as error:
+            response.success, response.message = False, str(error)
+        else:
+            with self._loading:
+                self._policy = loaded
+                self._problem = ""
+            response.success, response.message = True, "loaded"
+        response.policy = self._policy.label if self._policy else ""
+        return response
+
+    # The threads
+
+    def _predict_frames(self) -> None:
+        while True:
+            frame = self._frames.take()
+            if frame is None:
+                return
+            with self._loading:
+                policy = self._policy
+                if policy is not None:
+                    self._predict(frame, policy)
+
+    def _predict(self, frame: _Frame, policy: LoadedPolicy) -> None:
+        """Check, decode, predict, publish."""
+        gate = self._gate
+        waited_s = time.monotonic() - frame.received_s
+        if gate.check_age(frame.age_s + waited_s) or gate.check_bytes(bytes(frame.message.data)):
+            return
+        decode_s = time.monotonic()
+        try:
+            image_rgb = self._decode(frame.message)
+        except ImageError as error:
+            gate.malformed(error)
+            return
+        decode_s = time.monotonic() - decode_s
+        if gate.check_pixels(image_rgb):
+            return
+        try:
+            prediction = policy.predict(image_rgb, *self._position)
+        except VinnError as error:
+            self._problem = f"POLICY_LOST: {error}"
+            self.get_logger().error(str(error), throttle_duration_sec=1.0)
+            return
+        self._problem = ""
+        self._sequence += 1
+        message = to_prediction_msg(prediction)
+        message.header = frame.message.header
+        message.sequence = self._sequence
+        message.policy = policy.label
+        message.preprocess_latency_s += decode_s
+        message.image_age_s = frame.age_s + time.monotonic() - frame.received_s
+        self._predictions.publish(message)
+        if self.value("mosaic_rate_hz") > 0 and self._mosaics.get_subscription_count() > 0:
+            self._drawings.put((image_rgb, prediction, policy, frame.message.header))
+
+    def _decode(self, message: Any) -> NDArray[np.uint8]:
+        largest_px = self.value("max_image_px")
+        if isinstance(message, CompressedImage):
+            return decompress(message, largest_px)
+        return from_image(message, largest_px)
+
+    def _draw_mosaics(self) -> None:
+        while True:
+            drawing = self._drawings.take()
+            if drawing is None:
+                return
+            # matplotlib-free, but not small: loaded when somebody looks for the first time.
+            from vinn.viz.mosaic import neighbor_mosaic
+
+            image_rgb, prediction, policy, header = drawing
+            mosaic_rgb = neighbor_mosaic(image_rgb, prediction, policy.artefact.thumbnail)
+            self._mosaics.publish(compress(mosaic_rgb, header.stamp, header.frame_id))
+            rate_hz = self.value("mosaic_rate_hz")
+            self._drawings.pause(1.0 / rate_hz if rate_hz > 0 else 0.0)
+
+    def _gate_limits(self) -> GateLimits:
+        return GateLimits(
+            max_age_s=self.value("max_image_age_s"),
+            max_identical=self.value("max_identical_frames"),
+            darkest=self.value("darkest"),
+            brightest=self.value("brightest"),
+            min_contrast=self.value("min_contrast"),
+            min_sharpness=self.value("min_sharpness"),
+        )
+
+
+NODE = VinnPolicyNode
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(NODE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""`vinn-operator`: what an operator asks of a running system, without the `ros2` command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import rclpy
+import typer
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+from vinn.errors import RobotError
+
+from vinn_msgs.msg import RolloutStatus
+from vinn_msgs.srv import LabelRollout, LoadPolicy, StartRollout
+from vinn_ros import qos
+from vinn_ros.calls import call
+
+EXIT_OK, EXIT_REFUSED, EXIT_NO_ANSWER, EXIT_NOT_OPENED = 0, 1, 3, 4
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Reset, start, stop and label rollouts. Exit codes: 0 done, 1 refused, 2 wrong usage, "
+    "3 no answer, 4 the awaited rollout did not succeed.",
+)
+_OUTCOMES = {
+    RolloutStatus.UNKNOWN: "not labelled",
+    RolloutStatus.FAILURE: "failure",
+    RolloutStatus.SUCCESS: "success",
+}
+_STATES = {
+    RolloutStatus.IDLE: "IDLE",
+    RolloutStatus.RESETTING: "RESETTING",
+    RolloutStatus.READY: "READY",
+    RolloutStatus.RUNNING: "RUNNING",
+    RolloutStatus.ENDED: "ENDED",
+}
+
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="For an answer [s].")]
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    namespace: Annotated[str, typer.Option(help="Namespace of the nodes.")] = "",
+) -> None:
+    """Options of every command."""
+    context.obj = f"/{namespace.strip('/')}" if namespace.strip("/") else ""
+
+
+@app.command()
+def reset(context: typer.Context, timeout: Timeout = 120.0) -> None:
+    """Bring scene and robot to the start; waits until that is done."""
+    _trigger(context.obj, "supervisor/reset", timeout)
+
+
+@app.command()
+def start(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="Kept with the recording.")] = "",
+    max_steps: Annotated[int, typer.Option(min=0, help="0: the configured limit.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the rollout has ended.")] = False,
+    timeout: Timeout = 10.0,
+) -> None:
+    """Start a rollout."""
+    request = StartRollout.Request(name=name, max_steps=max_steps)
+    with _operator(context.obj) as node:
+        ended = _Follower(node) if wait else None
+        answer = _call(node, StartRollout, "supervisor/start_rollout", request, timeout)
+        if not answer.accepted:
+            _fail(f"{answer.reason}: {answer.message}", EXIT_REFUSED)
+        print(answer.session)
+        if ended is not None:
+            status = ended.wait_for_end(answer.session)
+            print(_describe(status))
+            raise typer.Exit(
+                EXIT_OK if status.outcome == RolloutStatus.SUCCESS else EXIT_NOT_OPENED
+            )
+
+
+@app.command()
+def stop(context: typer.Context, timeout: Timeout = 5.0) -> None:
+    """End the rollout or reset that is under way, and all motion."""
+    _trigger(context.obj, "supervisor/stop_rollout", timeout)
+
+
+@app.command()
+def label(
+    context: typer.Context,
+    verdict: Annotated[str, typer.Argument(help="success or failure", metavar="VERDICT")],
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+    session: Annotated[str, typer.Option(help="Of which rollout; empty: the last.")] = "",
+    timeout: Timeout = 5.0,
+) -> None:
+    """Say whether the last rollout succeeded."""
+    if verdict not in ("success", "failure"):
+        raise typer.BadParameter(f"{verdict!r}; allowed: success, failure")
+    request = LabelRollout.Request(session=session, success=verdict == "success", note=note)
+    with _operator(context.obj) as node:
+        _report(_call(node, LabelRollout, "supervisor/label_rollout", request, timeout))
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    follow: Annotated[bool, typer.Option("--follow", help="Until Ctrl-C, each change.")] = False,
+    timeout: Timeout = 5.0,
+) -> None:
+    """Show the supervisor's state."""
+    with _operator(context.obj) as node:
+        follower = _Follower(node)
+        shown = ""
+        while True:
+            newest = follower.next(timeout)
+            if newest is None:
+                _fail(f"supervisor/status: nothing received in {timeout:g} s", EXIT_NO_ANSWER)
+            if not follow:
+                print(_describe(newest))
+                return
+            line = _describe(newest)
+            if line != shown:
+                print(line, flush=True)
+                shown = line
+
+
+@app.command("load-policy")
+def load_policy(
+    context: typer.Context,
+    policy: Annotated[Path, typer.Argument(help="Policy artefact.")],
+    timeout: Timeout = 60.0,
+) -> None:
+    """Let the policy node use another artefact."""
+    request = LoadPolicy.Request(path=str(policy.expanduser().resolve()))
+    with _operator(context.obj) as node:
+        answer = _call(node, LoadPolicy, "policy/load", request, timeout)
+        _report(answer, shown=answer.policy)
+
+
+@app.command("clear-latch")
+def clear_latch(context: typer.Context, timeout: Timeout = 5.0) -> None:
+    """Allow motion again after a fault; reset next."""
+    _trigger(context.obj, "executor/clear_latch", timeout)
+
+
+class _Follower:
+    """The supervisor's status as it comes in."""
+
+    def __init__(self, node: Node) -> None:
+        self._news = threading.Condition()
+        self._status: RolloutStatus | None = None
+        self._fresh = False
+        node.create_subscription(RolloutStatus, "supervisor/status", self._take, qos.STREAM)
+
+    def next(self, timeout_s: float) -> RolloutStatus | None:
+        """The next status; None: none came in time."""
+        with self._news:
+            self._fresh = False
+            self._news.wait_for(lambda: self._fresh, timeout_s)
+            return self._status if self._fresh else None
+
+    def wait_for_end(self, session: str) -> RolloutStatus:
+        """The status in which `session` has ended."""
+        while True:
+            status = self.next(5.0)
+            if status is None:
+                _fail("supervisor/status: nothing received in 5 s", EXIT_NO_ANSWER)
+            if status.session == session and status.state == RolloutStatus.ENDED:
+                return status
+
+    def _take(self, status: RolloutStatus) -> None:
+        with self._news:
+            self._status, self._fresh = status, True
+            self._news.notify_all()
+
+
+@contextlib.contextmanager
+def _operator(namespace: str) -> Iterator[Node]:
+    """A node that is spun in the background."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rclpy.init(args=[])
+    node = Node(f"operator_{os.getpid()}", namespace=namespace or None, use_global_arguments=False)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+
+    def spin() -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            executor.spin()
+
+    spinner = threading.Thread(target=spin, name="spin", daemon=True)
+    spinner.start()
+    try:
+        yield node
+    finally:
+        executor.shutdown()
+        rclpy.try_shutdown()
+        spinner.join(timeout=2.0)
+
+
+def _call(node: Node, service_type: Any, name: str, request: Any, timeout_s: float) -> Any:
+    try:
+        return call(node.create_client(service_type, name), request, timeout_s)
+    except RobotError as error:
+        _fail(str(error), EXIT_NO_ANSWER)
+
+
+def _trigger(namespace: str, name: str, timeout_s: float) -> None:
+    with _operator(namespace) as node:
+        _report(_call(node, Trigger, name, Trigger.Request(), timeout_s))
+
+
+def _report(answer: Any, shown: str = "") -> None:
+    if not answer.success:
+        _fail(answer.message, EXIT_REFUSED)
+    print(shown or answer.message or "done")
+
+
+def _describe(status: RolloutStatus) -> str:
+    parts = [_STATES[status.state]]
+    if status.session:
+        parts.append(f"{status.session} step {status.step}/{status.max_steps}")
+        parts.append(f"{status.elapsed_s:.1f} s")
+    if status.state == RolloutStatus.ENDED:
+        parts.append(_OUTCOMES[status.outcome])
+    if status.reason not in ("", "NONE"):
+        parts.append(f"{status.reason} {status.message}".strip())
+    if status.recording:
+        parts.append(status.recording)
+    return "; ".join(parts)
+
+
+def _fail(message: str, exit_code: int) -> Any:
+    print(message, file=sys.stderr)
+    raise typer.Exit(exit_code)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
