@@ -5,12 +5,13 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from vinn.sim.scene import (
+from vinn.sim.scene import SceneConfig
+from vinn.sim.scene_model import (
     DISTRACTOR_SLOTS,
+    DISTRACTOR_SLOTS_ON_DOOR,
     FLOOR_GEOM,
     LIGHTS,
     WALL_GEOM,
-    SceneConfig,
 )
 from vinn.sim.stretch_model import WRIST_CAMERA
 from vinn.sim.textures import PHOTOS, SURFACES
@@ -22,11 +23,13 @@ class SceneAppearance:
     def __init__(self, model: mujoco.MjModel, scene: SceneConfig) -> None:
         self._model = model
         self._difficulty = scene.difficulty
+        self._cabinet = scene.cabinet
         self._camera = model.camera(WRIST_CAMERA).id
         self._lights = [model.light(name).id for name in LIGHTS]
         # As compiled: every redraw starts from here.
         self._light_diffuse = model.light_diffuse.copy()
         self._light_dir = model.light_dir.copy()
+        self._geom_pos = model.geom_pos.copy()
         self._geom_rgba = model.geom_rgba.copy()
         self._mat_rgba = model.mat_rgba.copy()
         self._cam_pos = model.cam_pos.copy()
@@ -83,14 +86,19 @@ class SceneAppearance:
         shown = rng.permutation(DISTRACTOR_SLOTS)[: self._difficulty.distractors]
         for slot in range(DISTRACTOR_SLOTS):
             geom = self._model.geom(f"distractor_{slot}")
-            visible = slot in shown
-            # On the fixed fronts left, right, above or below the door; size half as drawn.
-            side = rng.choice([-1.0, 1.0])
-            center = (side * rng.uniform(0.12, 0.5), -0.001, rng.uniform(-0.35, 0.35))
-            half = rng.uniform(0.02, 0.06, 2)
+            along, up = self._distractor_place(rng, slot in DISTRACTOR_SLOTS_ON_DOOR)
+            origin = self._geom_pos[geom.id]
+            geom.pos[0], geom.pos[2] = origin[0] + along, origin[2] + up
+            geom.size[:2] = rng.uniform(0.02, 0.06, 2)
             image = PHOTOS[rng.integers(len(PHOTOS))]
-            geom.pos[:2] = center[0], geom.pos[1]
-            geom.pos[2] = center[2]
-            geom.size[:2] = half
             geom.matid = self._model.material(f"photo_{image}").id
-            geom.rgba[3] = 1.0 if visible else 0.0
+            geom.rgba[3] = 1.0 if slot in shown else 0.0
+
+    def _distractor_place(self, rng: np.random.Generator, on_door: bool) -> tuple[float, float]:
+        """Right of and above the handle [m]: on the door, or on the fixed front beside it."""
+        to_hinge = 1.0 if self._cabinet.hinge_side == "right" else -1.0
+        inset = self._cabinet.handle.inset_m
+        up = rng.uniform(-0.2, 0.2)
+        if on_door:
+            return to_hinge * rng.uniform(0.08, self._cabinet.door_width_m - inset - 0.06), up
+        return -to_hinge * rng.uniform(inset + 0.08, 0.4), up

@@ -13,13 +13,8 @@ from vinn.errors import ConfigError
 from vinn.robot.types import JointCommand
 from vinn.sim.appearance import SceneAppearance
 from vinn.sim.rendering import SceneRenderer
-from vinn.sim.scene import (
-    DOOR_HINGE,
-    HANDLE_GEOMS,
-    HANDLE_SITE,
-    SceneConfig,
-    build_model,
-)
+from vinn.sim.scene import SceneConfig
+from vinn.sim.scene_model import DOOR_HINGE, HANDLE_GEOMS, HANDLE_SITE, build_model
 from vinn.sim.sensor_noise import SensorNoise
 from vinn.sim.stretch_model import (
     ARM_JOINTS,
