@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vinn import __version__
+from vinn.cli import eval_tables
 from vinn.cli.console import err, out
 from vinn.errors import ConfigError
 from vinn.evaluation.success import SuccessRate
@@ -37,10 +38,8 @@ from vinn.viz.output import write_text
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.callback()
-def _area() -> None:
-    """Keeps the sub-command's name although there is only one so far."""
-
+app.command("tables")(eval_tables.tables)
+app.command("offline")(eval_tables.offline)
 
 @app.command("closed-loop")
 def closed_loop(

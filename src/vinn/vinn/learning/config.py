@@ -177,29 +177,39 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def self_supervision_config(
-    method: str, file: Path | None = None, overrides: Sequence[str] = ()
+    method: str,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
 ) -> SelfSupervisionConfig:
-    """Settings of a self-supervised method: its defaults, then a file, then overrides.
+    """Settings of a self-supervised method: its defaults, a file, overrides, then changes.
 
     Raises:
         ConfigError: names the file or override, the key, and what is allowed.
     """
-    return _config(SelfSupervisionConfig, method, file, overrides)
+    return _config(SelfSupervisionConfig, method, file, overrides, changes or {})
 
 
 def cloning_config(
-    method: str, file: Path | None = None, overrides: Sequence[str] = ()
+    method: str,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
 ) -> CloningConfig:
-    """Settings of a cloning method: its defaults, then a file, then overrides.
+    """Settings of a cloning method: its defaults, a file, overrides, then changes.
 
     Raises:
         ConfigError: names the file or override, the key, and what is allowed.
     """
-    return _config(CloningConfig, method, file, overrides)
+    return _config(CloningConfig, method, file, overrides, changes or {})
 
 
 def _config(
-    model: type[ConfigT], method: str, file: Path | None, overrides: Sequence[str]
+    model: type[ConfigT],
+    method: str,
+    file: Path | None,
+    overrides: Sequence[str],
+    changes: Mapping[str, Any],
 ) -> ConfigT:
     if method not in METHOD_DEFAULTS:
         raise ConfigError(f"method '{method}' is unknown; known: {', '.join(METHOD_DEFAULTS)}")
@@ -210,6 +220,7 @@ def _config(
             raise ConfigError(f"{file}: method is '{values['method']}', wanted '{method}'")
     for override in overrides:
         _merge(values, _parse_override(override))
+    _merge(values, changes)
     merged: dict[str, Any] = {"method": method}
     _merge(merged, METHOD_DEFAULTS[method])
     _merge(merged, values)

@@ -14,7 +14,7 @@ from vinn.errors import VinnError
 from vinn.learning.augmentation import RandomView
 from vinn.learning.backbones import Backbone, build_backbone
 from vinn.learning.collapse import relative_spread
-from vinn.learning.config import SelfSupervisionConfig
+from vinn.learning.config import BackboneConfig, SelfSupervisionConfig
 from vinn.learning.frames import TwoViews
 from vinn.learning.run import OnProgress, fit, open_run, write_result
 from vinn.learning.self_supervision import METHODS
@@ -98,6 +98,16 @@ def train_encoder(
         },
     )
     return encoder_dir
+
+
+def export_pretrained(config: BackboneConfig, out_dir: Path) -> Path:
+    """Export a backbone as it is, at the input size the other encoders of a comparison have.
+
+    Raises:
+        ArtefactError: its weights cannot be had, or `out_dir` exists.
+    """
+    backbone = build_backbone(config)
+    return backbone.export(out_dir, {"weights": backbone.origin})
 
 
 def _embed(backbone: Backbone, paths: Sequence[Path]) -> torch.Tensor:

@@ -1,0 +1,158 @@
+"""`vinn eval tables` and `vinn eval offline`: errors on held-out demonstrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from vinn.cli.console import err, out, progress_bar
+from vinn.demos.store import Dataset
+from vinn.errors import ConfigError
+from vinn.evaluation.methods import METHODS, PolicyForm, method_named
+from vinn.evaluation.tables_config import TablesConfig, claim_workspace, load_tables_config
+from vinn.tasks.data import TaskData, open_task, task_of_datasets
+from vinn.tasks.recording import record_task
+from vinn.tasks.registry import task_settings
+
+if TYPE_CHECKING:
+    from vinn.evaluation.tables import Measurements
+
+QUICK_CHECKS = tuple(
+    (method, control) for method in ("vinn", "imagenet") for control in ("random", "open-loop")
+)
+
+Preset = Annotated[
+    str, typer.Option(help="Name of a preset (quick, reduced, paper), or a YAML file.")
+]
+Work = Annotated[Path, typer.Option(help="Folder of what is trained; a killed run goes on there.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder of tables and figures.")]
+
+
+def tables(
+    out_dir: Out = Path("docs/results"),
+    work: Work = Path("runs/tables"),
+    preset: Preset = "reduced",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The preset of a few minutes, with its checks.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Recorded tasks; WORK/data by default. Missing are made.")
+    ] = None,
+) -> None:
+    """Table III and figures 3, 4 and 6 on all tasks; exit code 1 if a check fails."""
+    config = load_tables_config("quick" if quick else preset)
+    claim_workspace(work, config)
+    root = data or work / "data"
+    for name in config.tasks:
+        with progress_bar(f"recording {name}") as progress:
+            record_task(task_settings(name, **config.record), root, progress)
+    tasks = [open_task(root, name) for name in config.tasks]
+    command = "vinn eval tables --quick" if quick else f"vinn eval tables --preset {preset}"
+    _run(config, tasks, work, out_dir, command, QUICK_CHECKS if quick else ())
+
+
+def offline(
+    train: Annotated[Path, typer.Option(help="Demonstrations to learn from.")],
+    out_dir: Out,
+    test: Annotated[
+        Path | None, typer.Option(help="Held-out demonstrations; without it, part of --train.")
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option(help="Share of --train that is held out without --test.")
+    ] = 0.2,
+    name: Annotated[str, typer.Option(help="Of the task, for the table.")] = "demonstrations",
+    methods: Annotated[
+        str | None, typer.Option(help="Rows, separated by commas; the preset's by default.")
+    ] = None,
+    work: Work = Path("runs/offline"),
+    preset: Preset = "reduced",
+) -> None:
+    """Table III's row for any demonstrations in the project's format."""
+    config = load_tables_config(preset)
+    if methods is not None:
+        names = tuple(method_named(word.strip()).name for word in methods.split(","))
+        config = config.model_copy(update={"methods": names, "curve_methods": ()})
+    claim_workspace(work, config)
+    dataset = Dataset.open(train)
+    if test is not None:
+        task = task_of_datasets(name, dataset, Dataset.open(test))
+    else:
+        if not 0 < held_out < 1:
+            raise ConfigError(f"--held-out: {held_out}; allowed: between 0 and 1")
+        parts = dataset.split({"train": 1 - held_out, "test": held_out}, seed=0)
+        task = task_of_datasets(name, parts["train"], parts["test"])
+    _run(config, [task], work, out_dir, "vinn eval offline", ())
+
+
+def _run(
+    config: TablesConfig,
+    tasks: list[TaskData],
+    work: Path,
+    out_dir: Path,
+    command: str,
+    checks: tuple[tuple[str, str], ...],
+) -> None:
+    # These bring torch, which the other commands of `vinn eval` do without.
+    from vinn.evaluation.tables import run_tables
+    from vinn.evaluation.tables_output import table_results, write_outputs
+    from vinn.evaluation.workspace import Workspace
+
+    workspace = Workspace(work, config, tasks)
+    with _units() as on_unit:
+        found = run_tables(config, tasks, workspace, on_unit)
+    results = table_results(config, found, command, checks)
+    nearest = next(
+        (name for name in config.methods if METHODS[name].form is PolicyForm.NEAREST), None
+    )
+    shown = (
+        {}
+        if nearest is None
+        else {data.name: (workspace.policy(METHODS[nearest], data, 0), data) for data in tasks}
+    )
+    write_outputs(config, found, results, shown, out_dir)
+    out.print(_table(config, found))
+    out.print(f"written to {out_dir}", highlight=False, soft_wrap=True)
+    for row in results.missed:
+        err.print(f"missed: {row.name}: {row.value}, wanted {row.goal}", highlight=False)
+    if results.missed:
+        raise typer.Exit(1)
+
+
+def _table(config: TablesConfig, found: Measurements) -> Table:
+    from vinn.evaluation.tables import mean_and_deviation
+    from vinn.evaluation.tables_output import TIMES
+
+    table = Table("method", *found.table, title="test MSE x 10^-1")
+    for name in config.methods:
+        cells = []
+        for errors in (methods[name] for methods in found.table.values()):
+            mean, deviation = mean_and_deviation(errors)
+            spread = "" if deviation is None else f" ± {TIMES * deviation:.2f}"
+            cells.append(f"{TIMES * mean:.2f}{spread}")
+        table.add_row(METHODS[name].title, *cells)
+    return table
+
+
+@contextmanager
+def _units() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr with the unit that is being measured."""
+    columns = (
+        TextColumn("measuring"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=err) as progress:
+        bar = progress.add_task("", total=None)
+
+        def update(done: int, total: int, what: str) -> None:
+            progress.update(bar, completed=done, total=total, description=what)
+
+        yield update

@@ -1,0 +1,144 @@
+"""The methods of the comparison, one row each, and what the paper measured for them.
+
+A method is an encoder and a policy on its embeddings. `vinn.evaluation.workspace` trains both and
+gives a policy artefact; `vinn.policies.artefact.load_policy` makes it a `Policy`. A new method is a
+new row here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from vinn.errors import ConfigError
+
+
+class EncoderKind(str, Enum):
+    """How an encoder comes to be."""
+
+    IMAGENET = "imagenet"
+    RAW_PIXELS = "raw-pixels"
+    BYOL = "byol"
+    BYOL_SCRATCH = "byol-scratch"
+    SIMCLR = "simclr"
+    VICREG = "vicreg"
+    JOINT = "byol-joint"
+    """BYOL on the frames of all tasks together."""
+    QUIRKS = "byol-quirks"
+    """BYOL with the oddities of the paper's published code."""
+
+
+class PolicyForm(str, Enum):
+    """What answers a query."""
+
+    RANDOM = "random"
+    OPEN_LOOP = "open-loop"
+    NEAREST = "nearest"
+    CLONING = "bc"
+    CLONING_ON_REPRESENTATION = "bc-rep"
+    IMPLICIT = "ibc"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the comparison.
+
+    Attributes:
+        name: in settings and file names.
+        title: in tables; the paper's wording where it has the method.
+        form: what answers a query.
+        encoder: whose embeddings it uses; None where it needs none or trains its own.
+        seeded: whether another seed gives another result.
+        bandwidth_chosen: nearest neighbours with a kernel bandwidth chosen on the training
+            demonstrations, instead of the paper's 1.
+    """
+
+    name: str
+    title: str
+    form: PolicyForm
+    encoder: EncoderKind | None = None
+    seeded: bool = True
+    bandwidth_chosen: bool = False
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("random", "Random", PolicyForm.RANDOM),
+        Method("open-loop", "Open loop", PolicyForm.OPEN_LOOP, seeded=False),
+        Method("ibc", "Implicit BC", PolicyForm.IMPLICIT, EncoderKind.IMAGENET),
+        Method("bc", "BC (end to end)", PolicyForm.CLONING),
+        Method("raw-pixels", "Raw pixels + NN", PolicyForm.NEAREST, EncoderKind.RAW_PIXELS, False),
+        Method("byol-scratch", "BYOL + NN", PolicyForm.NEAREST, EncoderKind.BYOL_SCRATCH),
+        Method("bc-rep", "BC-Rep", PolicyForm.CLONING_ON_REPRESENTATION, EncoderKind.BYOL),
+        Method("vinn", "VINN (BYOL + NN)", PolicyForm.NEAREST, EncoderKind.BYOL),
+        Method("vicreg", "VICReg + NN", PolicyForm.NEAREST, EncoderKind.VICREG),
+        Method("simclr", "SimCLR + NN", PolicyForm.NEAREST, EncoderKind.SIMCLR),
+        Method("imagenet", "ImageNet + NN", PolicyForm.NEAREST, EncoderKind.IMAGENET, False),
+        Method("joint", "BYOL on all tasks + NN", PolicyForm.NEAREST, EncoderKind.JOINT),
+        Method("quirks", "VINN, original quirks", PolicyForm.NEAREST, EncoderKind.QUIRKS),
+        Method(
+            "vinn-bandwidth",
+            "VINN, bandwidth chosen",
+            PolicyForm.NEAREST,
+            EncoderKind.BYOL,
+            bandwidth_chosen=True,
+        ),
+        Method(
+            "imagenet-bandwidth",
+            "ImageNet + NN, bandwidth chosen",
+            PolicyForm.NEAREST,
+            EncoderKind.IMAGENET,
+            seeded=False,
+            bandwidth_chosen=True,
+        ),
+    )
+}
+
+PAPER_TABLE3: dict[str, dict[str, float]] = {
+    "Door Opening": {
+        "random": 6.34,
+        "open-loop": 2.27,
+        "ibc": 1.8,
+        "byol-scratch": 1.52,
+        "bc-rep": 1.19,
+        "vinn": 0.92,
+        "vicreg": 1.05,
+        "simclr": 0.95,
+        "imagenet": 0.98,
+    },
+    "Stacking": {
+        "random": 6.13,
+        "open-loop": 2.83,
+        "ibc": 7.1,
+        "byol-scratch": 2.82,
+        "bc-rep": 3.45,
+        "vinn": 2.58,
+        "vicreg": 2.74,
+        "simclr": 2.63,
+        "imagenet": 2.85,
+    },
+    "Pushing": {
+        "random": 6.15,
+        "open-loop": 2.12,
+        "ibc": 5.6,
+        "byol-scratch": 2.43,
+        "bc-rep": 2.20,
+        "vinn": 2.43,
+        "vicreg": 1.50,
+        "simclr": 2.21,
+        "imagenet": 2.35,
+    },
+}
+"""Test error x 10^-1 (paper, table III), on the paper's own data: never comparable as numbers."""
+
+
+def method_named(name: str) -> Method:
+    """A method by its name.
+
+    Raises:
+        ConfigError: unknown name; the known ones are listed.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"method '{name}' is unknown; known: {', '.join(METHODS)}")
+    return METHODS[name]

@@ -1,0 +1,256 @@
+"""The paper's offline comparison: table III, figure 4 and figure 6, in units that are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.encoders.artefact import read_manifest
+from vinn.encoders.encoder import load_encoder
+from vinn.evaluation.methods import EncoderKind, Method, PolicyForm, method_named
+from vinn.evaluation.offline import offline_error
+from vinn.evaluation.own_process import in_own_process
+from vinn.evaluation.selection import select_k_and_bandwidth
+from vinn.evaluation.tables_config import TablesConfig
+from vinn.evaluation.workspace import CLONING_METHODS, Workspace
+from vinn.learning.policy_training import train_policy
+from vinn.policies.artefact import load_policy
+from vinn.policies.build import EmbeddedDataset
+from vinn.policies.memory import ActionMemory
+from vinn.policies.open_loop import OpenLoopPolicy
+from vinn.policies.parametric import ParametricPolicy
+from vinn.policies.vinn import PAPER_BANDWIDTH, VinnPolicy
+from vinn.retrieval.flat import FlatNeighbors
+from vinn.tasks.data import TaskData, first_demonstrations
+
+K_CURVE_ENCODER = EncoderKind.BYOL
+
+OnUnit = Callable[[int, int, str], None]
+"""Called with (units done, units in all, what is next)."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work with one result.
+
+    Attributes:
+        data: the task.
+        name: of its result in the workspace.
+        measure: does the work.
+    """
+
+    data: TaskData
+    name: str
+    measure: Callable[[], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Results of all units.
+
+    Attributes:
+        table: task and method to the test errors of its seeds (table III).
+        details: task and method to the results of its seeds, with k, bandwidth and seconds.
+        curves: task and method to number of demonstrations and the errors of its seeds (figure 4).
+        k_curves: task to k and errors on training and test demonstrations (figure 6).
+        demonstrations: task to (training, test) demonstrations and frames.
+    """
+
+    table: Mapping[str, Mapping[str, Sequence[float]]]
+    details: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+    curves: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]]
+    k_curves: Mapping[str, Mapping[str, Sequence[float]]]
+    demonstrations: Mapping[str, Mapping[str, int]]
+
+
+def run_tables(
+    config: TablesConfig,
+    tasks: Sequence[TaskData],
+    workspace: Workspace,
+    on_unit: OnUnit | None = None,
+) -> Measurements:
+    """Measure everything that is not measured yet, cheap units first.
+
+    Raises:
+        DatasetError, ArtefactError, ConfigError: of the parts; what is complete is kept.
+    """
+    units = [unit for data in tasks for unit in _units(config, data, workspace)]
+    # All tasks get their cheap rows before any task gets its dear ones.
+    units.sort(key=lambda unit: _cost(unit.name))
+    results: dict[tuple[str, str], dict[str, Any]] = {}
+    for done, unit in enumerate(units):
+        if on_unit is not None:
+            on_unit(done, len(units), f"{unit.data.name}: {unit.name}")
+        found = workspace.unit(unit.data, unit.name, unit.measure)
+        results[unit.data.name, unit.name] = found
+    if on_unit is not None:
+        on_unit(len(units), len(units), "done")
+    return _collect(config, tasks, results)
+
+
+def seeds_of(config: TablesConfig, method: Method) -> range:
+    """The seeds of a row: one where another seed would change nothing."""
+    return range(config.seeds if method.seeded else 1)
+
+
+def curve_counts(config: TablesConfig, data: TaskData) -> list[int]:
+    """The numbers of demonstrations of figure 4 for a task, up to all there are."""
+    return sorted({min(count, len(data.pool)) for count in config.curve_counts})
+
+
+def _units(config: TablesConfig, data: TaskData, workspace: Workspace) -> Iterator[Unit]:
+    for name in config.methods:
+        method = method_named(name)
+        for seed in seeds_of(config, method):
+            measure = partial(measure_method, workspace, method, data, seed)
+            yield Unit(data, f"{name}-{seed}", measure)
+    for name in config.curve_methods:
+        for count in curve_counts(config, data):
+            for seed in range(config.curve_seeds):
+                measure = partial(_measure_curve, workspace, method_named(name), data, count, seed)
+                yield Unit(data, f"curve-{name}-{count}-{seed}", measure)
+    if config.k_curve:
+        yield Unit(data, "k-curve", partial(_measure_k_curve, workspace, data, config.k_curve))
+
+
+def _cost(unit: str) -> int:
+    """Order of magnitude of a unit's work: controls, retrieval, cloning, self-supervision."""
+    method = unit.split("-", 1)[0]
+    return {"random": 0, "open": 0, "raw": 1, "imagenet": 1, "ibc": 2, "bc": 3}.get(method, 4)
+
+
+def measure_method(
+    workspace: Workspace, method: Method, data: TaskData, seed: int
+) -> dict[str, Any]:
+    """Train a method on a task's training demonstrations and test it on the held-out ones."""
+    started = time.monotonic()
+    policy = load_policy(workspace.policy(method, data, seed))
+    embeddings = None
+    if isinstance(policy, VinnPolicy | ParametricPolicy):
+        encoder = workspace.task_dir(data) / "policies" / f"{method.name}-{seed}" / "encoder"
+        if method.encoder is not None:
+            encoder = workspace.encoder(method.encoder, data, seed)
+        embeddings = workspace.embeddings(encoder, data, "test").embeddings
+    error = offline_error(policy, data.test, embeddings)
+    result: dict[str, Any] = {
+        "mse": error.mse,
+        "gripper_accuracy": error.gripper_accuracy,
+        "frames": error.frames,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    if isinstance(policy, VinnPolicy):
+        result |= {"k": policy.k, "bandwidth": policy.bandwidth}
+    return result
+
+
+def _measure_curve(
+    workspace: Workspace, method: Method, data: TaskData, count: int, seed: int
+) -> dict[str, Any]:
+    """Error with `count` demonstrations; the encoder is the one of all training demonstrations."""
+    subset = first_demonstrations(data.pool, count, seed)
+    memory = ActionMemory.of(subset)
+    if method.form is PolicyForm.OPEN_LOOP:
+        error = offline_error(OpenLoopPolicy(memory), data.test)
+        return {"mse": error.mse}
+    folder = workspace.task_dir(data) / "policies" / f"curve-{method.name}-{count}-{seed}"
+    if method.encoder is None:
+        config = workspace.cloning(method, None, seed)
+        in_own_process(train_policy, subset, config, folder)
+        policy = load_policy(folder / "policy")
+        return {"mse": offline_error(policy, data.test).mse}
+    encoder_dir = workspace.encoder(method.encoder, data, 0)
+    pool = workspace.embeddings(encoder_dir, data, "pool")
+    test = workspace.embeddings(encoder_dir, data, "test").embeddings
+    chosen = {demonstration.meta.name for demonstration in subset.demonstrations}
+    names = [d.meta.name for d in data.pool.demonstrations for _ in range(len(d))]
+    embeddings = pool.embeddings[np.array([name in chosen for name in names])]
+    if method.form in CLONING_METHODS:
+        config = workspace.cloning(method, encoder_dir, seed)
+        embedded = EmbeddedDataset(embeddings, subset.hash, read_manifest(encoder_dir).hash)
+        in_own_process(train_policy, subset, config, folder, None, embedded)
+        policy = load_policy(folder / "policy")
+    else:
+        k, bandwidth = min(10, len(memory)), PAPER_BANDWIDTH
+        if count > 1:
+            selection = workspace.selection(method, memory, embeddings)
+            k, bandwidth = selection.k, selection.bandwidth
+        policy = VinnPolicy(
+            load_encoder(encoder_dir), FlatNeighbors(embeddings), memory, k, bandwidth
+        )
+    return {"mse": offline_error(policy, data.test, test).mse}
+
+
+def _measure_k_curve(workspace: Workspace, data: TaskData, ks: Sequence[int]) -> dict[str, Any]:
+    """Error of VINN against k: on training demonstrations left out one by one, and on test ones."""
+    encoder_dir = workspace.encoder(K_CURVE_ENCODER, data, 0)
+    train = workspace.embeddings(encoder_dir, data, "train").embeddings
+    test = workspace.embeddings(encoder_dir, data, "test").embeddings
+    memory = ActionMemory.of(data.train)
+    usable = [k for k in ks if k <= len(memory) - int(np.bincount(memory.demonstration_ids).max())]
+    selection = select_k_and_bandwidth(
+        train, memory.camera_delta, memory.demonstration_ids, usable, [PAPER_BANDWIDTH]
+    )
+    by_k = {row.k: row.translation_mse for row in selection.rows}
+    encoder = load_encoder(encoder_dir)
+    neighbors = FlatNeighbors(train)
+    tested = [
+        offline_error(VinnPolicy(encoder, neighbors, memory, k), data.test, test).mse
+        for k in usable
+    ]
+    return {"k": usable, "train_mse": [by_k[k] for k in usable], "test_mse": tested}
+
+
+def _collect(
+    config: TablesConfig,
+    tasks: Sequence[TaskData],
+    results: Mapping[tuple[str, str], dict[str, Any]],
+) -> Measurements:
+    details = {
+        data.name: {
+            name: [results[data.name, f"{name}-{s}"] for s in seeds_of(config, method_named(name))]
+            for name in config.methods
+        }
+        for data in tasks
+    }
+    return Measurements(
+        table={
+            task: {name: [row["mse"] for row in rows] for name, rows in methods.items()}
+            for task, methods in details.items()
+        },
+        details=details,
+        curves={
+            data.name: {
+                name: {
+                    count: [
+                        results[data.name, f"curve-{name}-{count}-{seed}"]["mse"]
+                        for seed in range(config.curve_seeds)
+                    ]
+                    for count in curve_counts(config, data)
+                }
+                for name in config.curve_methods
+            }
+            for data in tasks
+        },
+        k_curves={d.name: results[d.name, "k-curve"] for d in tasks} if config.k_curve else {},
+        demonstrations={
+            data.name: {
+                "train": len(data.train),
+                "train_frames": data.train.frame_count,
+                "test": len(data.test),
+                "test_frames": data.test.frame_count,
+            }
+            for data in tasks
+        },
+    )
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation; None for the latter of a single value."""
+    array: NDArray[np.float64] = np.asarray(values, np.float64)
+    return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None

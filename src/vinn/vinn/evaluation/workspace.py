@@ -1,0 +1,213 @@
+"""Where a comparison keeps what it trains, so that nothing is trained twice.
+
+    ROOT/encoders/{imagenet,raw-pixels}            the same for every task
+    ROOT/TASK-HASH/encoders/KIND-SEED              training runs; KIND-SEED/encoder is the artefact
+    ROOT/TASK-HASH/embeddings/ENCODER-PART.npy     of the frames of train, test or pool
+    ROOT/TASK-HASH/policies/METHOD-SEED            policy artefacts or training runs
+    ROOT/TASK-HASH/units/UNIT.json                 results
+
+HASH is the training demonstrations'. Every part appears when it is complete; a killed run goes on
+with the first part that is missing, and a training run from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.demos.store import Dataset
+from vinn.encoders.artefact import read_manifest
+from vinn.encoders.encoder import load_encoder
+from vinn.errors import ConfigError
+from vinn.evaluation.methods import EncoderKind, Method, PolicyForm
+from vinn.evaluation.own_process import in_own_process
+from vinn.evaluation.selection import Selection, select_k_and_bandwidth
+from vinn.evaluation.tables_config import TablesConfig
+from vinn.learning.config import (
+    CloningConfig,
+    cloning_config,
+    self_supervision_config,
+)
+from vinn.learning.encoder_training import export_pretrained, train_encoder
+from vinn.learning.policy_training import train_policy
+from vinn.learning.raw_pixels import export_raw_pixels
+from vinn.policies.artefact import PolicyKind
+from vinn.policies.build import EmbeddedDataset, build_control, build_policy, embed_dataset
+from vinn.policies.memory import ActionMemory
+from vinn.policies.vinn import PAPER_BANDWIDTH
+from vinn.tasks.data import TaskData
+
+SELF_SUPERVISION: dict[EncoderKind, str] = {
+    EncoderKind.BYOL: "byol",
+    EncoderKind.BYOL_SCRATCH: "byol",
+    EncoderKind.SIMCLR: "simclr",
+    EncoderKind.VICREG: "vicreg",
+    EncoderKind.JOINT: "byol",
+    EncoderKind.QUIRKS: "byol",
+}
+HASH_LENGTH = 8
+
+
+class Workspace:
+    """Trains and finds the parts of a comparison.
+
+    Args:
+        root: folder; made if needed.
+        config: budgets.
+        tasks: all tasks of the comparison; the joint encoder learns from all of them.
+    """
+
+    def __init__(self, root: Path, config: TablesConfig, tasks: Sequence[TaskData]) -> None:
+        self.root = Path(root)
+        self.config = config
+        self._tasks = tuple(tasks)
+
+    def task_dir(self, data: TaskData) -> Path:
+        """The folder of a task's parts."""
+        return self.root / f"{data.name}-{data.train.hash[:HASH_LENGTH]}"
+
+    def unit(
+        self, data: TaskData, name: str, measure: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The result of a unit of work: read if it was measured before, else measured and kept."""
+        path = self.task_dir(data) / "units" / f"{name}.json"
+        if path.exists():
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return found
+        result = measure()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_atomically(path, json.dumps(result, indent=2).encode())
+        return result
+
+    def has_unit(self, data: TaskData, name: str) -> bool:
+        """Whether a unit was measured before."""
+        return (self.task_dir(data) / "units" / f"{name}.json").exists()
+
+    def encoder(self, kind: EncoderKind, data: TaskData, seed: int) -> Path:
+        """The encoder artefact of a kind, trained if it is not there yet."""
+        shared = self.root / "encoders" / kind.value
+        if kind is EncoderKind.IMAGENET:
+            if not shared.exists():
+                in_own_process(export_pretrained, self.config.backbone, shared)
+            return shared
+        if kind is EncoderKind.RAW_PIXELS:
+            if not shared.exists():
+                in_own_process(export_raw_pixels, shared)
+            return shared
+        folder, datasets = self.task_dir(data), [data.train]
+        if kind is EncoderKind.JOINT:
+            datasets = [task.train for task in self._tasks]
+            names = "-".join(dataset.hash[:4] for dataset in datasets)
+            folder = self.root / f"joint-{names}"
+        run = folder / "encoders" / f"{kind.value}-{seed}"
+        if not (run / "result.json").exists():
+            method = SELF_SUPERVISION[kind]
+            backbone = self.config.backbone.model_dump()
+            changes: dict[str, Any] = {"backbone": backbone, "run": {"seed": seed}}
+            if kind is EncoderKind.BYOL_SCRATCH:
+                backbone["weights"] = "random"
+            if kind is EncoderKind.QUIRKS:
+                changes["quirks"] = {
+                    "double_normalisation": True,
+                    "batch_statistics_at_test": True,
+                }
+            config = self_supervision_config(
+                method, changes=_merged(self.config.train.get(method, {}), changes)
+            )
+            in_own_process(train_encoder, datasets, config, run)
+        return run / "encoder"
+
+    def embeddings(self, encoder_dir: Path, data: TaskData, part: str) -> EmbeddedDataset:
+        """Embeddings of the frames of `train`, `test` or `pool`."""
+        dataset: Dataset = getattr(data, part)
+        encoder_hash = read_manifest(encoder_dir).hash
+        name = f"{encoder_hash[:HASH_LENGTH]}-{part}-{dataset.hash[:HASH_LENGTH]}.npy"
+        path = self.task_dir(data) / "embeddings" / name
+        if path.exists():
+            return EmbeddedDataset(np.load(path), dataset.hash, encoder_hash)
+        embedded = embed_dataset(dataset, load_encoder(encoder_dir))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{os.getpid()}.{name}")
+        np.save(partial, embedded.embeddings)
+        partial.replace(path)
+        return embedded
+
+    def policy(self, method: Method, data: TaskData, seed: int) -> Path:
+        """The policy artefact of a method, trained if it is not there yet."""
+        folder = self.task_dir(data) / "policies" / f"{method.name}-{seed}"
+        cloned = folder / "policy"
+        if (cloned if method.form in CLONING_METHODS else folder / "manifest.json").exists():
+            return cloned if method.form in CLONING_METHODS else folder
+        if method.form is PolicyForm.RANDOM:
+            return build_control(data.train, PolicyKind.RANDOM, folder, seed)
+        if method.form is PolicyForm.OPEN_LOOP:
+            return build_control(data.train, PolicyKind.OPEN_LOOP, folder)
+        encoder_dir = None if method.encoder is None else self.encoder(method.encoder, data, seed)
+        embedded = None if encoder_dir is None else self.embeddings(encoder_dir, data, "train")
+        if method.form in CLONING_METHODS:
+            config = self.cloning(method, encoder_dir, seed)
+            return in_own_process(train_policy, data.train, config, folder, None, embedded)
+        if encoder_dir is None or embedded is None:
+            raise ConfigError(f"method {method.name}: nearest neighbours need an encoder")
+        selection = self.selection(method, ActionMemory.of(data.train), embedded.embeddings)
+        return build_policy(
+            data.train,
+            encoder_dir,
+            folder,
+            selection.k,
+            selection.bandwidth,
+            embedded=embedded,
+            name=method.title,
+            provenance={"method": method.name, "seed": seed},
+        )
+
+    def cloning(self, method: Method, encoder_dir: Path | None, seed: int) -> CloningConfig:
+        """Settings of a cloning method in this comparison."""
+        name = CLONING_METHODS[method.form]
+        changes: dict[str, Any] = {
+            "backbone": self.config.backbone.model_dump(),
+            "encoder": None if encoder_dir is None else str(encoder_dir),
+            "run": {"seed": seed},
+        }
+        return cloning_config(name, changes=_merged(self.config.train.get(name, {}), changes))
+
+    def selection(
+        self, method: Method, memory: ActionMemory, embeddings: NDArray[np.float32]
+    ) -> Selection:
+        """k, and with `method.bandwidth_chosen` the bandwidth, by leave-one-demonstration-out."""
+        longest = int(np.bincount(memory.demonstration_ids).max())
+        ks = [k for k in self.config.ks if k <= len(memory) - longest]
+        return select_k_and_bandwidth(
+            embeddings,
+            memory.camera_delta,
+            memory.demonstration_ids,
+            ks or [1],
+            None if method.bandwidth_chosen else [PAPER_BANDWIDTH],
+        )
+
+
+CLONING_METHODS: dict[PolicyForm, str] = {
+    PolicyForm.CLONING: "bc",
+    PolicyForm.CLONING_ON_REPRESENTATION: "bc-rep",
+    PolicyForm.IMPLICIT: "ibc",
+}
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(first)
+    for key, value in second.items():
+        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    partial.write_bytes(content)
+    partial.replace(path)
