@@ -34,6 +34,7 @@ class RolloutDigest:
         angle_deg: (N, 2) seconds since the start and the door's angle.
         stages_s: seconds of every prediction, by stage.
         stamp_to_command_s: seconds from camera stamp to command, one for each step.
+        frame_stamps_ns: stamps of the recorded wrist images.
         video: the mp4, if one was made.
         poster_rgb: a still of it.
     """
@@ -50,6 +51,7 @@ class RolloutDigest:
     angle_deg: NDArray[np.float64]
     stages_s: dict[str, NDArray[np.float64]]
     stamp_to_command_s: NDArray[np.float64]
+    frame_stamps_ns: NDArray[np.int64]
     video: Path | None = None
     poster_rgb: NDArray[np.uint8] | None = None
 
@@ -99,6 +101,7 @@ def digest_recording(
         angle_deg=_angles(timeline),
         stages_s=stage_latencies([timeline]),
         stamp_to_command_s=stamp_to_command([timeline]),
+        frame_stamps_ns=np.array([image.stamp_ns for image in timeline.wrist], dtype=np.int64),
         video=video,
         poster_rgb=_halved(poster[0]) if poster else None,
     )
