@@ -84,11 +84,14 @@ class RolloutRecording:
     ) -> Callable[[bytes], None]:
         package = message_type.__module__.partition(".")[0]
         type_name = f"{package}/msg/{message_type.__name__}"
+        recorded_name = self._node.resolve_topic_name(topic)
 
         def write(cdr: bytes) -> None:
             recorder = self._recorder
             if recorder is not None:
-                recorder.write(topic, type_name, cdr, self._node.get_clock().now().nanoseconds)
+                recorder.write(
+                    recorded_name, type_name, cdr, self._node.get_clock().now().nanoseconds
+                )
             if topic == WRIST_TOPIC:
                 self._on_frame()
             if listener is not None:

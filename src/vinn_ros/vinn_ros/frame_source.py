@@ -1,0 +1,155 @@
+"""Where wrist frames come from: a V4L2 camera, a video file, a folder of images. No ROS here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from vinn.errors import CameraError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_BY_ID = Path("/dev/v4l/by-id")
+
+
+class FrameSource(Protocol):
+    """One opened source. One thread uses it."""
+
+    live: bool
+    """A camera: frames come when they come, and it may come back after it was lost."""
+
+    def read(self) -> tuple[NDArray[np.uint8], int] | None:
+        """The next frame (H, W, 3) uint8 RGB and when it was captured [ns since the epoch].
+
+        None: the source has ended. Each frame is given once.
+
+        Raises:
+            vinn.errors.CameraError: the camera is gone, or a file is damaged.
+        """
+
+    def close(self) -> None:
+        """Let go of the device or file."""
+
+
+def open_source(source: str, width_px: int, height_px: int, rate_hz: float) -> FrameSource:
+    """Open what `source` names: a device under /dev, a video file, or a folder of images.
+
+    Args:
+        source: a path; cameras by their stable name under /dev/v4l/by-id.
+        width_px: wanted of a camera; 0: as it is.
+        height_px: wanted of a camera; 0: as it is.
+        rate_hz: wanted of a camera.
+
+    Raises:
+        vinn.errors.CameraError: there is none, or it cannot be opened.
+    """
+    if not source:
+        raise CameraError(
+            f"source: empty; allowed: a camera ({_cameras()}), a video file or a folder of images"
+        )
+    path = Path(source)
+    if str(path).startswith("/dev/"):
+        return _Camera(path, width_px, height_px, rate_hz)
+    if path.is_dir():
+        return _Folder(path)
+    if path.is_file():
+        return _Video(path)
+    raise CameraError(f"source: {source}: no such camera, file or folder; cameras: {_cameras()}")
+
+
+def _cameras() -> str:
+    """The cameras that are plugged in, by stable name."""
+    found = sorted(str(path) for path in _BY_ID.glob("*")) if _BY_ID.is_dir() else []
+    return ", ".join(found) or f"none under {_BY_ID}"
+
+
+class _Camera:
+    """A V4L2 device."""
+
+    live = True
+
+    def __init__(self, path: Path, width_px: int, height_px: int, rate_hz: float) -> None:
+        if not path.exists():
+            raise CameraError(f"source: {path}: no such camera; plugged in: {_cameras()}")
+        self._path = path
+        # Stable names are links; OpenCV wants the device itself.
+        self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_V4L2)
+        if not self._capture.isOpened():
+            raise CameraError(f"source: {path}: cannot be opened as a camera")
+        # One buffer: an older frame is of no use.
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        for key, value in (
+            (cv2.CAP_PROP_FRAME_WIDTH, width_px),
+            (cv2.CAP_PROP_FRAME_HEIGHT, height_px),
+            (cv2.CAP_PROP_FPS, rate_hz),
+        ):
+            if value > 0:
+                self._capture.set(key, value)
+
+    def read(self) -> tuple[NDArray[np.uint8], int] | None:
+        """See `FrameSource`; stamped when the driver hands the frame over, before decoding."""
+        if not self._capture.grab():
+            raise CameraError(f"source: {self._path}: the camera gives no frame")
+        stamp_ns = time.time_ns()
+        good, image_bgr = self._capture.retrieve()
+        if not good:
+            raise CameraError(f"source: {self._path}: a frame cannot be decoded")
+        return _rgb(image_bgr), stamp_ns
+
+    def close(self) -> None:
+        """See `FrameSource`."""
+        self._capture.release()
+
+
+class _Video:
+    """A video file, frame by frame."""
+
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise CameraError(f"source: {path}: cannot be read as a video")
+
+    def read(self) -> tuple[NDArray[np.uint8], int] | None:
+        """See `FrameSource`; a file's frame is captured when it is read."""
+        good, image_bgr = self._capture.read()
+        return (_rgb(image_bgr), time.time_ns()) if good else None
+
+    def close(self) -> None:
+        """See `FrameSource`."""
+        self._capture.release()
+
+
+class _Folder:
+    """The images of a folder, by name."""
+
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        paths = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+        if not paths:
+            raise CameraError(f"source: {path}: no images ({', '.join(IMAGE_SUFFIXES)})")
+        self._paths: Iterator[Path] = iter(paths)
+
+    def read(self) -> tuple[NDArray[np.uint8], int] | None:
+        """See `FrameSource`; a file's frame is captured when it is read."""
+        path = next(self._paths, None)
+        if path is None:
+            return None
+        stamp_ns = time.time_ns()
+        image_bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image_bgr is None:
+            raise CameraError(f"source: {path}: cannot be decoded as an image")
+        return _rgb(image_bgr), stamp_ns
+
+    def close(self) -> None:
+        """See `FrameSource`."""
+
+
+def _rgb(image_bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

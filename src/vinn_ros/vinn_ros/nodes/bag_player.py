@@ -1,0 +1,146 @@
+"""Plays a recording with its original timing, for machines without `ros2 bag`."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from vinn.errors import ConfigError, VinnError
+
+from vinn_ros import qos
+from vinn_ros.bag_source import bag_messages, bag_types, restamped
+from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.parameters import Parameter
+
+_CAMERA = (
+    "wrist_camera/image_raw/compressed",
+    "wrist_camera/image_raw",
+    "wrist_camera/camera_info",
+)
+
+
+class BagPlayerNode(VinnNode):
+    """Publishes recorded bytes as they are, but for the stamp; the policy refuses old images."""
+
+    NAME = "bag_player"
+    PARAMETERS = (
+        Parameter("bag", "", "rosbag2 directory (sqlite3 or MCAP), or MCAP file"),
+        Parameter("rate", 1.0, "speed; 1: original timing", lower=0.01, upper=100.0),
+        Parameter("loop", False, "begin again at the end"),
+        Parameter("topics", list(_CAMERA), "topics to play, without leading slash"),
+        Parameter("restamp", True, "stamp messages with the time at which they are played"),
+    )
+
+    def __init__(self, cli_args: list[str] | None = None) -> None:
+        """See `VinnNode`."""
+        super().__init__(cli_args)
+        self._outputs: dict[str, tuple[Any, bool]] = {}
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._played = 0
+        self._ended = False
+        self._problem = ""
+
+    # Lifecycle
+
+    def configure(self) -> None:
+        """Open the recording and advertise what it holds."""
+        types = bag_types(Path(self.value("bag")))
+        wanted = [topic for topic in self.value("topics") if topic in types]
+        if not wanted:
+            raise ConfigError(
+                f"topics: none of {', '.join(self.value('topics'))} is recorded; "
+                f"recorded: {', '.join(types) or 'nothing'}"
+            )
+        for topic in wanted:
+            message_type = _message_type(types[topic])
+            stamped = (
+                "std_msgs/Header" in list(message_type.get_fields_and_field_types().values())[:1]
+            )
+            publisher = self.create_lifecycle_publisher(message_type, topic, qos.STREAM)
+            self._outputs[topic] = (publisher, stamped and self.value("restamp"))
+
+    def activate(self) -> None:
+        """Begin to play."""
+        self._stopping.clear()
+        self._ended, self._problem = False, ""
+        self._thread = threading.Thread(target=self._run, name="player", daemon=True)
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        """Stop playing."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
+            self._thread = None
+
+    def cleanup(self) -> None:
+        """Take the topics back."""
+        for publisher, _ in self._outputs.values():
+            self.destroy_lifecycle_publisher(publisher)
+        self._outputs = {}
+
+    def diagnose(self) -> Diagnosis:
+        """A damaged recording is an error, the end a warning."""
+        values = {"played": self._played}
+        if self._problem:
+            return ERROR, self._problem, values
+        if self._ended:
+            return WARN, "the recording has ended", values
+        return OK, "active" if self.active else "not active", values
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._play_once()
+                if not self.value("loop"):
+                    break
+            self._ended = True
+        except VinnError as error:
+            self._problem = str(error)
+            self.get_logger().error(self._problem)
+        self.publish_diagnostics()
+
+    def _play_once(self) -> None:
+        rate = self.value("rate")
+        first_ns, started_s = None, time.monotonic()
+        for message in bag_messages(Path(self.value("bag")), self._outputs):
+            if first_ns is None:
+                first_ns = message.stamp_ns
+            due_s = started_s + (message.stamp_ns - first_ns) * 1e-9 / rate
+            if self._stopping.wait(max(0.0, due_s - time.monotonic())):
+                return
+            publisher, stamped = self._outputs[message.topic]
+            now_ns = self.get_clock().now().nanoseconds
+            publisher.publish(restamped(message.cdr, now_ns) if stamped else message.cdr)
+            self._played += 1
+
+
+def _message_type(name: str) -> Any:
+    """The class of a message type such as sensor_msgs/msg/Image.
+
+    Raises:
+        vinn.errors.ConfigError: its package is not installed.
+    """
+    package, _, short = name.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), short)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"topics: type {name} is not installed") from error
+
+
+NODE = BagPlayerNode
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(NODE)
+
+
+if __name__ == "__main__":
+    main()
