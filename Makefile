@@ -14,7 +14,8 @@ PYTEST_ARGS ?=
 # Rendering without a screen.
 export MUJOCO_GL ?= egl
 
-REQUIREMENTS := constraints.txt $(wildcard tools/requirements/*.txt) src/vinn/setup.cfg \
+REQUIREMENTS := constraints.txt tools/requirements/dev.txt tools/requirements/ros.txt \
+	src/vinn/setup.cfg \
 	src/vinn/setup.py src/vinn/pyproject.toml src/vinn/package.xml
 MSGS_FILES := $(wildcard src/vinn_msgs/*.* src/vinn_msgs/msg/*.msg src/vinn_msgs/srv/*.srv \
 	src/vinn_msgs/action/*.action)

@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from package_requirements import requirements
 
@@ -20,7 +21,7 @@ PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(35, 16, -1)] + [
     "manylinux2010_x86_64",
     "manylinux1_x86_64",
 ]
-HUMBLE_CONSTRAINT = "numpy<2"
+HUMBLE_CONSTRAINTS = Path(__file__).parent / "requirements" / "humble.txt"
 # What training and simulation need has no business on a robot.
 UNWANTED = {"torch", "torchvision", "mujoco"}
 NETWORK_ERRORS = (
@@ -45,7 +46,7 @@ def resolve() -> subprocess.CompletedProcess[str]:
         command += ["--abi", "abi3", "--abi", "none"]
         for platform in PLATFORMS:
             command += ["--platform", platform]
-        command += [HUMBLE_CONSTRAINT, *requirements()]
+        command += ["-c", str(HUMBLE_CONSTRAINTS), *requirements()]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -66,7 +67,7 @@ def main() -> int:
     if unwanted:
         print(f"error: a robot would have to install {', '.join(unwanted)}", file=sys.stderr)
         return 1
-    print(f"{len(found)} packages resolve for Python 3.10 with {HUMBLE_CONSTRAINT}:")
+    print(f"{len(found)} packages resolve for Python 3.10 on ROS 2 Humble:")
     print(" ".join(f"{name}=={version}" for name, version in sorted(found.items())))
     return 0
 
