@@ -260,10 +260,11 @@ def spin(factories: Sequence[NodeFactory]) -> int:
             exit_code = EXIT_REFUSED
         for node in reversed(nodes):
             node.take_down()
+        # Nothing may run in the executor any more when the context goes.
         executor.shutdown(timeout_sec=2.0)
-        rclpy.try_shutdown()
         if spinner.ident is not None:
             spinner.join(timeout=2.0)
+        rclpy.try_shutdown()
     return exit_code
 
 

@@ -57,9 +57,8 @@ class BagPlayerNode(VinnNode):
             )
         for topic in wanted:
             message_type = _message_type(types[topic])
-            stamped = (
-                "std_msgs/Header" in list(message_type.get_fields_and_field_types().values())[:1]
-            )
+            fields = list(message_type.get_fields_and_field_types().values())
+            stamped = bool(fields) and fields[0] == "std_msgs/Header"
             publisher = self.create_lifecycle_publisher(message_type, topic, qos.STREAM)
             self._outputs[topic] = (publisher, stamped and self.value("restamp"))
 

@@ -29,12 +29,8 @@ class WristCameraNode(VinnNode):
     NAME = "wrist_camera"
     PARAMETERS = (
         Parameter("source", "", "camera under /dev/v4l/by-id, video file, or folder of images"),
-        Parameter(
-            "width_px", 640, "asked of a camera; 0: as it is", unit="px", lower=0, upper=8192
-        ),
-        Parameter(
-            "height_px", 480, "asked of a camera; 0: as it is", unit="px", lower=0, upper=8192
-        ),
+        Parameter("width_px", 640, "of a camera; 0: as it is", unit="px", lower=0, upper=8192),
+        Parameter("height_px", 480, "of a camera; 0: as it is", unit="px", lower=0, upper=8192),
         Parameter(
             "rate_hz",
             15.0,
@@ -44,9 +40,7 @@ class WristCameraNode(VinnNode):
             upper=240.0,
         ),
         Parameter("loop", False, "begin a file or folder again when it ends"),
-        Parameter(
-            "camera_info", "", "calibration file (camera_calibration's YAML); empty: unknown"
-        ),
+        Parameter("camera_info", "", "calibration as camera_calibration writes it; empty: none"),
     )
 
     def __init__(self, cli_args: list[str] | None = None) -> None:
