@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from vinn.robot.config import GripperConfig, StallRule
+from vinn.robot.config import EmptyRule, GripperConfig, StallRule
 from vinn.robot.gripper import GripperStateMachine, gripper_signal
 
 CONFIG = GripperConfig(
@@ -20,12 +20,16 @@ def probabilities(value):
     return result
 
 
-def run(config, values, motions=None):
+HOLDS_A_BAR_M = 0.012
+
+
+def run(config, values, motions=None, apertures=None):
     machine = GripperStateMachine(config)
     motions = motions if motions is not None else [1.0] * len(values)
+    apertures = apertures if apertures is not None else [HOLDS_A_BAR_M] * len(values)
     return [
-        machine.update(value, probabilities(value), motion)
-        for value, motion in zip(values, motions, strict=True)
+        machine.update(value, probabilities(value), aperture, motion)
+        for value, motion, aperture in zip(values, motions, apertures, strict=True)
     ]
 
 
@@ -63,6 +67,23 @@ def test_stall_count_starts_afresh_after_opening():
     # Closed steps without motion (a heavy door) must not close the gripper again once opened.
     closed = run(CONFIG, [3.0, 2.0, 2.0, 2.0, 0.5, 1.0, 1.0], [0.0] * 7)
     assert closed == [True, True, True, True, False, False, False]
+
+
+def test_closed_on_nothing_opens_and_may_not_close_again_at_once():
+    config = CONFIG.model_copy(update={"empty": EmptyRule(aperture_m=0.004, open_steps=2)})
+    apertures = [0.064, -0.002, 0.064, 0.064, 0.064, 0.012, 0.012]
+    closed = run(config, [3.0] * 7, apertures=apertures)
+    assert closed == [True, False, False, False, True, True, True]
+
+
+def test_a_handle_lost_while_pulling_opens_the_gripper():
+    closed = run(CONFIG, [3.0] * 5, apertures=[0.064, 0.012, 0.011, 0.001, 0.001])
+    assert closed == [True, True, True, False, False]
+
+
+def test_the_empty_rule_can_be_switched_off():
+    config = CONFIG.model_copy(update={"empty": EmptyRule(enabled=False)})
+    assert all(run(config, [3.0] * 20, apertures=[-0.01] * 20))
 
 
 def test_probability_signal_counts_the_two_closing_states():

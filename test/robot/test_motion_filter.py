@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from vinn.demos.types import ActionScale
 from vinn.robot.config import (
     CameraMount,
-    GripperConfig,
     MotionConfig,
     RobotConfig,
-    StallRule,
     ToolLimits,
 )
 from vinn.robot.motion_filter import FilterMemory, HeldTargets, MotionFilter, clip_length
@@ -22,7 +20,6 @@ from vinn.robot.types import JointRange, ReasonCode, StepRequest
 
 LIMITS = ToolLimits().joint_limits()
 LEVEL = RobotConfig(camera=CameraMount(tilt_rad=0.0))
-NO_STALL = GripperConfig(stall=StallRule(enabled=False))
 JOINTS = {
     "lift_m": 0.05,
     "arm_m": 0.05,
@@ -278,21 +275,16 @@ def test_a_refused_step_changes_no_memory():
     assert decision.command is None and decision.memory is memory
 
 
-def test_hovering_without_motion_ends_in_a_grasp():
+def test_a_gripper_that_closed_on_nothing_opens_while_it_backs_off():
     motion_filter = MotionFilter(LEVEL, LIMITS)
-    memory, closed_at = FilterMemory(), None
-    for step in range(10):
-        decision = motion_filter.filter(request((0, 0, 0.002), value=1.2), a_state(), memory)
-        memory = decision.memory
-        if memory.gripper.closed:
-            closed_at = step
-            break
-    assert closed_at == LEVEL.gripper.stall.steps
-    without = MotionFilter(LEVEL.model_copy(update={"gripper": NO_STALL}), LIMITS)
-    memory = FilterMemory()
-    for _ in range(50):
-        memory = without.filter(request((0, 0, 0.002), value=1.2), a_state(), memory).memory
-    assert not memory.gripper.closed
+    closing = motion_filter.filter(request((0, 0, 0.001), value=3.0), a_state())
+    back = request((0, 0, -0.02), value=3.0)
+    empty = motion_filter.filter(back, a_state(gripper_aperture_m=-0.002), closing.memory)
+    assert empty.gripper_changes and not empty.memory.gripper.closed
+    assert empty.command.gripper_aperture_m == pytest.approx(0.064)
+    assert np.allclose(empty.sent_base_delta_m, [0, 0.02, 0])
+    held = motion_filter.filter(back, a_state(gripper_aperture_m=0.012), closing.memory)
+    assert held.memory.gripper.closed and not held.gripper_changes
 
 
 def test_the_gripper_is_kept_off_floor_base_and_mast():

@@ -5,7 +5,14 @@ import itertools
 import numpy as np
 import pytest
 from fake_stretch import FakeStretch, a_state
-from vinn.robot.config import CameraMount, ExecutorConfig, RobotConfig, StartPose
+from vinn.robot.config import (
+    CameraMount,
+    ExecutorConfig,
+    GripperConfig,
+    RobotConfig,
+    StallRule,
+    StartPose,
+)
 from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter
 from vinn.robot.types import ReasonCode, StepRequest
@@ -234,10 +241,28 @@ def test_gravity_does_not_make_a_held_lift_creep():
     assert robot.commands[-1].lift_m == pytest.approx(0.6)
 
 
+def test_a_hand_that_stands_still_between_the_states_closes():
+    stall = GripperConfig().stall
+    for delta, blocked in [((0, 0, 0.002), set()), (FORWARD, {"arm_m"})]:
+        executor = an_executor(FakeStretch(blocked=blocked))
+        closed = [
+            executor.execute(request(n, delta, value=1.0)).gripper_closed
+            for n in range(stall.steps + 1)
+        ]
+        assert closed == [False] * stall.steps + [True]
+    moving = an_executor(FakeStretch())
+    assert not any(
+        moving.execute(request(n, (0, 0, 0.02), value=1.0)).gripper_closed for n in range(10)
+    )
+    without = GripperConfig(stall=StallRule(enabled=False))
+    hovering = an_executor(FakeStretch(), gripper=without)
+    assert not any(hovering.execute(request(n, value=1.0)).gripper_closed for n in range(10))
+
+
 def test_start_pose_is_reached_with_its_offset_in_gripper_axes():
     robot = FakeStretch(current=a_state(gripper_aperture_m=0.01, wrist_yaw_rad=0.4, lift_m=0.4))
     executor = an_executor(robot)
-    result = executor.move_to_start(StartPose(), np.array([0.1, 0.05, -0.03]))
+    result = executor.move_to_start(StartPose(arm_m=0.1), np.array([0.1, 0.05, -0.03]))
     assert (result.reason, result.message) == (ReasonCode.NONE, "")
     state = robot.current
     assert state.lift_m == pytest.approx(0.57, abs=0.008)
@@ -296,6 +321,13 @@ def test_a_start_that_cannot_be_reached_says_why(pose, offset, reason, part):
     result = an_executor(robot).move_to_start(pose, np.array(offset))
     assert result.reason is reason and part in result.message
     assert all(command.base_translate_m == 0 for command in robot.commands)
+
+
+def test_start_with_a_gripper_that_does_not_open_goes_nowhere():
+    robot = FakeStretch(current=a_state(gripper_aperture_m=0.0), blocked={"gripper_aperture_m"})
+    result = an_executor(robot).move_to_start(StartPose(arm_m=0.4), np.zeros(3))
+    assert result.reason is ReasonCode.STALLED and "did not open" in result.message
+    assert len(robot.commands) == 1 and robot.current.arm_m == pytest.approx(0.2)
 
 
 def test_start_is_stoppable_and_bounded_in_time():

@@ -17,7 +17,7 @@ BASE_BOX_M = (np.array([-0.30, -0.18, 0.0]), np.array([0.08, 0.18, 0.17]))
 MAST_BOX_M = (np.array([-0.11, 0.09, 0.0]), np.array([-0.02, 0.18, 1.45]))
 """Corners of the mast in base axes [m]."""
 
-_SAMPLES = 15
+_FRACTIONS = np.linspace(0.0, 1.0, 15)[:, None]
 
 
 def gripper_axis(
@@ -27,12 +27,11 @@ def gripper_axis(
     geometry: WristGeometry,
     overhang_m: float,
 ) -> NDArray[np.float64]:
-    """(S, 3) points on the capsule's axis, base frame [m]; `wrist_rad` is (yaw, pitch, roll)."""
+    """(15, 3) points on the capsule's axis, base frame [m]; `wrist_rad` is (yaw, pitch, roll)."""
     pose = base_T_gripper(lift_m, arm_m, *wrist_rad, geometry)
     tip = pose[:3, 3] + overhang_m * pose[:3, 1]
     wrist = BASE_P_WRIST_YAW_M + np.array([0.0, -arm_m, lift_m + geometry.pitch_axis_up_m])
-    fractions = np.linspace(0.0, 1.0, _SAMPLES)[:, None]
-    return wrist + fractions * (tip - wrist)
+    return wrist + _FRACTIONS * (tip - wrist)
 
 
 def clearances(axis_m: NDArray[np.float64], config: CollisionConfig) -> dict[str, float]:
@@ -64,6 +63,7 @@ def _distance_to_box(
     """Smallest distance of the points from a box [m]; inside: minus the depth of the deepest."""
     lower, upper = box_m
     outside = np.maximum(np.maximum(lower - points_m, points_m - upper), 0.0)
-    distance = np.linalg.norm(outside, axis=1)
-    depth = np.minimum(points_m - lower, upper - points_m).min(axis=1)
-    return float(np.where(distance > 0, distance, -np.maximum(depth, 0.0)).min())
+    distance = float(np.sqrt((outside * outside).sum(axis=1).min()))
+    if distance > 0:
+        return distance
+    return -float(np.minimum(points_m - lower, upper - points_m).min(axis=1).max())

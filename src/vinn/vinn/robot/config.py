@@ -104,11 +104,23 @@ class StallRule(_Settings):
 
     enabled: bool = True
     motion_m: float = Field(
-        default=0.008, ge=0.0, le=0.1, description="a commanded motion below this counts [m]"
+        default=0.008, ge=0.0, le=0.1, description="a hand that moved less stood still [m]"
     )
     steps: int = Field(default=2, ge=1, le=100, description="after so many such steps in a row")
     close_above: float = Field(
         default=0.6, ge=0.0, le=3.0, description="only while the signal is at least this [0..3]"
+    )
+
+
+class EmptyRule(_Settings):
+    """Open again when nothing is between the fingers: see `vinn.robot.gripper`."""
+
+    enabled: bool = True
+    aperture_m: float = Field(
+        default=0.004, ge=-0.2, le=0.1, description="closed to less than this is empty [m]"
+    )
+    open_steps: int = Field(
+        default=3, ge=0, le=100, description="steps before it may close once more"
     )
 
 
@@ -125,6 +137,7 @@ class GripperConfig(_Settings):
         default=2, ge=0, le=10_000, description="once closed stay so for this many steps"
     )
     stall: StallRule = StallRule()
+    empty: EmptyRule = EmptyRule()
 
     @model_validator(mode="after")
     def _hysteresis(self) -> GripperConfig:
@@ -265,7 +278,7 @@ class StartPose(_Settings):
     """Where a rollout starts. Base pose by odometry; left out, the base starts where it stands."""
 
     lift_m: float = Field(default=0.6, ge=0.0, le=1.2)
-    arm_m: float = Field(default=0.1, ge=0.0, le=0.6)
+    arm_m: float = Field(default=0.3, ge=0.0, le=0.6)
     wrist_yaw_rad: float = Field(default=0.0, ge=-3.2, le=5.0)
     wrist_pitch_rad: float = Field(default=0.0, ge=-1.6, le=0.6)
     wrist_roll_rad: float = Field(default=0.0, ge=-3.2, le=3.2)

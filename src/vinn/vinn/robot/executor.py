@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import RobotError
-from vinn.robot.arrival import ARM_JOINTS, ArrivalMonitor
+from vinn.robot.arrival import ARM_JOINTS, ArrivalMonitor, base_advance_m
 from vinn.robot.config import ExecutorConfig, StartPose
+from vinn.robot.gripper import note_motion
 from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter, held_targets
 from vinn.robot.start_motion import StartMotion, start_goal, unreachable
 from vinn.robot.types import (
@@ -118,6 +120,8 @@ class StepExecutor:
             reason, message = decision.reason, decision.message
         except Halted as halt:
             reason, message = self._halt(halt, moving=sent is not None)
+        if sent is not None:
+            self._note_motion(state)
         return StepResult(
             reason=reason,
             message=message,
@@ -292,6 +296,18 @@ class StepExecutor:
                 return
             if verdict is not None:
                 raise Halted(verdict, f"still {monitor.remaining:.3f} (m or rad) from the target")
+
+    def _note_motion(self, before: RobotState) -> None:
+        """Tell the gripper's stall rule how far the hand really moved since `before`."""
+        try:
+            after = self._driver.state()
+        except RobotError:
+            return
+        moved_m = math.hypot(
+            base_advance_m(before, after), after.arm_m - before.arm_m, after.lift_m - before.lift_m
+        )
+        gripper = note_motion(self._memory.gripper, moved_m, self._filter.config.gripper)
+        self._memory = replace(self._memory, gripper=gripper)
 
     def _poll_stop(self, should_stop: ShouldStop | None) -> None:
         reason = should_stop() if should_stop is not None else None

@@ -3,11 +3,17 @@
 The policy's signal is a weighted mean over neighbours that disagree near a change of state, so it
 passes slowly through the middle. Two thresholds (hysteresis) keep it from chattering.
 
+Two rules go beyond the paper, which had a person confirm every step; both can be switched off.
+
 Stall rule. Where half of the neighbours still approach and half already close, the mean
 translation shrinks towards zero while the mean state stays below `close_above`; the hand then
-hangs in front of the handle for ever, since the same view gives the same answer. So when the motion
-commanded in each of the last `stall.steps` steps was shorter than `stall.motion_m` and the signal
-is at least `stall.close_above`, the gripper closes.
+hangs in front of the handle for ever, since the same view gives the same answer. Or it pushes
+against the door. So when the hand moved less than `stall.motion_m` in each of the last
+`stall.steps` steps and the signal is at least `stall.close_above`, the gripper closes.
+
+Empty rule. A gripper that closed to less than `empty.aperture_m` holds nothing, and a policy that
+sees closed fingers would pull its empty hand away. So it opens again, takes the step that the
+policy wants (it backs off), and does not close for `empty.open_steps` steps: a new approach.
 """
 
 from __future__ import annotations
@@ -28,7 +34,9 @@ class GripperMemory:
     closed_steps: int = 0
     """Steps since it closed."""
     still_steps: int = 0
-    """Steps in a row, up to the last one, whose commanded motion was below `stall.motion_m`."""
+    """Steps in a row, up to the last one, in which the hand moved less than `stall.motion_m`."""
+    barred_steps: int = 0
+    """Steps in which it may not close yet, after it closed on nothing."""
 
 
 def gripper_signal(
@@ -46,13 +54,25 @@ def gripper_signal(
     return 3.0 * float(probabilities[2] + probabilities[3])
 
 
-def decide_gripper(memory: GripperMemory, signal: float, config: GripperConfig) -> GripperMemory:
-    """The next state for a finite signal in 0..3; a pure function."""
+def decide_gripper(
+    memory: GripperMemory, signal: float, aperture_m: float, config: GripperConfig
+) -> GripperMemory:
+    """The next state; a pure function.
+
+    Args:
+        memory: of the steps before.
+        signal: finite, 0..3.
+        aperture_m: measured between the finger tips [m].
+        config: thresholds and rules.
+    """
     if memory.closed:
-        may_open = memory.closed_steps >= config.min_closed_steps
-        if may_open and signal < config.open_below:
+        if config.empty.enabled and aperture_m < config.empty.aperture_m:
+            return GripperMemory(closed=False, barred_steps=config.empty.open_steps)
+        if memory.closed_steps >= config.min_closed_steps and signal < config.open_below:
             return GripperMemory(closed=False)
         return replace(memory, closed_steps=memory.closed_steps + 1)
+    if memory.barred_steps > 0:
+        return replace(memory, barred_steps=memory.barred_steps - 1)
     stalled = (
         config.stall.enabled
         and memory.still_steps >= config.stall.steps
@@ -63,11 +83,9 @@ def decide_gripper(memory: GripperMemory, signal: float, config: GripperConfig) 
     return memory
 
 
-def note_motion(
-    memory: GripperMemory, sent_motion_m: float, config: GripperConfig
-) -> GripperMemory:
-    """Count a commanded translation of length `sent_motion_m` [m] for the stall rule."""
-    still = sent_motion_m < config.stall.motion_m
+def note_motion(memory: GripperMemory, moved_m: float, config: GripperConfig) -> GripperMemory:
+    """Count how far the hand moved in the step just done [m], for the stall rule."""
+    still = moved_m < config.stall.motion_m
     return replace(memory, still_steps=memory.still_steps + 1 if still else 0)
 
 
@@ -79,11 +97,14 @@ class GripperStateMachine:
         self.memory = GripperMemory()
 
     def update(
-        self, value: float, probabilities: NDArray[np.float64], sent_motion_m: float = np.inf
+        self,
+        value: float,
+        probabilities: NDArray[np.float64],
+        aperture_m: float = np.inf,
+        moved_m: float = np.inf,
     ) -> bool:
-        """Take one signal and the translation sent with it [m]; True while closed."""
+        """Take one signal, the measured aperture, and the motion that followed; True: closed."""
         signal = gripper_signal(value, probabilities, self.config)
-        self.memory = note_motion(
-            decide_gripper(self.memory, signal, self.config), sent_motion_m, self.config
-        )
+        memory = decide_gripper(self.memory, signal, aperture_m, self.config)
+        self.memory = note_motion(memory, moved_m, self.config)
         return self.memory.closed

@@ -8,6 +8,8 @@ into a.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,19 +24,19 @@ _GRIPPER_R_CAMERA_LEVEL = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0
 
 def rotation_x(angle_rad: float) -> NDArray[np.float64]:
     """Rotation matrix about x (right-hand rule)."""
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
+    c, s = math.cos(angle_rad), math.sin(angle_rad)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
 
 
 def rotation_y(angle_rad: float) -> NDArray[np.float64]:
     """Rotation matrix about y (right-hand rule)."""
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
+    c, s = math.cos(angle_rad), math.sin(angle_rad)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
 def rotation_z(angle_rad: float) -> NDArray[np.float64]:
     """Rotation matrix about z (right-hand rule)."""
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
+    c, s = math.cos(angle_rad), math.sin(angle_rad)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
@@ -47,7 +49,9 @@ def base_R_gripper(
     above; positive pitch raises the finger tips; positive roll leans the gripper's up to its right.
     """
     return (
-        rotation_z(np.pi + wrist_yaw_rad) @ rotation_x(wrist_pitch_rad) @ rotation_y(wrist_roll_rad)
+        rotation_z(math.pi + wrist_yaw_rad)
+        @ rotation_x(wrist_pitch_rad)
+        @ rotation_y(wrist_roll_rad)
     )
 
 
@@ -77,5 +81,5 @@ def base_T_gripper(
     )
     pitched[2] += geometry.pitch_axis_up_m
     wrist_yaw_m = BASE_P_WRIST_YAW_M + np.array([0.0, -arm_m, lift_m])
-    pose[:3, 3] = wrist_yaw_m + rotation_z(np.pi + wrist_yaw_rad) @ pitched
+    pose[:3, 3] = wrist_yaw_m + rotation_z(math.pi + wrist_yaw_rad) @ pitched
     return pose

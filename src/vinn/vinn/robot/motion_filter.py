@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vinn.robot.collision import check_motion, clearances, gripper_axis
 from vinn.robot.config import MotionConfig, RobotConfig
-from vinn.robot.gripper import GripperMemory, decide_gripper, gripper_signal, note_motion
+from vinn.robot.gripper import GripperMemory, decide_gripper, gripper_signal
 from vinn.robot.ik import JointIncrement, translation_fk, translation_ik
 from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
 from vinn.robot.limits import clamp, effective_limits, with_margin
@@ -200,8 +200,11 @@ class MotionFilter:
         signal = gripper_signal(
             request.gripper_value, request.gripper_probabilities, self.config.gripper
         )
-        gripper = decide_gripper(memory.gripper, signal, self.config.gripper)
+        gripper = decide_gripper(
+            memory.gripper, signal, state.gripper_aperture_m, self.config.gripper
+        )
         changes = gripper.closed != memory.gripper.closed
+        backs_off = changes and gripper.barred_steps > 0
 
         requested_gripper_m = np.asarray(motion.scale) * (
             self._gripper_R_camera @ request.camera_delta.astype(np.float64)
@@ -210,13 +213,10 @@ class MotionFilter:
         rotation = base_R_gripper(held.wrist_yaw_rad, held.wrist_pitch_rad, held.wrist_roll_rad)
         requested_base_m = rotation @ requested_gripper_m
         wanted_base_m = clip_length(requested_base_m, motion.step_cap_m)
-        if changes and motion.freeze_on_gripper_change:
+        if changes and motion.freeze_on_gripper_change and not backs_off:
             wanted_base_m = np.zeros(3)
 
         decision = self.limit(wanted_base_m, gripper.closed, state, replace(memory, held=held))
-        gripper = note_motion(
-            gripper, float(np.linalg.norm(decision.sent_base_delta_m)), self.config.gripper
-        )
         # A refused motion leaves the gripper as it was: nothing is sent.
         return replace(
             decision,
@@ -267,17 +267,19 @@ class MotionFilter:
             targets[name] = limited
         base_m = self._limit_base(wanted.base_translate_m, state, memory)
 
-        before = self._clearances(
-            state.lift_m,
-            state.arm_m,
-            (state.wrist_yaw_rad, state.wrist_pitch_rad, state.wrist_roll_rad),
-        )
         after = self._clearances(
             targets["lift_m"],
             targets["arm_m"],
             (targets["wrist_yaw_rad"], targets["wrist_pitch_rad"], targets["wrist_roll_rad"]),
         )
-        hit = check_motion(before, after)
+        hit = None
+        if min(after.values()) < 0:
+            before = self._clearances(
+                state.lift_m,
+                state.arm_m,
+                (state.wrist_yaw_rad, state.wrist_pitch_rad, state.wrist_roll_rad),
+            )
+            hit = check_motion(before, after)
         if hit:
             return Decision(ReasonCode.SELF_COLLISION, f"the gripper would touch: {hit}", memory)
 

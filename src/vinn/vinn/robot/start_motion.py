@@ -75,6 +75,7 @@ class StartMotion:
         self._config: RobotConfig = motion_filter.config
         self._goal = goal
         self._opened = False
+        self._open_m = 0.0
         self._retreat_m = self._config.executor.retreat_m
 
     def next(self, state: RobotState, memory: FilterMemory) -> Decision | None:
@@ -82,7 +83,16 @@ class StartMotion:
         if not self._opened:
             self._opened = True
             opening = self._filter.limit(np.zeros(3), False, state, memory)
+            self._open_m = opening.command.gripper_aperture_m if opening.command else 0.0
             return replace(opening, gripper_changes=True)
+        if state.gripper_aperture_m < 0.5 * self._open_m:
+            # To retreat now might drag the door along.
+            return Decision(
+                ReasonCode.STALLED,
+                f"the gripper did not open: {state.gripper_aperture_m * 1000:.0f} mm between the "
+                f"finger tips; wanted: {self._open_m * 1000:.0f} mm",
+                memory,
+            )
         while self._retreat_m > _NEAR_M:
             step = self._retreat(state, memory)
             if step is not None:
