@@ -1,0 +1,44 @@
+"""Fixtures that several areas share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def door_demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Expert demonstrations of one cabinet on `easy`: enough to open that door."""
+    from vinn.sim.recording import record_demonstrations
+
+    directory = tmp_path_factory.mktemp("door") / "demonstrations"
+    record_demonstrations(directory, cabinets=("oak",), count=16, difficulty="easy", seed=0)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def lite0_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default encoder, exported."""
+    from vinn.learning.export import export_encoder
+
+    return export_encoder(
+        "efficientnet-lite0", tmp_path_factory.mktemp("encoder") / "efficientnet-lite0"
+    )
+
+
+@pytest.fixture(scope="session")
+def door_policy(
+    door_demonstrations: Path, lite0_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A real policy artefact that opens the door of `door_demonstrations`."""
+    from vinn.demos.store import Dataset
+    from vinn.policies.build import build_policy
+
+    dataset = Dataset.open(door_demonstrations)
+    out = tmp_path_factory.mktemp("policy") / "door"
+    return build_policy(dataset, lite0_encoder, out, k=5, bandwidth=0.7)

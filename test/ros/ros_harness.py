@@ -1,0 +1,112 @@
+"""A ROS context of its own for a test, with a node that asks and listens."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from vinn_ros.calls import call
+
+from vinn_ros import qos
+
+_domains = itertools.count()
+
+
+def own_domain() -> int:
+    """A ROS domain that neither another test nor (most likely) another test run uses."""
+    return 1 + (os.getpid() * 7 + next(_domains)) % 100
+
+
+class Harness:
+    """Nodes of this process in one executor, and what their topics brought."""
+
+    def __init__(self) -> None:
+        self.executor = MultiThreadedExecutor(num_threads=12)
+        self.node = Node("harness", use_global_arguments=False)
+        self.executor.add_node(self.node)
+        self._nodes: list[Any] = []
+        self._news = threading.Condition()
+        self.received: dict[str, list[Any]] = {}
+        self._spinner = threading.Thread(target=self._spin, daemon=True)
+        self._spinner.start()
+
+    def add(self, node: Any) -> Any:
+        """Spin a node; a VinnNode is configured and activated as well."""
+        self._nodes.append(node)
+        self.executor.add_node(node)
+        if hasattr(node, "bring_up"):
+            assert node.bring_up(), node.refusal
+        return node
+
+    def listen(self, message_type: type, topic: str, profile: Any = qos.STREAM) -> list[Any]:
+        """Keep every message of a topic."""
+        messages = self.received.setdefault(topic, [])
+
+        def take(message: Any) -> None:
+            with self._news:
+                messages.append(message)
+                self._news.notify_all()
+
+        self.node.create_subscription(message_type, topic, take, profile)
+        return messages
+
+    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+        """Wait until `condition` is true; fails the test if it never is."""
+        deadline_s = time.monotonic() + timeout_s
+        with self._news:
+            while True:
+                value = condition()
+                if value:
+                    return value
+                left_s = deadline_s - time.monotonic()
+                assert left_s > 0, "the condition did not come true in time"
+                self._news.wait(min(left_s, 0.05))
+
+    def call(self, service_type: Any, name: str, request: Any = None, timeout_s: float = 20) -> Any:
+        """Call a service."""
+        client = self.node.create_client(service_type, name)
+        try:
+            return call(client, request or service_type.Request(), timeout_s)
+        finally:
+            self.node.destroy_client(client)
+
+    def close(self) -> None:
+        """Take every node down."""
+        for node in reversed(self._nodes):
+            if hasattr(node, "take_down"):
+                node.take_down()
+        self.executor.shutdown(timeout_sec=2.0)
+        self._spinner.join(timeout=5.0)
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self.executor.spin()
+
+
+@contextlib.contextmanager
+def ros_context() -> Iterator[Harness]:
+    """rclpy in a domain of its own."""
+    domain = own_domain()
+    before = os.environ.get("ROS_DOMAIN_ID")
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+    harness = Harness()
+    try:
+        yield harness
+    finally:
+        harness.close()
+        rclpy.try_shutdown()
+        if before is None:
+            del os.environ["ROS_DOMAIN_ID"]
+        else:
+            os.environ["ROS_DOMAIN_ID"] = before
