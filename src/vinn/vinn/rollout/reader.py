@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -143,13 +144,19 @@ def _records(path: Path) -> Iterator[Any]:
             raise DatasetError(f"{path}: not an MCAP recording, or damaged") from error
 
 
+@lru_cache(maxsize=256)
+def _parse(text: str, name: str) -> Any:
+    """Parsed definitions; recordings repeat the same few, and parsing is most of opening one."""
+    return get_types_from_msg(text, name)
+
+
 def _register(store: Typestore, schema: Schema, path: Path) -> str:
     if schema.encoding != "ros2msg":
         raise DatasetError(
             f"{path}: {schema.name} is defined in {schema.encoding!r}; allowed: ros2msg"
         )
     try:
-        store.register(get_types_from_msg(schema.data.decode(), schema.name))
+        store.register(_parse(schema.data.decode(), schema.name))
     except (TypesysError, ValueError, LookupError, SyntaxError) as error:
         raise DatasetError(f"{path}: {schema.name}: its definition cannot be read") from error
     return str(schema.name)
