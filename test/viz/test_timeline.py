@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 from vinn.errors import DatasetError
+from vinn.evaluation.digest import digest_recording
 from vinn.rollout.recorder import RolloutRecorder
 from vinn.viz.rollout_video import FRAMES_PER_STEP, write_rollout_video
 from vinn.viz.timeline import load_timeline
@@ -64,8 +65,14 @@ def test_policies_without_neighbors_have_videos_too(record, tmp_path):
     assert write_rollout_video(timeline, tmp_path / "v.mp4", never, "t").stat().st_size > 1000
 
 
-def test_recordings_without_predictions_are_refused(tmp_path):
+def test_rollouts_that_ended_at_once_have_no_video(tmp_path):
     path = tmp_path / "empty.mcap"
-    RolloutRecorder(path).close({})
+    RolloutRecorder(path).close({"reason": "LATCHED"})
+    timeline = load_timeline(path)
+    assert (timeline.start_ns, timeline.end_ns, timeline.steps) == (0, 0, [])
     with pytest.raises(DatasetError, match=r"empty\.mcap"):
-        load_timeline(path)
+        write_rollout_video(timeline, tmp_path / "v.mp4", lambda _: THUMBNAIL, "t")
+    assert not (tmp_path / "v.mp4").exists()
+    digest = digest_recording(path, "vinn", video=tmp_path / "v.mp4")
+    assert (digest.video, digest.steps, digest.opened) == (None, 0, False)
+    assert digest.reason == "LATCHED"

@@ -73,7 +73,7 @@ def digest_recording(
         recording: MCAP file of one rollout, complete or cut off.
         policy: name under which the rollout is counted.
         artefact: policy artefact that the thumbnails of neighbours come from.
-        video: where the mp4 goes; None makes none.
+        video: where the mp4 goes; None makes none, and neither does a rollout without a step.
 
     Raises:
         DatasetError: not a recording of a rollout.
@@ -83,6 +83,8 @@ def digest_recording(
     summary = summarize_recording(recording)
     outcome = summary.outcome or {}
     poster: list[NDArray[np.uint8]] = []
+    if not timeline.steps_with_predictions():
+        video = None
     if video is not None:
         thumbnail = _no_thumbnail if artefact is None else open_artefact(artefact).thumbnail
         title = f"{timeline.cabinet}  ·  {policy}" if timeline.cabinet else policy

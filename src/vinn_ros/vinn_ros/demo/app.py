@@ -19,7 +19,8 @@ from typing import Annotated
 import typer
 from vinn.errors import ConfigError, VinnError
 from vinn.evaluation.digest import RolloutDigest
-from vinn.evaluation.rollout_report import build_report, summarize, video_path
+from vinn.evaluation.rollout_report import build_report, summarize
+from vinn.sim.difficulty import difficulty_named
 from vinn.viz.output import write_text
 
 from vinn_msgs.msg import RolloutStatus
@@ -87,6 +88,7 @@ class Settings:
 class Driven:
     """A rollout that was run."""
 
+    name: str
     policy: str
     artefact: Path
     recording: Path
@@ -217,14 +219,14 @@ class Demo:
                 system.reset()
                 status = system.run_rollout(name, ROLLOUT_TIMEOUT_S)
                 opened += status.outcome == RolloutStatus.SUCCESS
-                driven.append(Driven(policy, artefact, Path(status.recording)))
+                driven.append(Driven(name, policy, artefact, Path(status.recording)))
                 phase.update(len(driven), total)
                 phase.note(f"opened {opened} of {len(driven)}")
         return driven
 
     def _digest(self, driven: Sequence[Driven]) -> list[RolloutDigest]:
         jobs = [
-            (each.recording, each.policy, each.artefact, video_path(self.videos, each.recording))
+            (each.recording, each.policy, each.artefact, self.videos / f"{each.name}.mp4")
             for each in driven
         ]
         works = [
@@ -330,7 +332,7 @@ def prepare_folder(out: Path, keep: bool) -> None:
         raise ConfigError(f"--out {out}: cannot be written: {error.strerror}") from error
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()
@@ -362,6 +364,7 @@ def demo(
         out, demos_per_cabinet, trials, control_trials, seed, difficulty, keep, results
     )
     try:
+        difficulty_named(difficulty)
         prepare_folder(out, keep)
         with DemoDisplay(PHASES) as display:
             summary = Demo(settings, display).run()
@@ -381,7 +384,3 @@ def demo(
 def main() -> None:
     """Entry point."""
     app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,191 @@
+"""The demo's parts: work in processes, folders, figures, what the terminal shows."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from rich.console import Console
+from vinn.errors import ConfigError, DatasetError
+from vinn.evaluation.digest import RolloutDigest
+from vinn.evaluation.results import Results
+
+pytest.importorskip("rclpy")
+
+from vinn_ros.demo.app import MARKER, app, prepare_folder, spread
+from vinn_ros.demo.display import DemoDisplay
+from vinn_ros.demo.figures import frames_lost, write_results
+from vinn_ros.demo.preparation import merge
+from vinn_ros.demo.work import Work, WorkFailed, run_all
+
+
+def count_to(number, on_progress):
+    for done in range(number):
+        on_progress(done + 1, number)
+    print("counted")
+    return number, os.getpid()
+
+
+def refuse(on_progress):
+    raise DatasetError("demos: nothing there")
+
+
+def break_down(on_progress):
+    raise RuntimeError("a bug")
+
+
+def die(on_progress):
+    os._exit(3)
+
+
+def test_work_runs_elsewhere_and_reports(tmp_path):
+    seen = []
+    work = Work(count_to, (3,), tmp_path / "logs" / "w.log")
+    number, pid = work.start().result(lambda done, total: seen.append((done, total)))
+    assert number == 3
+    assert pid != os.getpid()
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert "counted" in work.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        (refuse, DatasetError, "demos: nothing there"),
+        (break_down, WorkFailed, "RuntimeError: a bug"),
+        (die, WorkFailed, "exit code 3"),
+    ],
+)
+def test_failed_work_says_why(tmp_path, function, error, message):
+    with pytest.raises(error, match=message):
+        Work(function, (), tmp_path / "w.log").start().result()
+
+
+def test_the_log_keeps_the_traceback(tmp_path):
+    with pytest.raises(WorkFailed):
+        Work(break_down, (), tmp_path / "w.log").start().result()
+    assert "Traceback" in (tmp_path / "w.log").read_text()
+
+
+def test_works_run_together_and_keep_their_order(tmp_path):
+    sums = []
+    works = [Work(count_to, (number,), tmp_path / "w.log") for number in (4, 2, 3)]
+    assert [result[0] for result in run_all(works, 2, sums.append)] == [4, 2, 3]
+    assert sums[-1] == max(sums) == 9
+
+
+def test_one_failure_ends_all(tmp_path):
+    works = [Work(refuse, (), tmp_path / "w.log"), Work(count_to, (2,), tmp_path / "w.log")]
+    with pytest.raises(DatasetError):
+        run_all(works, 1)
+
+
+def test_trials_are_dealt_evenly():
+    assert spread(10, ("a", "b", "c")) == {"a": 4, "b": 3, "c": 3}
+    assert sum(spread(2, ("a", "b", "c")).values()) == 2
+
+
+def test_foreign_folders_are_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="no demo made"):
+        prepare_folder(tmp_path, keep=False)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_an_earlier_demo_is_replaced(tmp_path, keep):
+    out = tmp_path / "demo"
+    prepare_folder(out, keep)
+    for name in ("demos", "encoder", "policy"):
+        (out / name).mkdir()
+    (out / "summary.json").touch()
+    prepare_folder(out, keep)
+    left = {entry.name for entry in out.iterdir()}
+    assert left == ({MARKER, "demos", "encoder"} if keep else {MARKER})
+
+
+def test_datasets_are_merged_whole(tmp_path):
+    for part, name in (("p1", "oak-0"), ("p2", "white-0")):
+        (tmp_path / part / name).mkdir(parents=True)
+    merge([tmp_path / "p1", tmp_path / "p2"], tmp_path / "demos")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["demos"]
+    assert sorted(entry.name for entry in (tmp_path / "demos").iterdir()) == ["oak-0", "white-0"]
+
+
+def digest(stamps):
+    empty = np.zeros(0)
+    return RolloutDigest(
+        recording=None, policy="vinn", cabinet="oak", opened=True, grasped=True,
+        fully_opened=False, reason="SUCCESS", steps=1, duration_s=1.0,
+        angle_deg=np.zeros((0, 2)), stages_s={}, stamp_to_command_s=empty,
+        frame_stamps_ns=np.array(stamps, dtype=np.int64),
+    )  # fmt: skip
+
+
+def test_lost_frames_are_those_announced_but_not_recorded():
+    announced = set(range(0, 100, 10))
+    assert frames_lost([digest([10, 20, 30])], announced) == 0
+    assert frames_lost([digest([10, 30]), digest([60, 90])], announced) == 3
+    assert frames_lost([digest([])], announced) == 0
+
+
+SUMMARY = {
+    "trials": 30, "successes": 28, "wilson_low": 0.79, "wilson_high": 0.98,
+    "duration_s": 400.0, "camera_frames_lost": 0, "demonstrations": 75, "k": 5,
+    "bandwidth": 1.0, "difficulty": "easy",
+    "latency_ms": {
+        stage: {"median": 31.0, "p95": 40.0}
+        for stage in ("stamp_to_command", "preprocess", "encode", "retrieve")
+    },
+    "control": {"trials": 10, "successes": 6},
+}  # fmt: skip
+
+
+def test_figures_keep_missed_goals_and_those_of_others(tmp_path):
+    others = Results("foundation", "make demo", "m", "2024-01-01")
+    others.add("make test, wall time", 900, "s", "<= 1500")
+    others.write(tmp_path)
+    rows = {row.name: row for row in Results.read(write_results(tmp_path, SUMMARY)).rows}
+    assert rows["make test, wall time"].met
+    assert rows["doors opened by the policy"].goal == ">= 27"
+    assert rows["doors opened by the policy"].met
+    assert not rows["doors opened by the open-loop control"].met
+    assert not rows["demo, wall time after installation"].met
+    assert rows["camera stamp to command, median"].met
+
+
+def test_display_without_a_terminal_writes_lines():
+    console = Console(file=io.StringIO(), force_terminal=False, width=100)
+    display = DemoDisplay(["first", "second"], console)
+    with display, display.phase("first") as phase:
+        phase.update(1, 2)
+        phase.note("1 of 2 opened")
+    text = console.file.getvalue()
+    assert "first ..." in text
+    assert "first done in" in text
+    assert "1 of 2 opened" in text
+    assert list(display.durations_s) == ["first"]
+
+
+def test_display_keeps_the_time_of_a_failed_phase():
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    display = DemoDisplay(["only"], console)
+    with pytest.raises(ValueError, match="no"), display, display.phase("only"):
+        raise ValueError("no")
+    assert display.durations_s["only"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--difficulty", "impossible"], "impossible"),
+        (["--demos-per-cabinet", "0"], "--demos-per-cabinet"),
+        (["--unknown"], "unknown"),
+    ],
+)
+def test_bad_input_ends_with_code_2(tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as ended:
+        app(["--out", str(tmp_path / "demo"), *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
