@@ -23,7 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
 from vinn.errors import VinnError
 
-from vinn_ros import parameters
+from vinn_ros import parameters, qos
 from vinn_ros.parameters import Parameter
 from vinn_ros.signals import StopSignals
 
@@ -124,7 +124,7 @@ class VinnNode(LifecycleNode):
         message_type: type,
         topic: str,
         callback: Callable[[Any], None],
-        qos: QoSProfile,
+        profile: QoSProfile,
         group: Any = None,
         raw: bool = False,
     ) -> Any:
@@ -140,10 +140,18 @@ class VinnNode(LifecycleNode):
             message_type,
             topic,
             callback,
-            qos,
+            profile,
             callback_group=group,
             raw=raw,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=incompatible),
+        )
+
+    def serve(
+        self, service_type: type, name: str, callback: Callable[[Any, Any], Any], group: Any
+    ) -> None:
+        """A service that answers every one of many simultaneous requests."""
+        self.create_service(
+            service_type, name, callback, qos_profile=qos.SERVICE, callback_group=group
         )
 
     def publish_diagnostics(self) -> None:

@@ -33,3 +33,11 @@ RECORD = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 """The recorder loses nothing as long as it is a hundred messages behind at most."""
+
+SERVICE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=200,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+)
+"""With the default depth of 10, requests of 20 clients at once were lost without an answer."""

@@ -123,7 +123,7 @@ class RolloutSupervisorNode(VinnNode):
             (Trigger, "supervisor/stop_rollout", self._on_stop),
             (LabelRollout, "supervisor/label_rollout", self._on_label),
         ):
-            self.create_service(service_type, name, answer, callback_group=requests)
+            self.serve(service_type, name, answer, requests)
         self.every(
             1.0 / self.value("status_rate_hz"), self._publish, MutuallyExclusiveCallbackGroup()
         )

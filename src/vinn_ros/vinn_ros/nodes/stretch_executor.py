@@ -101,11 +101,9 @@ class StretchExecutorNode(VinnNode):
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
             result_timeout=10,
         )
-        self.create_service(MoveToStart, "executor/home", self._home, callback_group=moving)
-        self.create_service(Trigger, "executor/stop", self._on_stop, callback_group=quick)
-        self.create_service(
-            Trigger, "executor/clear_latch", self._clear_latch, callback_group=quick
-        )
+        self.serve(MoveToStart, "executor/home", self._home, moving)
+        self.serve(Trigger, "executor/stop", self._on_stop, quick)
+        self.serve(Trigger, "executor/clear_latch", self._clear_latch, quick)
         self.subscribe(
             RolloutStatus,
             "supervisor/status",

@@ -142,13 +142,9 @@ class StretchSimNode(VinnNode):
         )
         services = MutuallyExclusiveCallbackGroup()
         for name, action in self._triggers().items():
-            self.create_service(
-                Trigger, name, _answering(self._with_robot, action), callback_group=services
-            )
-        self.create_service(SetBool, "runstop", self._set_runstop, callback_group=services)
-        self.create_service(
-            ResetScene, "scene/reset", self._reset, callback_group=MutuallyExclusiveCallbackGroup()
-        )
+            self.serve(Trigger, name, _answering(self._with_robot, action), services)
+        self.serve(SetBool, "runstop", self._set_runstop, services)
+        self.serve(ResetScene, "scene/reset", self._reset, MutuallyExclusiveCallbackGroup())
         self.every(_SLOW_PERIOD_S, self._publish_flags, MutuallyExclusiveCallbackGroup())
 
     # Lifecycle

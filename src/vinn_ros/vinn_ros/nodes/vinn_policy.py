@@ -134,9 +134,7 @@ class VinnPolicyNode(VinnNode):
             qos.STREAM,
             MutuallyExclusiveCallbackGroup(),
         )
-        self.create_service(
-            LoadPolicy, "policy/load", self._load, callback_group=MutuallyExclusiveCallbackGroup()
-        )
+        self.serve(LoadPolicy, "policy/load", self._load, MutuallyExclusiveCallbackGroup())
 
     # Lifecycle
 

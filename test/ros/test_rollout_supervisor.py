@@ -1,0 +1,304 @@
+"""The supervisor node over a fake executor and a fake policy."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from ros_harness import Harness
+from sensor_msgs.msg import CompressedImage
+from std_srvs.srv import Trigger
+from vinn.rollout.reader import summarize_recording
+from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
+
+from vinn_msgs.action import ExecuteStep
+from vinn_msgs.msg import ExecutorStatus, Prediction, RolloutStatus
+from vinn_msgs.srv import LabelRollout, MoveToStart, StartRollout
+from vinn_ros import qos
+
+pytestmark = pytest.mark.ros
+
+
+class FakeRest(Node):
+    """Camera, policy and executor: all well unless told otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__("fake_rest", use_global_arguments=False)
+        self.seeing = self.predicting = self.alive = True
+        self.status = ExecutorStatus(state=ExecutorStatus.IDLE, reason="NONE")
+        self.homed: list[MoveToStart.Request] = []
+        self.home_reason = "NONE"
+        self.steps: list[ExecuteStep.Goal] = []
+        self.stops = 0
+        self.release = threading.Event()
+        """Steps and homings end only when this is set."""
+        self.release.set()
+        group = ReentrantCallbackGroup()
+        self._images = self.create_publisher(
+            CompressedImage, "wrist_camera/image_raw/compressed", qos.STREAM
+        )
+        self._predictions = self.create_publisher(Prediction, "policy/prediction", qos.NEWEST)
+        self._executor = self.create_publisher(ExecutorStatus, "executor/status", qos.STREAM)
+        self.create_timer(0.02, self._publish, callback_group=ReentrantCallbackGroup())
+        self.create_service(MoveToStart, "executor/home", self._home, callback_group=group)
+        self.create_service(Trigger, "executor/stop", self._stop, callback_group=group)
+        self._server = ActionServer(
+            self,
+            ExecuteStep,
+            "executor/step",
+            self._step,
+            callback_group=group,
+            cancel_callback=lambda goal: CancelResponse.ACCEPT,
+        )
+
+    def _publish(self) -> None:
+        if self.seeing:
+            self._images.publish(CompressedImage(format="jpeg", data=b"x"))
+        if self.predicting:
+            prediction = Prediction(action_scale="metric", image_age_s=0.01, novelty=0.1)
+            prediction.gripper_probabilities = [1.0, 0.0, 0.0, 0.0]
+            self._predictions.publish(prediction)
+        if self.alive:
+            self._executor.publish(self.status)
+
+    def _home(self, request: Any, response: Any) -> Any:
+        self.homed.append(request)
+        self.release.wait(20.0)
+        response.success = self.home_reason == "NONE"
+        response.reason = self.home_reason
+        return response
+
+    def _stop(self, request: Any, response: Any) -> Any:
+        self.stops += 1
+        self.release.set()
+        response.success = True
+        return response
+
+    def _step(self, goal: Any) -> ExecuteStep.Result:
+        self.steps.append(goal.request)
+        self.release.wait(20.0)
+        goal.succeed()
+        result = ExecuteStep.Result(error_code="NONE")
+        result.sent.arm_m = 0.1
+        return result
+
+
+class Bench:
+    def __init__(self, ros: Harness, directory: Path) -> None:
+        self.ros, self.directory = ros, directory / "recordings"
+        self.rest = ros.add(FakeRest())
+        self.node = ros.add(
+            RolloutSupervisorNode(
+                [
+                    "--ros-args",
+                    "-p",
+                    f"recordings:={self.directory}",
+                    # Patient: the machine that runs the tests may be busy.
+                    *("-p", "prediction_timeout_s:=2.0"),
+                    *("-p", "camera_timeout_s:=1.5"),
+                    *("-p", "executor_timeout_s:=2.0"),
+                ]
+            )
+        )
+        self.statuses = ros.listen(RolloutStatus, "supervisor/status")
+        ros.wait_for(lambda: self.node._links.fault() is None)
+        ros.wait_for(lambda: self.node._links.not_seeing() is None)
+
+    def reset(self) -> Trigger.Response:
+        return self.ros.call(Trigger, "supervisor/reset")
+
+    def start(self, max_steps: int = 3, name: str = "") -> StartRollout.Response:
+        request = StartRollout.Request(max_steps=max_steps, name=name)
+        return self.ros.call(StartRollout, "supervisor/start_rollout", request)
+
+    def wait_state(self, state: int) -> RolloutStatus:
+        return self.ros.wait_for(
+            lambda: self.statuses and self.statuses[-1].state == state and self.statuses[-1]
+        )
+
+
+@pytest.fixture
+def bench(ros: Harness, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(ros, tmp_path)
+    yield bench
+    bench.rest.release.set()
+
+
+def test_a_rollout_runs_to_its_step_limit_and_is_recorded(bench: Bench) -> None:
+    assert bench.start().reason == "NOT_READY"
+    assert bench.reset().success
+    answer = bench.start(max_steps=3, name="oak")
+    assert (answer.accepted, answer.reason) == (True, "NONE")
+    status = bench.wait_state(RolloutStatus.ENDED)
+    assert (status.session, status.step, status.reason) == (answer.session, 3, "STEP_LIMIT")
+    assert status.outcome == RolloutStatus.UNKNOWN
+    assert [goal.sequence for goal in bench.rest.steps] == [1, 2, 3]
+    assert {goal.session for goal in bench.rest.steps} == {answer.session}
+    summary = summarize_recording(status.recording)
+    assert summary.info["name"] == "oak"
+    assert summary.outcome is not None
+    assert summary.outcome["reason"] == "STEP_LIMIT"
+    assert summary.message_counts["/policy/prediction"] >= 3
+    assert summary.message_counts["/supervisor/status"] >= 1
+
+
+def test_each_step_sees_an_image_taken_after_the_last_motion(bench: Bench) -> None:
+    assert bench.reset().success
+    bench.start(max_steps=4)
+    bench.wait_state(RolloutStatus.ENDED)
+    # Frames come every 20 ms with an age of 10 ms; an older one would have waited through a step.
+    assert all(0.0 < goal.prediction.image_age_s < 0.5 for goal in bench.rest.steps)
+    assert len(bench.rest.steps) == 4
+
+
+def test_of_twenty_simultaneous_starts_one_is_accepted(bench: Bench) -> None:
+    assert bench.reset().success
+    bench.rest.release.clear()
+    clients = [
+        bench.ros.node.create_client(
+            StartRollout, "supervisor/start_rollout", callback_group=ReentrantCallbackGroup()
+        )
+        for _ in range(20)
+    ]
+    assert all(client.wait_for_service(10.0) for client in clients)
+    together = threading.Barrier(len(clients))
+
+    def ask(client: Any) -> StartRollout.Response:
+        together.wait(20.0)
+        done = threading.Event()
+        future = client.call_async(StartRollout.Request(max_steps=2))
+        future.add_done_callback(lambda _: done.set())
+        assert done.wait(20.0)
+        return future.result()
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        answers = list(pool.map(ask, clients))
+    accepted = [answer for answer in answers if answer.accepted]
+    assert len(accepted) == 1
+    assert {answer.reason for answer in answers if not answer.accepted} == {"BUSY"}
+    bench.rest.release.set()
+    assert bench.wait_state(RolloutStatus.ENDED).session == accepted[0].session
+
+
+def test_stop_ends_a_rollout_and_the_motion(bench: Bench) -> None:
+    assert bench.reset().success
+    bench.rest.release.clear()
+    assert bench.start(max_steps=50).accepted
+    bench.ros.wait_for(lambda: bench.rest.steps)
+    assert bench.ros.call(Trigger, "supervisor/stop_rollout").success
+    status = bench.wait_state(RolloutStatus.ENDED)
+    assert status.reason == "OPERATOR_STOP"
+    assert bench.rest.stops >= 1
+    assert len(bench.rest.steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"predicting": False}, "POLICY_LOST"),
+        ({"predicting": False, "seeing": False}, "CAMERA_STALE"),
+        ({"alive": False}, "EXECUTOR_LOST"),
+    ],
+)
+def test_what_goes_silent_ends_the_rollout(bench: Bench, fault: dict, reason: str) -> None:
+    assert bench.reset().success
+    assert bench.start(max_steps=10_000).accepted
+    bench.ros.wait_for(lambda: len(bench.rest.steps) >= 2)
+    for name, value in fault.items():
+        setattr(bench.rest, name, value)
+    assert bench.wait_state(RolloutStatus.ENDED).reason == reason
+    # Nothing resumes by itself.
+    steps = len(bench.rest.steps)
+    for name in fault:
+        setattr(bench.rest, name, True)
+    heard = len(bench.statuses)
+    bench.ros.wait_for(lambda: len(bench.statuses) >= heard + 5)
+    assert len(bench.rest.steps) == steps
+    assert bench.start().reason == "NOT_READY"
+
+
+def test_nothing_starts_while_something_is_missing(bench: Bench) -> None:
+    assert bench.reset().success
+    bench.rest.status = ExecutorStatus(
+        state=ExecutorStatus.LATCHED, reason="RUNSTOP", message="pressed"
+    )
+    status = bench.wait_state(RolloutStatus.IDLE)
+    assert status.reason == "RUNSTOP"
+    assert bench.start().reason == "NOT_READY"
+    bench.rest.status = ExecutorStatus(state=ExecutorStatus.IDLE, reason="NONE")
+    bench.ros.wait_for(lambda: bench.node._links.fault() is None)
+    assert bench.reset().success
+    bench.rest.predicting = False
+    bench.ros.wait_for(lambda: bench.node._links.not_seeing() is not None)
+    assert bench.start().reason == "POLICY_LOST"
+    assert bench.rest.steps == []
+
+
+def test_a_reset_that_fails_says_why(bench: Bench) -> None:
+    bench.rest.home_reason = "NOT_HOMED"
+    answer = bench.reset()
+    assert not answer.success
+    assert answer.message.startswith("NOT_HOMED")
+    assert bench.wait_state(RolloutStatus.IDLE).reason == "NOT_HOMED"
+    assert bench.start().reason == "NOT_READY"
+
+
+def test_a_second_reset_is_busy(bench: Bench) -> None:
+    bench.rest.release.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(bench.reset)
+        bench.wait_state(RolloutStatus.RESETTING)
+        second = bench.reset()
+        bench.rest.release.set()
+        assert first.result(20.0).success
+    assert not second.success
+    assert second.message.startswith("BUSY")
+
+
+def test_starts_follow_from_the_seed(bench: Bench) -> None:
+    for _ in range(2):
+        assert bench.reset().success
+    offsets = [request.offset.x for request in bench.rest.homed]
+    assert offsets[0] != offsets[1]
+    assert all(abs(offset) <= 0.05 for offset in offsets)
+    bench.node.set_parameters([bench.node.get_parameter("seed")])
+    assert bench.reset().success
+    assert bench.rest.homed[-1].offset.x == offsets[0]
+
+
+def test_the_operator_labels_the_last_rollout(bench: Bench) -> None:
+    def label(session: str = "") -> LabelRollout.Response:
+        request = LabelRollout.Request(session=session, success=True, note="by hand")
+        return bench.ros.call(LabelRollout, "supervisor/label_rollout", request)
+
+    assert not label().success
+    assert bench.reset().success
+    bench.start(max_steps=1)
+    status = bench.wait_state(RolloutStatus.ENDED)
+    assert not label("../another").success
+    assert label().success
+    bench.ros.wait_for(lambda: bench.statuses[-1].outcome == RolloutStatus.SUCCESS)
+    kept = json.loads((bench.directory / f"{status.session}.label.json").read_text())
+    assert kept == {"session": status.session, "success": True, "note": "by hand"}
+
+
+def test_shutting_down_in_a_rollout_finishes_the_recording(bench: Bench) -> None:
+    assert bench.reset().success
+    assert bench.start(max_steps=10_000).accepted
+    bench.ros.wait_for(lambda: len(bench.rest.steps) >= 2)
+    began_s = time.monotonic()
+    bench.node.take_down()
+    assert time.monotonic() - began_s < 30.0
+    (recording,) = bench.directory.glob("*.mcap")
+    outcome = summarize_recording(recording).outcome
+    assert outcome is not None
+    assert outcome["reason"] == "OPERATOR_STOP"

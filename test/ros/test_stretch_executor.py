@@ -1,0 +1,233 @@
+"""The executor node over a fake `stretch_driver`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_stretch_driver import FakeStretchDriver
+from rclpy.action import ActionClient
+from ros_harness import Harness
+from std_srvs.srv import Trigger
+from vinn_ros.calls import wait_for
+from vinn_ros.nodes.stretch_executor import StretchExecutorNode
+
+from vinn_msgs.action import ExecuteStep
+from vinn_msgs.msg import ExecutorStatus, RolloutStatus
+from vinn_msgs.srv import MoveToStart
+from vinn_ros import qos
+
+pytestmark = pytest.mark.ros
+
+# Motion along the arm at wrist yaw 0; the camera tilt makes it move the lift as well.
+CONFIG = """
+executor: {settle_window_s: 0.05, start_s: 0.1, max_state_age_s: 0.3, step_timeout_s: 8.0}
+camera: {tilt_rad: 0.0}
+start_pose: {lift_m: 0.6, arm_m: 0.2}
+"""
+
+
+class Bench:
+    """An executor, a robot, and a supervisor's voice."""
+
+    def __init__(self, ros: Harness, directory: Path) -> None:
+        config = directory / "robot.yaml"
+        config.write_text(CONFIG)
+        self.ros = ros
+        self.robot = ros.add(FakeStretchDriver())
+        self.node = ros.add(
+            StretchExecutorNode(
+                ["--ros-args", "-p", f"robot_config:={config}", "-p", "lease_s:=0.5"]
+            )
+        )
+        self.statuses = ros.listen(ExecutorStatus, "executor/status")
+        self.session = "s1"
+        self.renewing = True
+        self._supervisor = ros.node.create_publisher(RolloutStatus, "supervisor/status", qos.STREAM)
+        ros.node.create_timer(0.05, self._renew)
+        self._steps = ActionClient(ros.node, ExecuteStep, "executor/step")
+        assert self._steps.wait_for_server(10.0)
+        # Steps are refused until the lease has arrived.
+        ros.wait_for(lambda: self.node._lease.session == "s1")
+
+    def _renew(self) -> None:
+        if self.renewing:
+            self._supervisor.publish(
+                RolloutStatus(state=RolloutStatus.RUNNING, session=self.session)
+            )
+
+    def send(self, sequence: int, forward_m: float = 0.03, **changes: Any) -> Any:
+        """Ask for a step; returns the goal's handle."""
+        goal = ExecuteStep.Goal(session=self.session, sequence=sequence)
+        goal.prediction.action_scale = "metric"
+        goal.prediction.camera_delta.z = forward_m
+        goal.prediction.gripper_probabilities = [1.0, 0.0, 0.0, 0.0]
+        for field, value in changes.items():
+            owner = goal if hasattr(goal, field) else goal.prediction
+            setattr(owner, field, value)
+        return wait_for(self._steps.send_goal_async(goal), 10.0, "goal")
+
+    def result(self, handle: Any) -> ExecuteStep.Result:
+        return wait_for(handle.get_result_async(), 20.0, "result").result
+
+    def step(self, sequence: int, forward_m: float = 0.03, **changes: Any) -> ExecuteStep.Result:
+        return self.result(self.send(sequence, forward_m, **changes))
+
+
+@pytest.fixture
+def bench(ros: Harness, tmp_path: Path) -> Iterator[Bench]:
+    yield Bench(ros, tmp_path)
+
+
+def test_a_step_moves_the_arm_and_fills_every_entry(bench: Bench) -> None:
+    result = bench.step(1)
+    assert (result.error_code, result.error_msg) == ("NONE", "")
+    assert bench.robot.joints["wrist_extension"] == pytest.approx(0.23, abs=0.009)
+    assert result.sent_base_delta.y == pytest.approx(-0.03, abs=1e-3)
+    assert result.sent.arm_m == pytest.approx(0.23, abs=1e-3)
+    _, vector = bench.robot.commands[-1]
+    arm, lift, *_, pan, tilt, gripper, translate, rotate = vector
+    assert (lift, pan, tilt) == pytest.approx((0.6, 0.3, -0.4), abs=1e-3)
+    assert gripper > 10  # percent: open, and not the zero of a forgotten entry
+    assert (translate, rotate) == pytest.approx((0.0, 0.0), abs=1e-9)
+    assert arm == pytest.approx(0.23, abs=1e-3)
+    status = bench.ros.wait_for(
+        lambda: next((s for s in bench.statuses if s.sent.arm_m > 0.22), None)
+    )
+    assert (status.session, status.sequence) == ("s1", 1)
+
+
+def test_joints_are_matched_by_name(bench: Bench) -> None:
+    bench.robot.reverse = True
+    assert bench.step(1).error_code == "NONE"
+    assert bench.robot.joints["wrist_extension"] == pytest.approx(0.23, abs=0.009)
+    assert bench.robot.joints["joint_lift"] == pytest.approx(0.6, abs=0.009)
+    bench.robot.hidden = {"joint_wrist_roll"}
+    bench.ros.wait_for(lambda: "joint_wrist_roll" not in bench.node._driver._joints)
+    sent = len(bench.robot.commands)
+    result = bench.step(2)
+    assert result.error_code in ("STATE_STALE", "LATCHED")
+    assert "joint_wrist_roll" in result.error_msg or "STATE_STALE" in result.error_msg
+    assert len(bench.robot.commands) == sent
+
+
+def test_each_step_is_executed_once_and_in_order(bench: Bench) -> None:
+    assert bench.step(5).error_code == "NONE"
+    assert bench.step(5).error_code == "OUT_OF_ORDER"
+    assert bench.step(4).error_code == "OUT_OF_ORDER"
+    assert bench.step(6, session="another").error_code == "WRONG_SESSION"
+    assert len(bench.robot.commands) == 1
+
+
+def test_nothing_moves_without_a_lease(bench: Bench) -> None:
+    bench.renewing = False
+    bench.ros.wait_for(lambda: bench.node._lease.session == "")
+    assert bench.step(1).error_code == "SUPERVISOR_LOST"
+    assert bench.robot.commands == []
+
+
+def test_a_lease_that_runs_out_holds_the_robot(bench: Bench) -> None:
+    bench.robot.stuck = True
+    handle = bench.send(1)
+    bench.ros.wait_for(lambda: bench.robot.commands)
+    bench.renewing = False
+    result = bench.result(handle)
+    assert result.error_code == "SUPERVISOR_LOST"
+    # The last command holds: the measured pose is the target.
+    assert bench.robot.commands[-1][1][0] == pytest.approx(0.2, abs=1e-3)
+    assert "stop_the_robot" in bench.robot.services_called
+
+
+def test_stop_is_answered_and_obeyed_during_a_step(bench: Bench) -> None:
+    bench.robot.stuck = True
+    handle = bench.send(1)
+    bench.ros.wait_for(lambda: bench.robot.commands)
+    asked_s = time.monotonic()
+    assert bench.ros.call(Trigger, "executor/stop").success
+    result = bench.result(handle)
+    assert result.error_code == "OPERATOR_STOP"
+    held_s, vector = bench.robot.commands[-1]
+    assert held_s >= asked_s
+    assert vector[0] == pytest.approx(0.2, abs=1e-3)
+    # The stop holds for the rest of the session.
+    bench.robot.stuck = False
+    assert bench.step(2).error_code == "OPERATOR_STOP"
+
+
+def test_cancelling_a_step_holds_the_robot(bench: Bench) -> None:
+    bench.robot.stuck = True
+    handle = bench.send(1)
+    bench.ros.wait_for(lambda: bench.robot.commands)
+    wait_for(handle.cancel_goal_async(), 5.0, "cancel")
+    assert bench.result(handle).error_code == "OPERATOR_STOP"
+    assert bench.robot.commands[-1][1][0] == pytest.approx(0.2, abs=1e-3)
+
+
+def test_a_second_motion_is_refused_while_one_runs(bench: Bench) -> None:
+    bench.robot.stuck = True
+    handle = bench.send(1)
+    bench.ros.wait_for(lambda: bench.robot.commands)
+    assert bench.step(2).error_code == "BUSY"
+    home = bench.ros.call(MoveToStart, "executor/home")
+    assert (home.success, home.reason) == (False, "BUSY")
+    assert bench.ros.call(Trigger, "executor/stop").success
+    bench.result(handle)
+
+
+def test_a_runstop_latches_until_it_is_cleared(bench: Bench) -> None:
+    assert bench.step(1).error_code == "NONE"
+    bench.robot.runstopped = True
+    bench.ros.wait_for(lambda: bench.statuses[-1].state == ExecutorStatus.LATCHED)
+    assert bench.statuses[-1].reason == "RUNSTOP"
+    bench.robot.runstopped = False
+    bench.ros.wait_for(lambda: bench.node._driver._runstopped is False)
+    sent = len(bench.robot.commands)
+    assert bench.step(2).error_code == "LATCHED"
+    assert len(bench.robot.commands) == sent
+    assert "RUNSTOP" in bench.ros.call(Trigger, "executor/clear_latch").message
+    assert bench.step(3).error_code == "NONE"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [({"homed": False}, "NOT_HOMED"), ({"mode": "navigation"}, "WRONG_MODE")],
+)
+def test_a_robot_that_is_not_ready_does_not_move(bench: Bench, fault: dict, reason: str) -> None:
+    for name, value in fault.items():
+        setattr(bench.robot, name, value)
+    assert bench.step(1).error_code == reason
+    assert bench.robot.commands == []
+
+
+def test_a_service_that_refuses_is_an_error(bench: Bench) -> None:
+    bench.robot.refuse = {"activate_streaming_position"}
+    result = bench.step(1)
+    assert result.error_code == "ROBOT_ERROR"
+    assert "activate_streaming_position" in result.error_msg
+    assert bench.robot.commands == []
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e9])
+def test_numbers_that_are_none_never_move_the_robot(bench: Bench, bad: float) -> None:
+    assert bench.step(1, forward_m=bad).error_code == "INVALID_INPUT"
+    assert bench.robot.commands == []
+
+
+def test_an_old_image_moves_nothing(bench: Bench) -> None:
+    assert bench.step(1, image_age_s=1.0).error_code == "STALE_INPUT"
+    assert bench.robot.commands == []
+
+
+def test_home_goes_to_the_displaced_start_pose(bench: Bench) -> None:
+    request = MoveToStart.Request()
+    request.offset.x, request.offset.y, request.offset.z = 0.02, 0.04, -0.05
+    answer = bench.ros.call(MoveToStart, "executor/home", request)
+    assert (answer.success, answer.message) == (True, "")
+    # At wrist yaw 0: right is base -x, forward is the arm, up is the lift.
+    assert bench.robot.base_x_m == pytest.approx(-0.02, abs=0.007)
+    assert bench.robot.joints["wrist_extension"] == pytest.approx(0.24, abs=0.009)
+    assert bench.robot.joints["joint_lift"] == pytest.approx(0.55, abs=0.009)
+    assert bench.robot.joints["gripper_aperture"] == pytest.approx(0.064, abs=0.006)
