@@ -45,7 +45,6 @@ class Parameter:
     def problem(self, value: Any) -> str | None:
         """Why `value` is refused, in one line, or None."""
         if type(value) is not type(self.default):
-            # rclpy turns arrays into `array.array`s or lists, depending on their type.
             return f"{self.name}: {value!r} is no {self.type_name}; allowed: {self.allowed}"
         if isinstance(value, float) and not math.isfinite(value):
             return f"{self.name}: {value!r}; allowed: {self.allowed}"
@@ -69,6 +68,8 @@ class Parameter:
             name=self.name,
             description=self.description + (f" [{self.unit}]" if self.unit else ""),
             read_only=not self.run_time,
+            # `problem` checks the type as well, and unlike rclpy it names the parameter.
+            dynamic_typing=True,
             additional_constraints=f"one of {self.allowed}" if self.choices else "",
         )
         if self.lower is not None and self.upper is not None:
