@@ -43,8 +43,8 @@ def write_square_demonstrations(
                 has_actions=has_actions,
             ),
             frames,
-            np.array(deltas, np.float32) if has_actions else np.zeros((6, 3), np.float32),
-            np.array(gripper if has_actions else [0] * 6, np.int8),
+            np.array(deltas, np.float32) if has_actions else None,
+            np.array(gripper, np.int8) if has_actions else None,
         )
     return Dataset.open(root)
 

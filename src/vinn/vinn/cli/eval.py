@@ -41,6 +41,7 @@ app = typer.Typer(no_args_is_help=True)
 app.command("tables")(eval_tables.tables)
 app.command("offline")(eval_tables.offline)
 
+
 @app.command("closed-loop")
 def closed_loop(
     policy: Annotated[Path, typer.Option(help="Policy artefact.")],

@@ -44,9 +44,12 @@ def tables(
     data: Annotated[
         Path | None, typer.Option(help="Recorded tasks; WORK/data by default. Missing are made.")
     ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Other than the preset's.")] = None,
 ) -> None:
     """Table III and figures 3, 4 and 6 on all tasks; exit code 1 if a check fails."""
     config = load_tables_config("quick" if quick else preset)
+    if seeds is not None:
+        config = config.model_copy(update={"seeds": seeds})
     claim_workspace(work, config)
     root = data or work / "data"
     for name in config.tasks:

@@ -27,9 +27,7 @@ def list_tasks() -> None:
 @app.command()
 def record(
     name: Annotated[str, typer.Argument(metavar="TASK", help="A name from `vinn tasks list`.")],
-    root: Annotated[
-        Path, typer.Option("--out", help="Recorded into OUT/TASK/{train,test,pool}.")
-    ],
+    root: Annotated[Path, typer.Option("--out", help="Recorded into OUT/TASK/{train,test,pool}.")],
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     train: Annotated[int | None, typer.Option(help="Demonstrations to learn from.")] = None,
     test: Annotated[int | None, typer.Option(help="Held-out demonstrations.")] = None,

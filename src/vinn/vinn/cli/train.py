@@ -19,9 +19,7 @@ from vinn.learning.policy_training import train_policy
 
 app = typer.Typer(no_args_is_help=True)
 
-Demos = Annotated[
-    list[Path], typer.Argument(metavar="DEMOS...", help="Folders of demonstrations.")
-]
+Demos = Annotated[list[Path], typer.Argument(metavar="DEMOS...", help="Folders of demonstrations.")]
 OneDemos = Annotated[Path, typer.Argument(metavar="DEMOS", help="Folder of demonstrations.")]
 Out = Annotated[
     Path, typer.Option("--out", help="Folder of the run; an unfinished run in it is taken up.")

@@ -42,11 +42,13 @@ class Unit:
     Attributes:
         data: the task.
         name: of its result in the workspace.
+        seed: of the method.
         measure: does the work.
     """
 
     data: TaskData
     name: str
+    seed: int
     measure: Callable[[], dict[str, Any]]
 
 
@@ -81,8 +83,8 @@ def run_tables(
         DatasetError, ArtefactError, ConfigError: of the parts; what is complete is kept.
     """
     units = [unit for data in tasks for unit in _units(config, data, workspace)]
-    # All tasks get their cheap rows before any task gets its dear ones.
-    units.sort(key=lambda unit: _cost(unit.name))
+    # One seed of everything before the next seed, and all tasks' cheap rows before dear ones.
+    units.sort(key=lambda unit: (unit.seed, _cost(unit.name)))
     results: dict[tuple[str, str], dict[str, Any]] = {}
     for done, unit in enumerate(units):
         if on_unit is not None:
@@ -109,14 +111,14 @@ def _units(config: TablesConfig, data: TaskData, workspace: Workspace) -> Iterat
         method = method_named(name)
         for seed in seeds_of(config, method):
             measure = partial(measure_method, workspace, method, data, seed)
-            yield Unit(data, f"{name}-{seed}", measure)
+            yield Unit(data, f"{name}-{seed}", seed, measure)
     for name in config.curve_methods:
         for count in curve_counts(config, data):
             for seed in range(config.curve_seeds):
                 measure = partial(_measure_curve, workspace, method_named(name), data, count, seed)
-                yield Unit(data, f"curve-{name}-{count}-{seed}", measure)
+                yield Unit(data, f"curve-{name}-{count}-{seed}", seed, measure)
     if config.k_curve:
-        yield Unit(data, "k-curve", partial(_measure_k_curve, workspace, data, config.k_curve))
+        yield Unit(data, "k-curve", 0, partial(_measure_k_curve, workspace, data, config.k_curve))
 
 
 def _cost(unit: str) -> int:

@@ -94,6 +94,9 @@ class ImplicitCloning(Cloning):
     ) -> None:
         super().__init__(features, dimension, config)
         self.head = mlp((dimension + ACTION_SIZE, *config.hidden, 1))
+        # Three numbers beside a thousand would hardly be heard with the usual 1/sqrt(inputs).
+        first: torch.Tensor = self.head[0].weight  # type: ignore[assignment]
+        torch.nn.init.uniform_(first[:, dimension:], -(ACTION_SIZE**-0.5), ACTION_SIZE**-0.5)
 
     def action_loss(self, embeddings: torch.Tensor, camera_delta: torch.Tensor) -> torch.Tensor:
         """InfoNCE: tell the expert's action from uniform counter-examples by the energy."""

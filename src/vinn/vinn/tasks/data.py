@@ -59,6 +59,8 @@ def unit_actions(dataset: Dataset) -> Dataset:
 
     The paper normalises "to account for scale ambiguity from SfM" (section IV-A).
     """
+    if dataset.action_scale is ActionScale.UNIT:
+        return dataset
     return replace(
         dataset,
         demonstrations=tuple(

@@ -44,7 +44,10 @@ class MetaWorldRecorder:
             # Meta-World's own annotations do not say how these classes are made.
             make: Any = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[name]
             environment = make(seed=seed)
+            # Objects and goals from the environment's own seeded source, not NumPy's global one.
             environment._freeze_rand_vec = False
+            environment.seeded_rand_vec = True
+            environment.seed(seed)
             make_expert: Any = ENV_POLICY_MAP[self._environment]
             expert = make_expert()
             observation, _ = environment.reset()
