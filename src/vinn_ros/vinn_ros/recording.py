@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import ParameterEvent
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CompressedImage, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from vinn.errors import DatasetError
 from vinn.rollout.recorder import RolloutRecorder
 
@@ -21,12 +23,15 @@ from vinn_ros.lifecycle import VinnNode
 WRIST_TOPIC = "wrist_camera/image_raw/compressed"
 TOPICS: Mapping[str, type] = {
     WRIST_TOPIC: CompressedImage,
+    "wrist_camera/camera_info": CameraInfo,
     "overview_camera/image_raw/compressed": CompressedImage,
     "policy/prediction": PredictionMsg,
     "executor/status": ExecutorStatus,
     "supervisor/status": RolloutStatus,
     "scene/status": SceneStatus,
     "stretch/joint_states": JointState,
+    "/diagnostics": DiagnosticArray,
+    "/parameter_events": ParameterEvent,
 }
 
 
@@ -57,16 +62,22 @@ class RolloutRecording:
                 raw=True,
             )
 
-    def open(self, path: Path, info: Mapping[str, str]) -> Path | None:
+    def open(self, path: Path, info: Mapping[str, str], min_free_bytes: int) -> Path | None:
         """Begin a recording; a disk that refuses costs the recording, not the rollout."""
         try:
-            recorder = RolloutRecorder(path, info)
+            recorder = RolloutRecorder(path, info, min_free_bytes)
         except DatasetError as error:
             self._node.get_logger().error(f"not recorded: {error}")
             return None
         with self._lock:
             self._recorder = recorder
         return path
+
+    def write_parameters(self, values: Mapping[str, str]) -> None:
+        """Keep the nodes' parameters in the recording that is open, if there is one."""
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.write_parameters(values)
 
     def close(self, outcome: Mapping[str, str]) -> Path | None:
         """Finish the recording that is open, if there is one; returns where it is."""

@@ -94,6 +94,12 @@ class RolloutLinks:
     # What is known
 
     @property
+    def policy(self) -> str:
+        """Name and hash of the artefact that predicted last; empty: nothing was predicted."""
+        prediction = self._prediction
+        return "" if prediction is None else str(prediction.policy)
+
+    @property
     def scene(self) -> SceneStatus | None:
         """The newest ground truth; None: no simulation."""
         return self._scene

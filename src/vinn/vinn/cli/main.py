@@ -25,6 +25,8 @@ AREAS = {
     "tasks": "List and record the tasks of the comparison (needs their simulators).",
     "sim": "Record and play in simulation (needs the 'sim' extra).",
     "eval": "Closed-loop trials in simulation (needs the 'sim' extra).",
+    "replay": "See a recorded rollout again with a policy; compare.",
+    "recordings": "List recordings; repair those that were cut off.",
     "report": "Videos and an HTML report from recorded rollouts.",
 }
 """Each is a module of `vinn.cli` with a typer application called `app`."""
@@ -103,7 +105,11 @@ def _application(arguments: Sequence[str]) -> typer.Typer:
     for area, text in AREAS.items():
         if area == wanted:
             module = importlib.import_module(f"vinn.cli.{area}")
-            app.add_typer(module.app, name=area, help=text)
+            commands = module.app.registered_commands
+            if [command.name or command.callback.__name__ for command in commands] == [area]:
+                app.command(area)(commands[0].callback)  # `vinn replay BAG`: no sub-commands
+            else:
+                app.add_typer(module.app, name=area, help=text)
         else:
             app.command(area, help=text)(_listed_only)
     return app

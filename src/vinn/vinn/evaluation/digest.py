@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vinn.evaluation.latency import stage_latencies, stamp_to_command
 from vinn.policies.artefact import open_artefact
+from vinn.rollout.label import read_label
 from vinn.rollout.reader import summarize_recording
 from vinn.viz import style
 from vinn.viz.mosaic import fit_image
@@ -82,6 +83,7 @@ def digest_recording(
     timeline = load_timeline(recording)
     summary = summarize_recording(recording)
     outcome = summary.outcome or {}
+    label = read_label(recording)
     poster: list[NDArray[np.uint8]] = []
     if not timeline.steps_with_predictions():
         video = None
@@ -94,7 +96,7 @@ def digest_recording(
         recording=recording,
         policy=policy,
         cabinet=timeline.cabinet,
-        opened=last.opened if last else outcome.get("outcome") == "SUCCESS",
+        opened=last.opened if last else bool(label and label.success),
         grasped=bool(last and last.grasped),
         fully_opened=bool(last and last.fully_opened),
         reason=outcome.get("reason", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,10 +21,16 @@ from rosbags.typesys.store import Typestore
 
 from vinn.demos.frames import decode_jpeg
 from vinn.errors import DatasetError
-from vinn.rollout.recorder import INFO_RECORD, OUTCOME_RECORD
+from vinn.rollout.recorder import INFO_RECORD, OUTCOME_RECORD, PARAMETERS_RECORD
+from vinn.rollout.rosbag2 import is_rosbag2_directory, rosbag2_counts, rosbag2_messages
 
 _LARGEST_RECORD = 256 * 2**20
 """Bytes; a longer record means a damaged length, and must not be allocated."""
+
+
+_FOOTER_BYTES = 9 + 20
+"""Opcode, length and contents of the last record, before the closing magic."""
+_FOOTER_OPCODE = 0x02
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,17 @@ class RecordingSummary:
     """None: incomplete (the process was killed, or the disk was full)."""
     message_counts: dict[str, int]
     """By topic."""
+    start_ns: int = 0
+    """When the first message was recorded [ns since the epoch]; 0: there is none."""
+    end_ns: int = 0
+    """When the last message was recorded."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Parameters of the nodes at the start, `NODE.PARAMETER` to YAML."""
+
+    @property
+    def duration_s(self) -> float:
+        """From the first message to the last."""
+        return (self.end_ns - self.start_ns) / 1e9
 
 
 def read_recording(
@@ -54,15 +71,20 @@ def read_recording(
     """Messages in the order they were written, of all or of some topics.
 
     Types are read from the file itself. A file that was cut off ends with its last whole message.
+    A directory is what `ros2 bag record` makes (MCAP or sqlite3).
 
     Raises:
         DatasetError: not a recording, or damaged inside; names the file.
     """
     path = Path(path)
+    if is_rosbag2_directory(path):
+        for recorded in rosbag2_messages(path, topics):
+            yield RecordedMessage(*recorded)
+        return
     store = get_typestore(Stores.EMPTY)
     schemas: dict[int, str] = {}
     channels: dict[int, Channel] = {}
-    for record in _records(path):
+    for record in mcap_records(path):
         if isinstance(record, Schema):
             schemas[record.id] = _register(store, record, path)
         elif isinstance(record, Channel):
@@ -87,21 +109,49 @@ def summarize_recording(path: Path | str) -> RecordingSummary:
     Raises:
         DatasetError: not a recording, or damaged inside; names the file.
     """
+    path = Path(path)
+    if is_rosbag2_directory(path):
+        counts, start_ns, end_ns = rosbag2_counts(path)
+        return RecordingSummary({}, None, counts, start_ns, end_ns)
     info: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     outcome: dict[str, str] | None = None
     topics: dict[int, str] = {}
-    counts: dict[str, int] = {}
-    for record in _records(Path(path)):
+    counts = {}
+    start_ns, end_ns = 0, 0
+    for record in mcap_records(path):
         if isinstance(record, Channel):
             topics[record.id] = record.topic
         elif isinstance(record, Message):
             topic = topics.get(record.channel_id, "")
             counts[topic] = counts.get(topic, 0) + 1
+            start_ns = start_ns or record.log_time
+            end_ns = record.log_time
         elif isinstance(record, Metadata) and record.name == INFO_RECORD:
             info = dict(record.metadata)
         elif isinstance(record, Metadata) and record.name == OUTCOME_RECORD:
             outcome = dict(record.metadata)
-    return RecordingSummary(info, outcome, counts)
+        elif isinstance(record, Metadata) and record.name == PARAMETERS_RECORD:
+            parameters |= record.metadata
+    return RecordingSummary(info, outcome, counts, start_ns, end_ns, parameters)
+
+
+def has_footer(path: Path) -> bool:
+    """Whether an MCAP file was finished; False: its writer was cut off.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    magic = len(MCAP0_MAGIC)
+    try:
+        if path.stat().st_size < 2 * magic + _FOOTER_BYTES:
+            return False
+        with path.open("rb") as file:
+            file.seek(-magic - _FOOTER_BYTES, 2)
+            end = file.read()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+    return end[0] == _FOOTER_OPCODE and end.endswith(MCAP0_MAGIC)
 
 
 def image_of(message: Any, what: str = "recorded image") -> NDArray[np.uint8]:
@@ -127,7 +177,12 @@ class _WholeReads:
         return self._file.read(size)
 
 
-def _records(path: Path) -> Iterator[Any]:
+def mcap_records(path: Path) -> Iterator[Any]:
+    """The records of an MCAP file as they stand in it; a cut file ends with its last whole one.
+
+    Raises:
+        DatasetError: not a recording, or damaged inside; names the file.
+    """
     try:
         file = path.open("rb")
         size = path.stat().st_size

@@ -3,11 +3,12 @@
 Without chunks, and with a flush after every message, whatever was written is in the hands of the
 operating system and survives the process. The file is called `NAME.mcap.partial` until it is
 closed. A full disk never disturbs the rollout: recording ends, `error` says why, and the file
-stays partial.
+stays partial. It ends before the disk is full, so that others can still write.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,11 @@ INFO_RECORD = "vinn_rollout"
 """MCAP metadata written first: what this rollout is."""
 OUTCOME_RECORD = "vinn_rollout_outcome"
 """MCAP metadata written last: how it ended. Missing: the recording is incomplete."""
+PARAMETERS_RECORD = "vinn_parameters"
+"""MCAP metadata: parameters of the nodes, `NODE.PARAMETER` to YAML; there may be several."""
+MIN_FREE_BYTES = 512 * 2**20
+"""A recording ends before the disk has less room than this."""
+_GUARD_EVERY_BYTES = 8 * 2**20
 
 
 class RolloutRecorder:
@@ -31,15 +37,22 @@ class RolloutRecorder:
     Thread-safe. `write` does not raise for anything the disk does; look at `error`.
     """
 
-    def __init__(self, path: Path | str, info: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        info: Mapping[str, str] | None = None,
+        min_free_bytes: int = MIN_FREE_BYTES,
+    ) -> None:
         """Create `path` + ".partial"; directories are made.
 
         Args:
             path: where the finished recording will be, `*.mcap`.
             info: what the rollout is (session, name, policy, ...), kept in the file.
+            min_free_bytes: what must stay free on the disk; 0: may be filled.
 
         Raises:
-            DatasetError: the file cannot be created, or `path` exists or does not end in .mcap.
+            DatasetError: the file cannot be created, `path` exists or does not end in .mcap, or
+                the disk has too little room.
         """
         self.path = Path(path)
         self._partial = self.path.with_name(self.path.name + ".partial")
@@ -52,10 +65,15 @@ class RolloutRecorder:
         self._schemas: dict[str, int] = {}
         self._log_ns = 0
         self._closed = False
+        self._min_free_bytes = min_free_bytes
+        self._unguarded_bytes = 0
         self.error: str | None = None
         """Why recording ended early; None: it did not."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            shortage = self._shortage()
+            if shortage:
+                raise DatasetError(f"{self._partial}: cannot record ({shortage})")
             self._file = self._partial.open("wb")
             # Unchunked data needs no chunk or message index.
             self._writer = Writer(self._file, use_chunking=False)
@@ -81,6 +99,7 @@ class RolloutRecorder:
                 self._log_ns = max(self._log_ns, stamp_ns)
                 self._writer.add_message(channel, self._log_ns, cdr, stamp_ns)
                 self._file.flush()
+                self._guard(len(cdr))
             except OSError as error:
                 self._fail(error)
 
@@ -93,6 +112,17 @@ class RolloutRecorder:
             KeyError: no such message type or field.
         """
         self.write(topic, type_name, serialize(type_name, fields), stamp_ns)
+
+    def write_parameters(self, values: Mapping[str, str]) -> None:
+        """Keep parameters of nodes, `NODE.PARAMETER` to YAML; may be called several times."""
+        with self._lock:
+            if self._closed or self.error is not None:
+                return
+            try:
+                self._writer.add_metadata(PARAMETERS_RECORD, dict(values))
+                self._file.flush()
+            except OSError as error:
+                self._fail(error)
 
     def close(self, outcome: Mapping[str, str]) -> Path:
         """Write how the rollout ended, finish the file, and give it its name.
@@ -140,6 +170,26 @@ class RolloutRecorder:
                 topic, "cdr", self._schemas[type_name], {"offered_qos_profiles": ""}
             )
         return self._channels[topic]
+
+    def _guard(self, written_bytes: int) -> None:
+        """End the recording before the disk is full; asks the disk once in a while."""
+        self._unguarded_bytes += written_bytes
+        if self._unguarded_bytes < _GUARD_EVERY_BYTES:
+            return
+        self._unguarded_bytes = 0
+        shortage = self._shortage()
+        if shortage:
+            self.error = f"{self._partial}: recording ended ({shortage})"
+
+    def _shortage(self) -> str:
+        """What the disk lacks; empty: nothing."""
+        free_bytes = shutil.disk_usage(self.path.parent).free
+        if free_bytes >= self._min_free_bytes:
+            return ""
+        return (
+            f"{free_bytes / 2**20:.0f} MiB free on the disk; allowed: at least "
+            f"{self._min_free_bytes / 2**20:.0f} MiB"
+        )
 
     def _fail(self, error: OSError) -> None:
         self.error = f"{self._partial}: recording ended ({error.strerror})"

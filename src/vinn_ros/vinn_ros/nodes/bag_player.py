@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from std_srvs.srv import SetBool, Trigger
 from vinn.errors import ConfigError, VinnError
 
 from vinn_ros import qos
 from vinn_ros.bag_source import bag_messages, bag_types, restamped
 from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
 from vinn_ros.parameters import Parameter
+from vinn_ros.step_mode import StepMode
 
 _CAMERA = (
     "wrist_camera/image_raw/compressed",
@@ -29,6 +31,7 @@ class BagPlayerNode(VinnNode):
     PARAMETERS = (
         Parameter("bag", "", "rosbag2 directory (sqlite3 or MCAP), or MCAP file"),
         Parameter("rate", 1.0, "speed; 1: original timing", lower=0.01, upper=100.0),
+        Parameter("paused", False, "wait for bag_player/step or the end of the pause"),
         Parameter("loop", False, "begin again at the end"),
         Parameter("topics", list(_CAMERA), "topics to play, without leading slash"),
         Parameter("restamp", True, "stamp messages with the time at which they are played"),
@@ -40,6 +43,9 @@ class BagPlayerNode(VinnNode):
         self._outputs: dict[str, tuple[Any, bool]] = {}
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._pause = StepMode(self.value("paused"))
+        self.create_service(SetBool, "bag_player/pause", self._on_pause)
+        self.create_service(Trigger, "bag_player/step", self._on_step)
         self._played = 0
         self._ended = False
         self._problem = ""
@@ -91,6 +97,20 @@ class BagPlayerNode(VinnNode):
             return WARN, "the recording has ended", values
         return OK, "active" if self.active else "not active", values
 
+    # Requests
+
+    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Hold, or go on."""
+        self._pause.enable(request.data)
+        response.success, response.message = True, "paused" if request.data else "playing"
+        return response
+
+    def _on_step(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Play one message while paused."""
+        response.success = self._pause.allow()
+        response.message = "one message" if response.success else "not paused"
+        return response
+
     # The thread
 
     def _run(self) -> None:
@@ -111,6 +131,9 @@ class BagPlayerNode(VinnNode):
         for message in bag_messages(Path(self.value("bag")), self._outputs):
             if first_ns is None:
                 first_ns = message.stamp_ns
+            waiting_s = time.monotonic()
+            self._pause.wait(self._stopping.is_set)
+            started_s += time.monotonic() - waiting_s
             due_s = started_s + (message.stamp_ns - first_ns) * 1e-9 / rate
             if self._stopping.wait(max(0.0, due_s - time.monotonic())):
                 return

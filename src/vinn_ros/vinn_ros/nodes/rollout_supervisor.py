@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from rclpy.action import ActionClient
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from std_srvs.srv import Trigger
-from vinn.errors import RobotError
+from vinn.errors import DatasetError, RobotError
+from vinn.policies.types import Prediction
 from vinn.robot.types import ReasonCode
 from vinn.rollout.config import RolloutConfig, load_rollout_config
+from vinn.rollout.label import RolloutLabel, write_label
 from vinn.rollout.loop import RolloutOutcome, StepRecord, run_rollout
 from vinn.rollout.start_poses import StartPoses
 from vinn.rollout.states import RolloutEvent, RolloutMachine, RolloutState
@@ -29,14 +31,18 @@ from vinn_ros import qos
 from vinn_ros.calls import call, checked
 from vinn_ros.conversions import to_vector3
 from vinn_ros.lifecycle import OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.parameter_snapshot import ParameterSnapshot
 from vinn_ros.parameters import Parameter
 from vinn_ros.paths import config_file
 from vinn_ros.recording import RolloutRecording
 from vinn_ros.rollout_links import Limits, RolloutLinks
+from vinn_ros.step_mode import StepMode
 
 _NO_FAULT = (ReasonCode.NONE, ReasonCode.SUCCESS, ReasonCode.STEP_LIMIT, ReasonCode.TIME_LIMIT)
 _SUCCESS_FIELDS = ("opened", "fully_opened", "grasped", "operator")
 _SEEDS = 2**32
+_PARAMETER_TIMEOUT_S = 2.0
+_WITH_PARAMETERS = ("vinn_policy", "stretch_executor", "wrist_camera", "stretch_sim")
 
 
 def _seconds(name: str, default: float, description: str, upper: float = 60.0) -> Parameter:
@@ -64,6 +70,15 @@ class RolloutSupervisorNode(VinnNode):
             lower=0,
             upper=2**31 - 1,
             run_time=True,
+        ),
+        Parameter("step_mode", False, "each step waits for supervisor/step", run_time=True),
+        Parameter(
+            "min_free_mib",
+            512,
+            "a recording ends before the disk has less room",
+            unit="MiB",
+            lower=0,
+            upper=2**20,
         ),
         Parameter(
             "status_rate_hz", 10.0, "rate of supervisor/status", unit="Hz", lower=4.0, upper=100.0
@@ -104,6 +119,8 @@ class RolloutSupervisorNode(VinnNode):
                 success="" if success == "operator" else success,
             ),
         )
+        self._step_mode = StepMode(self.value("step_mode"))
+        self._snapshot = ParameterSnapshot(self, (self.NAME, *_WITH_PARAMETERS))
         self._recording = RolloutRecording(
             self,
             {
@@ -121,6 +138,7 @@ class RolloutSupervisorNode(VinnNode):
             (Trigger, "supervisor/reset", self._on_reset),
             (StartRollout, "supervisor/start_rollout", self._on_start),
             (Trigger, "supervisor/stop_rollout", self._on_stop),
+            (Trigger, "supervisor/step", self._on_step_request),
             (LabelRollout, "supervisor/label_rollout", self._on_label),
         ):
             self.serve(service_type, name, answer, requests)
@@ -144,14 +162,21 @@ class RolloutSupervisorNode(VinnNode):
             worker.join(timeout=4.0)
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
-        """Another seed begins again with trial 0."""
+        """Another seed begins again with trial 0; step mode counts from the next step on."""
         if "seed" in values:
             self._trial = -1
+        if "step_mode" in values:
+            self._step_mode.enable(values["step_mode"])
 
     def diagnose(self) -> Diagnosis:
         """The reason of the last end, if it was trouble."""
         status = self._status
-        values = {"state": self._machine.state.name, "session": status.session, "step": status.step}
+        values = {
+            "state": self._machine.state.name,
+            "session": status.session,
+            "step": status.step,
+            "waiting_for_step": self._step_mode.waiting,
+        }
         if status.reason not in {reason.value for reason in _NO_FAULT}:
             return WARN, f"{status.reason}: {status.message}", values
         return OK, self._machine.state.name if self.active else "not active", values
@@ -249,20 +274,19 @@ class RolloutSupervisorNode(VinnNode):
         return response
 
     def _write_label(self, request: LabelRollout.Request) -> tuple[bool, str]:
-        path = Path(self.value("recordings")) / f"{self._status.session}.label.json"
-        label = {
-            "session": self._status.session,
-            "success": bool(request.success),
-            "note": request.note,
-        }
-        temporary = path.with_name(path.name + ".tmp")
+        label = RolloutLabel(self._status.session, bool(request.success), request.note)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(label, indent=2) + "\n", encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            return False, f"{path}: not written ({error.strerror})"
-        return True, str(path)
+            return True, str(write_label(Path(self.value("recordings")), label))
+        except DatasetError as error:
+            return False, str(error)
+
+    def _on_step_request(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Let the step that waits in step mode happen."""
+        response.success = self._step_mode.allow()
+        response.message = "one step" if response.success else "no step is waiting"
+        return response
 
     # The rollout
 
@@ -272,17 +296,28 @@ class RolloutSupervisorNode(VinnNode):
         info = {
             "session": session,
             "name": name,
+            "policy": self._links.policy,
             "seed": str(self.value("seed")),
             "trial": str(self._trial),
             "offset_gripper_m": json.dumps([round(float(v), 6) for v in self._offset_m]),
         }
-        recording = self._recording.open(path, info)
+        recording = self._recording.open(path, info, self.value("min_free_mib") * 2**20)
         self._set_status(recording=str(recording or ""))
+        threading.Thread(target=self._record_parameters, name="parameters", daemon=True).start()
         config = self._config.model_copy(update={"max_steps": max_steps})
         outcome = run_rollout(
-            self._links.predict, self._links.execute, self._links.check, config, self._on_step
+            self._predict, self._links.execute, self._links.check, config, self._on_step
         )
         self._end(outcome, session, name)
+
+    def _predict(self, settled_s: float) -> Prediction:
+        """In step mode, of an image captured after the operator's press."""
+        waited = self._step_mode.wait(lambda: self._links.check() is not None)
+        return self._links.predict(time.monotonic() if waited else settled_s)
+
+    def _record_parameters(self) -> None:
+        """In a thread of its own: nothing waits for nodes that do not answer."""
+        self._recording.write_parameters(self._snapshot.take(_PARAMETER_TIMEOUT_S))
 
     def _on_step(self, record: StepRecord) -> None:
         if record.result is not None and record.result.sent is not None:

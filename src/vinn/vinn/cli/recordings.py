@@ -1,0 +1,86 @@
+"""`vinn recordings`: what recordings hold, and the repair of those that were cut off."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from vinn.cli.console import out
+from vinn.errors import DatasetError
+from vinn.rollout.label import read_label
+from vinn.rollout.reader import summarize_recording
+from vinn.rollout.recordings import find_recordings
+from vinn.rollout.repair import repair_recording
+
+app = typer.Typer(no_args_is_help=True)
+
+Recordings = Annotated[
+    list[Path],
+    typer.Argument(metavar="RECORDING...", help="MCAP files, rosbag2 directories, or folders."),
+]
+
+
+@app.command()
+def info(
+    recordings: Recordings,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    topics: Annotated[bool, typer.Option(help="Messages by topic.")] = False,
+) -> None:
+    """List recordings: when, how long, how they ended, what the operator said."""
+    rows = [_describe(path) for path in find_recordings(recordings)]
+    if as_json:
+        out.print_json(json.dumps(rows))
+        return
+    table = Table("recording", "name", "length", "messages", "ended by", "label", "note")
+    for row in rows:
+        label = row["label"] or {}
+        table.add_row(
+            Path(row["path"]).name,
+            row["info"].get("name", ""),
+            f"{row['duration_s']:.1f} s",
+            str(sum(row["message_counts"].values())),
+            (row["outcome"] or {}).get("reason", "incomplete"),
+            {True: "success", False: "failure", None: ""}[label.get("success")],
+            label.get("note", ""),
+        )
+        if topics:
+            for topic, count in sorted(row["message_counts"].items()):
+                table.add_row("", topic, "", str(count), "", "", "")
+    out.print(table)
+
+
+@app.command()
+def repair(
+    recordings: Recordings,
+    keep: Annotated[bool, typer.Option(help="Keep the file that was cut off.")] = False,
+) -> None:
+    """Index recordings that were cut off, so that every reader takes them.
+
+    They stay marked as incomplete.
+    """
+    for path in find_recordings(recordings):
+        if path.is_dir():
+            raise DatasetError(f"{path}: a directory; repair takes MCAP files")
+        done = repair_recording(path, keep)
+        what = "whole already" if done.already_whole else "repaired"
+        out.print(f"{done.path}: {what}, {done.messages} messages", highlight=False, soft_wrap=True)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    summary = summarize_recording(path)
+    label = read_label(path)
+    return {
+        "path": str(path),
+        "info": summary.info,
+        "outcome": summary.outcome,
+        "label": asdict(label) if label else None,
+        "start_ns": summary.start_ns,
+        "duration_s": summary.duration_s,
+        "message_counts": summary.message_counts,
+        "parameters": summary.parameters,
+    }

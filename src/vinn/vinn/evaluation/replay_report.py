@@ -1,0 +1,114 @@
+"""The page of a replay: what was said then, what a policy says now, and a second one beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.evaluation.replay import SAME_ACTION, Replay, ReplaySummary
+from vinn.viz import plots
+from vinn.viz.report import Report, Tile
+
+_SHOWN_ROWS = 200
+_Line = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Times [s] and values, (N,) each."""
+
+
+def build_replay_report(replays: Mapping[str, Replay]) -> Report:
+    """The page of one recording replayed by one or several policies, by name."""
+    first = next(iter(replays.values()))
+    summaries = {name: replay.summary() for name, replay in replays.items()}
+    report = Report("Replay", f"{first.timeline.path.name}, seen again by {', '.join(replays)}")
+    report.tiles([tile for name, summary in summaries.items() for tile in _tiles(name, summary)])
+    _table(report, summaries)
+    _plots(report, replays)
+    for name, replay in replays.items():
+        _changes(report, name, replay)
+    return report
+
+
+def _tiles(name: str, summary: ReplaySummary) -> list[Tile]:
+    same = summary.same_actions == summary.predictions
+    return [
+        Tile(
+            f"Same actions, {name}",
+            f"{summary.same_actions} / {summary.predictions}",
+            f"within {SAME_ACTION:g}; largest difference {summary.max_action_difference:.2g}",
+            good=True if same else None,
+        ),
+        Tile("Speed", f"{summary.speed:.1f} ×", f"real time; {summary.replay_s:.1f} s"),
+    ]
+
+
+def _table(report: Report, summaries: Mapping[str, ReplaySummary]) -> None:
+    def row(what: str, values: list[float | int | None]) -> list[object]:
+        return [what, *values]
+
+    every = list(summaries.values())
+    degrees = [math.degrees(s.angle_median_rad) for s in every]
+    largest = [math.degrees(s.angle_max_rad) for s in every]
+    rows = [
+        row("predictions compared", [s.predictions for s in every]),
+        row("predictions without recorded image", [s.without_image for s in every]),
+        row("angle to the recorded action, median [deg]", [_known(v) for v in degrees]),
+        row("the same, largest [deg]", [_known(v) for v in largest]),
+        row("length difference, median", [_known(s.length_difference_median) for s in every]),
+        row("gripper value difference, largest", [_known(s.gripper_difference_max) for s in every]),
+        row("neighbours changed, mean", [_known(s.neighbors_changed_mean) for s in every]),
+        row("novelty difference, largest", [_known(s.novelty_difference_max) for s in every]),
+    ]
+    report.section("Difference to the recording").table(["what", *summaries], rows)
+
+
+def _plots(report: Report, replays: Mapping[str, Replay]) -> None:
+    section = report.section("Over time")
+    angle: dict[str, _Line] = {}
+    gripper: dict[str, _Line] = {}
+    novelty: dict[str, _Line] = {}
+    for name, replay in replays.items():
+        times_s = np.array(
+            [(r.recorded.recorded_ns - replay.timeline.start_ns) / 1e9 for r in replay.rows]
+        )
+        angle[name] = (times_s, np.degrees([row.angle_rad for row in replay.rows]))
+        for target, attribute in ((gripper, "gripper_value"), (novelty, "novelty")):
+            recorded = [getattr(row.recorded.prediction, attribute) for row in replay.rows]
+            target.setdefault("recorded", (times_s, np.array(recorded)))
+            replayed = [getattr(row.replayed, attribute) for row in replay.rows]
+            target[name] = (times_s, np.array(replayed))
+    label = "time since the start [s]"
+    section.svg(plots.lines(angle, label, "angle [deg]"), "Angle to the recorded translation.")
+    section.svg(plots.lines(gripper, label, "gripper value"), "0 open, 3 closed.")
+    if any(np.isfinite(values).any() for _, values in novelty.values()):
+        section.svg(
+            plots.lines(novelty, label, "novelty", (1.0, "limit")),
+            "Distance of the nearest demonstration frame over the calibrated limit.",
+        )
+
+
+def _changes(report: Report, name: str, replay: Replay) -> None:
+    changed = [row for row in replay.rows if row.action_difference > SAME_ACTION]
+    if not changed:
+        return
+    section = report.section(f"Where {name} differs")
+    changed.sort(key=lambda row: -row.action_difference)
+    rows = [
+        [
+            round((row.recorded.recorded_ns - replay.timeline.start_ns) / 1e9, 2),
+            row.recorded.sequence,
+            _known(math.degrees(row.angle_rad)),
+            row.length_difference,
+            row.gripper_difference,
+            row.neighbors_changed,
+        ]
+        for row in changed[:_SHOWN_ROWS]
+    ]
+    header = ["time [s]", "sequence", "angle [deg]", "length", "gripper", "neighbours changed"]
+    more = len(changed) - len(rows)
+    section.table(header, rows, f"Largest differences first{f'; {more} more' if more else ''}")
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
