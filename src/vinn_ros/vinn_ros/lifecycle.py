@@ -39,13 +39,6 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 Diagnosis = tuple[bytes, str, dict[str, object]]
 """Level, message, values."""
 
-_COMMON = (
-    Parameter("autostart", True, "configure and activate without being asked"),
-    Parameter(
-        "diagnostics_period_s", 0.4, "period of /diagnostics", unit="s", lower=0.05, upper=10.0
-    ),
-)
-
 
 class VinnNode(LifecycleNode):
     """A lifecycle node with a parameter table.
@@ -58,6 +51,12 @@ class VinnNode(LifecycleNode):
 
     NAME: str
     PARAMETERS: tuple[Parameter, ...] = ()
+    COMMON_PARAMETERS = (
+        Parameter("autostart", True, "configure and activate without being asked"),
+        Parameter(
+            "diagnostics_period_s", 0.4, "period of /diagnostics", unit="s", lower=0.05, upper=10.0
+        ),
+    )
 
     def __init__(self, cli_args: Sequence[str] | None = None) -> None:
         """Args: ROS arguments of this node alone; None takes those of the process.
@@ -73,7 +72,7 @@ class VinnNode(LifecycleNode):
         self.active = False
         self.refusal: str | None = None
         """Why the last transition failed."""
-        self._table = parameters.declare(self, (*_COMMON, *self.PARAMETERS))
+        self._table = parameters.declare(self, (*self.COMMON_PARAMETERS, *self.PARAMETERS))
         self.add_on_set_parameters_callback(self._check_parameters)
         self._qos_problems: dict[str, str] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
