@@ -1,0 +1,1 @@
+"""Raw video to demonstrations: lenses, decoding, structure from motion, the quality gate."""

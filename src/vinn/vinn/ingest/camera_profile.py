@@ -1,0 +1,141 @@
+"""Camera profiles: which lens filmed, and what its frames become (`config/cameras/*.yaml`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vinn.errors import ConfigError
+from vinn.ingest.lens import Lens
+
+_ASPECT_TOLERANCE = 0.01
+Fraction = Annotated[float, Field(ge=-0.01, le=1.01)]
+
+
+class OutputFrames(BaseModel):
+    """Frames made from what the lens saw.
+
+    `linear` warps to a pinhole; `raw` keeps the lens and tells structure from motion its model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    projection: Literal["linear", "raw"] = "linear"
+    width_px: int = Field(default=640, ge=64, le=4096)
+    height_px: int = Field(default=480, ge=64, le=4096)
+    horizontal_fov_deg: float = Field(default=90.0, gt=10, lt=150)
+    """Of linear frames; raw frames keep what the lens sees."""
+
+
+class CameraProfile(BaseModel):
+    """A calibrated camera as mounted: its lens, its output frames, and where its gripper is seen.
+
+    `gripper_mask` is a list of polygons in fractions of the output frame's width and height,
+    (0, 0) at the top left: what moves with the camera and must not be reconstructed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    lens: Lens
+    output: OutputFrames = OutputFrames()
+    stored: OutputFrames | None = None
+    """The frames that demonstrations store, where they are not the output frames: say, the narrower
+    view of the robot's own camera."""
+    gripper_mask: tuple[tuple[tuple[Fraction, Fraction], ...], ...] | None = None
+    refine_intrinsics: bool = False
+    """Let bundle adjustment correct focal length and distortion (for a nominal calibration)."""
+
+    @property
+    def output_lens(self) -> Lens:
+        """The lens of the output frames."""
+        return self._lens_of(self.output)
+
+    @property
+    def stored_lens(self) -> Lens:
+        """The lens of the frames that demonstrations store."""
+        return self._lens_of(self.stored or self.output)
+
+    def _lens_of(self, frames: OutputFrames) -> Lens:
+        if frames.projection == "raw":
+            return self.lens.scaled_to(frames.width_px, frames.height_px)
+        return Lens.pinhole(frames.width_px, frames.height_px, frames.horizontal_fov_deg)
+
+    def lens_for(self, width_px: int, height_px: int, what: str) -> Lens:
+        """The lens for a video of this size: the profile's own, or the same resized.
+
+        Raises:
+            ConfigError: the aspect ratio differs, so another lens or mode filmed `what`.
+        """
+        aspect = width_px / height_px
+        own = self.lens.width_px / self.lens.height_px
+        if abs(aspect / own - 1) > _ASPECT_TOLERANCE:
+            raise ConfigError(
+                f"{what}: frames are {width_px}x{height_px}, but camera profile '{self.name}' is "
+                f"for {self.lens.width_px}x{self.lens.height_px} (another aspect ratio)"
+            )
+        return self.lens.scaled_to(width_px, height_px)
+
+    def mask(self) -> NDArray[np.bool_] | None:
+        """(height, width) of the output frames, True on the gripper; None if the profile has no
+        polygons.
+        """
+        if self.gripper_mask is None:
+            return None
+        size = np.array([self.output.width_px - 1, self.output.height_px - 1])
+        mask = np.zeros((self.output.height_px, self.output.width_px), np.uint8)
+        for polygon in self.gripper_mask:
+            points = np.rint(np.array(polygon) * size).astype(np.int32)
+            cv2.fillPoly(mask, [points.reshape(-1, 1, 2)], 255)
+        return mask > 0
+
+
+def load_profile(path: Path) -> CameraProfile:
+    """Read a camera profile.
+
+    Raises:
+        ConfigError: missing, not YAML, or a setting is unknown or out of range (named).
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise ConfigError(f"{path}: cannot be read: {cause.strerror}") from cause
+    except (yaml.YAMLError, UnicodeDecodeError) as cause:
+        reason = str(cause).splitlines()[0]
+        raise ConfigError(f"{path}: not a YAML file: {reason}") from cause
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings, got {type(content).__name__}")
+    try:
+        return CameraProfile.model_validate(content)
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "profile"
+        raise ConfigError(
+            f"{path}: {where}: {first['msg']} (got {first.get('input')!r})"[:300]
+        ) from cause
+
+
+def find_profile(name_or_path: str, folders: tuple[Path, ...]) -> CameraProfile:
+    """A profile by file path, or by name from `folders`.
+
+    Raises:
+        ConfigError: neither a file nor a known name; the names that exist are listed.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return load_profile(path)
+    for folder in folders:
+        candidate = folder / f"{name_or_path}.yaml"
+        if candidate.is_file():
+            return load_profile(candidate)
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise ConfigError(
+        f"camera profile '{name_or_path}': no such file or name; known: {', '.join(known) or '-'}"
+    )

@@ -1,0 +1,175 @@
+"""One clip on its way to a demonstration: its work folder, stage by stage, resumable.
+
+    NAME/key.json          what the stages were made from; another key starts over
+    NAME/frames/*.jpg      sampled frames that are reconstructed, frames.json: slots and sharpness
+    NAME/stored/*.jpg      frames as the demonstration stores them, where the profile differs
+    NAME/assessment.json   steps and verdict
+    NAME/gripper.json      gripper state seen in each action frame
+
+Every file appears whole: written under a temporary name, then renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.demos.frames import encode_jpeg, read_frame
+from vinn.demos.types import GripperState
+from vinn.errors import DatasetError
+from vinn.ingest.decode import SampledFrame
+from vinn.ingest.steps import Assessment
+
+
+class ClipFolder:
+    """The work folder of one clip.
+
+    Args:
+        path: made if missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+
+    @property
+    def frames_dir(self) -> Path:
+        """Folder of the sampled frames."""
+        return self.path / "frames"
+
+    def start(self, key: dict[str, Any]) -> None:
+        """Keep the stages if they were made from `key`, else remove them.
+
+        Raises:
+            DatasetError: the folder holds something else, or cannot be written.
+        """
+        known = self._read("key.json")
+        if known == key:
+            return
+        if self.path.exists() and known is None and any(self.path.iterdir()):
+            raise DatasetError(f"{self.path}: exists and is not a clip's work folder")
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        self.write("key.json", key)
+
+    def write(self, name: str, content: Any) -> None:
+        """Write a JSON file atomically."""
+        partial = self.path / f".{name}.{os.getpid()}.partial"
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(self.path / name)
+
+    def _read(self, name: str) -> Any:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as cause:
+            raise DatasetError(f"{self.path / name}: cannot be read: {cause}") from cause
+
+    # --- frames ------------------------------------------------------------------------------
+
+    def write_frames(
+        self, frames: Iterable[tuple[SampledFrame, NDArray[np.uint8] | None, float]]
+    ) -> None:
+        """Store sampled frames as they come: (frame, its stored view or None, sharpness)."""
+        partial = self.path / ".frames.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "frames").mkdir(parents=True)
+        (partial / "stored").mkdir()
+        rows = []
+        for frame, stored, sharp in frames:
+            name = f"{frame.slot:06d}.jpg"
+            (partial / "frames" / name).write_bytes(encode_jpeg(frame.image_rgb))
+            if stored is not None:
+                (partial / "stored" / name).write_bytes(encode_jpeg(stored))
+            rows.append({"slot": frame.slot, "time_s": frame.time_s, "sharpness": sharp})
+        for part in ("frames", "stored"):
+            shutil.rmtree(self.path / part, ignore_errors=True)
+            (partial / part).rename(self.path / part)
+        shutil.rmtree(partial)
+        self.write("frames.json", rows)
+
+    @property
+    def frames(self) -> list[dict[str, float]] | None:
+        """Rows {slot, time_s, sharpness} of the sampled frames; None before that stage."""
+        found: list[dict[str, float]] | None = self._read("frames.json")
+        return found
+
+    @property
+    def slots(self) -> list[int]:
+        """Sample times of the frames, in sampling periods."""
+        return [int(row["slot"]) for row in self.frames or []]
+
+    def frame(self, slot: int) -> NDArray[np.uint8]:
+        """A sampled frame, (H, W, 3) uint8 RGB."""
+        return read_frame(self.frames_dir / f"{slot:06d}.jpg")
+
+    def stored_frame(self, slot: int) -> NDArray[np.uint8]:
+        """The frame as a demonstration stores it."""
+        path = self.path / "stored" / f"{slot:06d}.jpg"
+        return read_frame(path) if path.exists() else self.frame(slot)
+
+    def action_slots(self, frames_per_step: int) -> list[int]:
+        """Slots at which steps begin or end and a frame exists."""
+        return [slot for slot in self.slots if slot % frames_per_step == 0]
+
+    # --- verdict and labels --------------------------------------------------------------------
+
+    @property
+    def assessment(self) -> Assessment | None:
+        """Steps and verdict; None before that stage."""
+        found = self._read("assessment.json")
+        return None if found is None else Assessment.from_json(found)
+
+    def write_assessment(self, assessment: Assessment) -> None:
+        """Store the verdict."""
+        self.write("assessment.json", assessment.to_json())
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What the stages were made from.
+
+        Raises:
+            DatasetError: not a clip's work folder.
+        """
+        found = self._read("key.json")
+        if not isinstance(found, dict):
+            raise DatasetError(f"{self.path}: not a clip's work folder (no key.json)")
+        return found
+
+    @property
+    def gripper_states(self) -> dict[int, GripperState]:
+        """Slot to the gripper state seen in it, for labelled frames."""
+        found = self._read("gripper.json") or {"states": {}}
+        return {int(slot): GripperState(state) for slot, state in found["states"].items()}
+
+    @property
+    def gripper_source(self) -> str | None:
+        """Where the gripper states come from; None without any."""
+        found = self._read("gripper.json")
+        return None if found is None else str(found["source"])
+
+    def write_gripper(self, source: str, states: dict[int, GripperState]) -> None:
+        """Store gripper states by slot."""
+        plain = {str(slot): int(state) for slot, state in sorted(states.items())}
+        self.write("gripper.json", {"source": source, "states": plain})
+
+
+def clip_folders(work_root: Path) -> list[ClipFolder]:
+    """All clips under a work folder, by name.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    root = Path(work_root)
+    found = [ClipFolder(p.parent) for p in sorted(root.glob("*/key.json"))] if root.is_dir() else []
+    if not found:
+        raise DatasetError(f"{root}: no ingested clips in this folder")
+    return found

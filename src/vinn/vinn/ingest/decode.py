@@ -1,0 +1,148 @@
+"""Video in: what a file is, and its frames sampled at a rate, one at a time (bounded memory)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.errors import CameraError
+
+_MAX_SIDE_PX = 8192
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A video stream's size after rotation [px], rate [Hz] and duration [s] (0 if unknown)."""
+
+    width_px: int
+    height_px: int
+    frame_rate_hz: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class SampledFrame:
+    """One frame of a video.
+
+    Attributes:
+        slot: which sample time it answers, counted from 0; a gap in the file skips slots.
+        time_s: its own time since the first frame [s].
+        image_rgb: (H, W, 3) uint8 RGB.
+    """
+
+    slot: int
+    time_s: float
+    image_rgb: NDArray[np.uint8]
+
+
+def probe_video(path: Path) -> VideoInfo:
+    """Open a video and decode its first frame.
+
+    Raises:
+        CameraError: not a video, damaged, or without a frame; the message names the file.
+    """
+    with _open(Path(path)) as (container, stream):
+        for frame in _frames(Path(path), container, stream):
+            image = _image(frame, Path(path))
+            rate = float(stream.average_rate or stream.base_rate or 0)
+            if not rate > 0:
+                raise CameraError(f"{path}: the video states no frame rate")
+            if container.duration:
+                duration_s = container.duration / 1e6
+            else:
+                duration_s = float((stream.duration or 0) * (stream.time_base or 0))
+            return VideoInfo(image.shape[1], image.shape[0], rate, duration_s)
+    raise CameraError(f"{path}: the video has no frames")
+
+
+def sample_frames(
+    path: Path, rate_hz: float, start_s: float = 0.0, end_s: float = float("inf")
+) -> Iterator[SampledFrame]:
+    """Yield, for each time start, start + 1 / rate, ... < end, the first frame at or after it.
+
+    Half a source frame of slack absorbs time stamps that are rounded. A frame is yielded once, for
+    the latest sample time it can answer.
+
+    Raises:
+        CameraError: not a video, damaged at its head, or without a frame in the range.
+    """
+    path = Path(path)
+    found = False
+    with _open(path) as (container, stream):
+        source_rate = float(stream.average_rate or stream.base_rate or 30.0)
+        slack_s = 0.5 / source_rate
+        first_s: float | None = None
+        wanted = 0
+        for index, frame in enumerate(_frames(path, container, stream)):
+            stamp_s = frame.time if frame.time is not None else index / source_rate
+            if first_s is None:
+                first_s = stamp_s
+            time_s = stamp_s - first_s
+            if time_s >= end_s:
+                break
+            if time_s + slack_s < start_s + wanted / rate_hz:
+                continue
+            slot = int(np.floor((time_s + slack_s - start_s) * rate_hz))
+            wanted = slot + 1
+            found = True
+            yield SampledFrame(slot, time_s, _image(frame, path))
+    if not found:
+        raise CameraError(f"{path}: no frame between {start_s:g} s and {end_s:g} s")
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[Any, Any]]:
+    if not path.is_file():
+        raise CameraError(f"{path}: no such video file")
+    if path.stat().st_size == 0:
+        raise CameraError(f"{path}: the file is empty")
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as cause:
+        raise CameraError(f"{path}: not a video that can be read ({_reason(cause)})") from cause
+    try:
+        if not container.streams.video:
+            raise CameraError(f"{path}: the file has no video stream")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        yield container, stream
+    finally:
+        container.close()
+
+
+def _frames(path: Path, container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded frames; damage after the first frame ends the video, before it is an error."""
+    count = 0
+    try:
+        for frame in container.decode(stream):
+            count += 1
+            yield frame
+    except (av.error.FFmpegError, OSError) as cause:
+        if count == 0:
+            raise CameraError(f"{path}: the video is damaged ({_reason(cause)})") from cause
+        raise CameraError(
+            f"{path}: the video is damaged after frame {count} ({_reason(cause)})"
+        ) from cause
+
+
+def _image(frame: Any, path: Path) -> NDArray[np.uint8]:
+    if max(frame.width, frame.height) > _MAX_SIDE_PX:
+        raise CameraError(
+            f"{path}: frames of {frame.width}x{frame.height}; at most {_MAX_SIDE_PX} a side"
+        )
+    image = frame.to_ndarray(format="rgb24")
+    # The display matrix of a phone's video, counter-clockwise in degrees.
+    quarter_turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+
+
+def _reason(cause: BaseException) -> str:
+    return (getattr(cause, "strerror", None) or str(cause)).splitlines()[0]

@@ -1,0 +1,334 @@
+"""Camera poses from frames: pycolmap's features and matches once, then two mappers.
+
+The incremental and the global mapper share nothing after the matches, so where they agree the
+answer is almost surely right; where they do not, one of them failed without saying so.
+Registration rate and reprojection error stay good in such failures (docs/ingest.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.errors import ConfigError
+from vinn.ingest.lens import Lens
+from vinn.ingest.matching import keep_widest_motion, picture_motion_px
+
+SFM_SEED = 0
+
+
+@dataclass(frozen=True)
+class SfmSettings:
+    """Settings of the reconstruction.
+
+    Attributes:
+        max_features: SIFT features per frame.
+        peak_threshold: contrast that makes a feature; below SIFT's own default, because cabinets
+            are plain.
+        overlap: each frame is matched with this many following frames.
+        still_fraction: a step whose picture moves less than this share of the clip's typical step
+            is a pause.
+        threads: of every stage.
+        min_triangulation_angle_deg: for the incremental mapper's first pair. A hand's steps are
+            short against the distance of the scene, so pycolmap's 16 degrees finds no pair.
+        refine_intrinsics: let bundle adjustment change focal length and distortion.
+    """
+
+    max_features: int = 3000
+    peak_threshold: float = 0.004
+    overlap: int = 10
+    still_fraction: float = 0.12
+    threads: int = 1
+    min_triangulation_angle_deg: float = 4.0
+    refine_intrinsics: bool = False
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One mapper's answer for N frames; a frame it did not place has NaN.
+
+    Attributes:
+        mapper: "incremental" or "global".
+        models: number of separate models; only the largest one is used.
+        segment: (N,) which scene each frame belongs to. Poses compare within a segment only.
+        world_centre: (N, 3) camera centres, in an unknown scale.
+        camera_from_world: (N, 3, 3) rotations.
+        observations: (N,) triangulated points each frame sees.
+        points: triangulated points in all.
+        reprojection_error_px: mean.
+    """
+
+    mapper: str
+    models: int
+    segment: NDArray[np.int64]
+    world_centre: NDArray[np.float64]
+    camera_from_world: NDArray[np.float64]
+    observations: NDArray[np.int64]
+    points: int
+    reprojection_error_px: float
+
+    @property
+    def registered(self) -> NDArray[np.bool_]:
+        """(N,) frames the mapper placed."""
+        return np.asarray(np.isfinite(self.world_centre).all(axis=1))
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Both mappers' answers for N frames and M steps.
+
+    Attributes:
+        incremental: by the incremental mapper.
+        global_: by the global mapper.
+        still: (M,) steps in which the picture stood still.
+        step_matches: for each step, all matches between its ends as unit rays, two of (K, 3).
+    """
+
+    incremental: Mapping
+    global_: Mapping
+    still: NDArray[np.bool_]
+    step_matches: tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]
+
+
+def require_pycolmap() -> Any:
+    """The pycolmap module.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import pycolmap
+    except ImportError as cause:
+        raise ConfigError(
+            "structure from motion needs pycolmap: pip install 'vinn[ingest]'"
+        ) from cause
+    return pycolmap
+
+
+def reconstruct(
+    frames_dir: Path,
+    names: Sequence[str],
+    lens: Lens,
+    mask: NDArray[np.bool_] | None,
+    steps: Sequence[tuple[int, int]],
+    work_dir: Path,
+    settings: SfmSettings,
+) -> Reconstruction:
+    """Reconstruct the camera path of N frames with both mappers.
+
+    Args:
+        frames_dir: folder of the images.
+        names: N file names in it, in order of time.
+        lens: of these images.
+        mask: (height, width), True where no features may be taken (gripper, black border).
+        steps: M pairs of rows, the first and the last frame of each whole step, in order.
+        work_dir: existing folder for the database and the models; made anew by each call.
+        settings: see `SfmSettings`.
+
+    Returns:
+        Both mappings; a mapper that fails has 0 models.
+
+    Raises:
+        ConfigError: pycolmap is missing.
+    """
+    colmap = require_pycolmap()
+    colmap.logging.minloglevel = int(colmap.logging.FATAL)
+    colmap.set_random_seed(SFM_SEED)
+    database = work_dir / "database.db"
+    database.unlink(missing_ok=True)
+    reader = colmap.ImageReaderOptions()
+    reader.camera_model, reader.camera_params = _colmap_camera(lens)
+    if mask is not None:
+        mask_path = work_dir / "mask.png"
+        # COLMAP takes no features where its mask is black.
+        cv2.imwrite(str(mask_path), np.where(mask, 0, 255).astype(np.uint8))
+        reader.camera_mask_path = str(mask_path)
+    extraction = colmap.FeatureExtractionOptions()
+    extraction.num_threads = settings.threads
+    extraction.sift.max_num_features = settings.max_features
+    extraction.sift.peak_threshold = settings.peak_threshold
+    colmap.extract_features(
+        database, frames_dir, list(names), colmap.CameraMode.SINGLE, reader, extraction
+    )
+    matching = colmap.FeatureMatchingOptions()
+    matching.num_threads = settings.threads
+    pairing = colmap.SequentialPairingOptions()
+    pairing.overlap = settings.overlap
+    pairing.quadratic_overlap = False
+    pairing.num_threads = settings.threads
+    matching.skip_geometric_verification = True
+    colmap.match_sequential(database, matching, pairing)
+    original = keep_widest_motion(colmap, database, lens)
+    verification = colmap.GeometricVerifierOptions()
+    verification.num_threads = settings.threads
+    colmap.geometric_verification(database, verification)
+    step_matches = _step_matches(colmap, database, names, steps, original)
+    still = _still_steps(step_matches, lens, settings.still_fraction)
+    segment = segments(still, steps, len(names))
+    found: dict[str, list[Mapping]] = {"incremental": [], "global": []}
+    for index in range(int(segment.max()) + 1):
+        part = [name for name, own in zip(names, segment, strict=True) if own == index]
+        for mapper, run in (("incremental", _incremental), ("global", _global)):
+            folder = work_dir / f"{mapper}-{index}"
+            folder.mkdir(exist_ok=True)
+            models = run(colmap, database, frames_dir, part, folder, settings)
+            found[mapper].append(_mapping(mapper, models, part))
+    return Reconstruction(
+        _joined(found["incremental"], segment),
+        _joined(found["global"], segment),
+        still,
+        step_matches,
+    )
+
+
+def _incremental(
+    colmap: Any,
+    database: Path,
+    frames_dir: Path,
+    names: Sequence[str],
+    folder: Path,
+    settings: SfmSettings,
+) -> dict[int, Any]:
+    options = colmap.IncrementalPipelineOptions()
+    options.image_names = list(names)
+    options.num_threads = settings.threads
+    options.random_seed = SFM_SEED
+    options.min_model_size = 3
+    options.extract_colors = False
+    options.ba_refine_focal_length = settings.refine_intrinsics
+    options.ba_refine_extra_params = settings.refine_intrinsics
+    options.mapper.abs_pose_refine_focal_length = settings.refine_intrinsics
+    options.mapper.abs_pose_refine_extra_params = settings.refine_intrinsics
+    options.mapper.init_min_tri_angle = settings.min_triangulation_angle_deg
+    return dict(colmap.incremental_mapping(database, frames_dir, folder, options))
+
+
+def _global(
+    colmap: Any,
+    database: Path,
+    frames_dir: Path,
+    names: Sequence[str],
+    folder: Path,
+    settings: SfmSettings,
+) -> dict[int, Any]:
+    options = colmap.GlobalPipelineOptions()
+    options.image_names = list(names)
+    options.num_threads = settings.threads
+    options.random_seed = SFM_SEED
+    adjustment = options.mapper.bundle_adjustment
+    adjustment.refine_focal_length = settings.refine_intrinsics
+    adjustment.refine_extra_params = settings.refine_intrinsics
+    return dict(colmap.global_mapping(database, frames_dir, folder, options))
+
+
+def _step_matches(
+    colmap: Any,
+    database: Path,
+    names: Sequence[str],
+    steps: Sequence[tuple[int, int]],
+    original: dict[tuple[int, int], tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]:
+    """For each step, the matches between its first and its last frame, in that order."""
+    opened = colmap.Database.open(str(database))
+    try:
+        image_id = [opened.read_image_with_name(name).image_id for name in names]
+    finally:
+        opened.close()
+    nothing = np.empty((0, 3))
+    found = []
+    for begin, end in steps:
+        first, second = image_id[begin], image_id[end]
+        if (first, second) in original:
+            found.append(original[first, second])
+        else:
+            rays_2, rays_1 = original.get((second, first), (nothing, nothing))
+            found.append((rays_1, rays_2))
+    return tuple(found)
+
+
+def _still_steps(
+    step_matches: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
+    lens: Lens,
+    still_fraction: float,
+) -> NDArray[np.bool_]:
+    """(M,) steps in which the picture stood still: far less motion than in the other steps."""
+    motion = np.array([picture_motion_px(*rays, lens) for rays in step_matches])
+    known = motion[np.isfinite(motion)]
+    if not len(known):
+        return np.zeros(len(motion), np.bool_)
+    return np.asarray(motion < still_fraction * np.percentile(known, 75))
+
+
+def segments(
+    still: NDArray[np.bool_], steps: Sequence[tuple[int, int]], frames: int
+) -> NDArray[np.int64]:
+    """(N,) segment of each frame: cut in the middle of each run of still steps.
+
+    Where the hand waits, the gripper closes, and what was one rigid scene before (room and door)
+    may be two afterwards. A pause at the clip's very start or end cuts nothing.
+    """
+    segment = np.zeros(frames, np.int64)
+    padded = np.concatenate([[False], still, [False]]).astype(int)
+    begins, ends = np.flatnonzero(np.diff(padded) == 1), np.flatnonzero(np.diff(padded) == -1)
+    for begin, end in zip(begins, ends, strict=True):
+        if begin == 0 or end == len(still):
+            continue
+        segment[(steps[int(begin)][0] + steps[int(end) - 1][1]) // 2 + 1 :] += 1
+    return segment
+
+
+def _colmap_camera(lens: Lens) -> tuple[str, str]:
+    """COLMAP's name and parameters of a lens; its pixel centres are at .5."""
+    values = [lens.fx_px, lens.fy_px, lens.cx_px + 0.5, lens.cy_px + 0.5, *(lens.k or ())]
+    name = "PINHOLE" if lens.k is None else "OPENCV_FISHEYE"
+    return name, ",".join(repr(value) for value in values)
+
+
+def _mapping(mapper: str, models: dict[int, Any], names: Sequence[str]) -> Mapping:
+    """The largest model of one segment."""
+    centre = np.full((len(names), 3), np.nan)
+    rotation = np.full((len(names), 3, 3), np.nan)
+    observations = np.zeros(len(names), np.int64)
+    segment = np.zeros(len(names), np.int64)
+    if not models:
+        return Mapping(mapper, 0, segment, centre, rotation, observations, 0, float("nan"))
+    best = max(models.values(), key=lambda model: model.num_reg_images())
+    row = {name: index for index, name in enumerate(names)}
+    for image in best.images.values():
+        if not image.has_pose:
+            continue
+        index = row[image.name]
+        centre[index] = image.projection_center()
+        rotation[index] = image.cam_from_world().rotation.matrix()
+        observations[index] = image.num_points3D
+    return Mapping(
+        mapper,
+        len(models),
+        segment,
+        centre,
+        rotation,
+        observations,
+        best.num_points3D(),
+        float(best.compute_mean_reprojection_error()),
+    )
+
+
+def _joined(parts: list[Mapping], segment: NDArray[np.int64]) -> Mapping:
+    """The segments' mappings one after the other."""
+    errors = [part.reprojection_error_px for part in parts if part.models]
+    return Mapping(
+        parts[0].mapper,
+        sum(part.models for part in parts),
+        segment,
+        np.concatenate([part.world_centre for part in parts]),
+        np.concatenate([part.camera_from_world for part in parts]),
+        np.concatenate([part.observations for part in parts]),
+        sum(part.points for part in parts),
+        max(errors) if errors else float("nan"),
+    )

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vinn.errors import ConfigError
+from vinn.ingest.camera_profile import find_profile, load_profile
+
+CAMERAS = Path(__file__).parents[2] / "config" / "cameras"
+GOOD = """
+name: phone
+lens: {model: pinhole, width_px: 1280, height_px: 720, fx_px: 900, fy_px: 900, cx_px: 640, cy_px: 360}
+output: {projection: linear, width_px: 640, height_px: 360, horizontal_fov_deg: 60}
+"""
+
+
+@pytest.mark.parametrize("path", sorted(CAMERAS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_profiles_load_and_have_their_files_name(path: Path) -> None:
+    profile = load_profile(path)
+    assert profile.name == path.stem
+    assert find_profile(path.stem, (CAMERAS,)) == profile
+
+
+def test_mask_covers_the_polygon(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(GOOD + "gripper_mask: [[[0.25, 0.5], [0.75, 0.5], [0.75, 1], [0.25, 1]]]\n")
+    mask = load_profile(path).mask()
+    assert mask is not None and mask.shape == (360, 640)
+    assert mask[300, 320] and not mask[100, 320] and not mask[300, 20]
+    assert mask.mean() == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a list", "mapping"),
+        ("name: [", "not a YAML"),
+        (GOOD + "colour: blue\n", "colour"),
+        (GOOD.replace("fx_px: 900", "fx_px: -1"), "lens.fx_px"),
+        (GOOD.replace("pinhole", "kb4"), "k .four coefficients"),
+        (GOOD + "gripper_mask: [[[0, 5], [1, 1], [0, 1]]]\n", "gripper_mask"),
+    ],
+)
+def test_bad_profiles_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_profile(path)
+    assert "bad.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="sim_fisheye"):
+        find_profile("no_such_camera", (CAMERAS,))
+
+
+def test_another_aspect_ratio_is_refused_and_another_size_is_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(GOOD)
+    profile = load_profile(path)
+    half = profile.lens_for(640, 360, "clip")
+    assert half.fx_px == 450 and np.isclose(half.cx_px, 319.75)
+    with pytest.raises(ConfigError, match="640x480.*phone.*1280x720"):
+        profile.lens_for(640, 480, "clip")
