@@ -1,0 +1,193 @@
+"""The policy node, with an encoder small enough for tests, and the bag player before it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ros_harness import Harness
+from sensor_msgs.msg import CompressedImage
+from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
+from vinn.demos.frames import decode_jpeg
+from vinn.policies.artefact import PolicyKind, load_policy
+from vinn.policies.build import build_control, build_policy
+from vinn.rollout.messages import image_fields
+from vinn.rollout.recorder import RolloutRecorder
+from vinn_ros.conversions import compress, from_prediction_msg, to_nanoseconds, to_stamp
+from vinn_ros.nodes.bag_player import BagPlayerNode
+from vinn_ros.nodes.vinn_policy import VinnPolicyNode
+
+from vinn_msgs.msg import Prediction, RolloutStatus
+from vinn_msgs.srv import LoadPolicy
+from vinn_ros import qos
+
+pytestmark = pytest.mark.ros
+
+
+class Bench:
+    def __init__(self, ros: Harness, directory: Path) -> None:
+        self.ros = ros
+        dataset = write_square_demos(directory / "demos")
+        encoder = write_tiny_encoder(directory / "encoder")
+        self.policy_path = build_policy(dataset, encoder, directory / "squares", k=3)
+        self.control_path = build_control(dataset, PolicyKind.OPEN_LOOP, directory / "open_loop")
+        self.node = ros.add(
+            VinnPolicyNode(
+                [
+                    "--ros-args",
+                    *("-p", f"policy:={self.policy_path}"),
+                    *("-p", "max_image_age_s:=5.0"),
+                    *("-p", "max_identical_frames:=3"),
+                ]
+            )
+        )
+        self.predictions = ros.listen(Prediction, "policy/prediction", qos.RECORD)
+        self._images = ros.node.create_publisher(
+            CompressedImage, "wrist_camera/image_raw/compressed", qos.RECORD
+        )
+        self._status = ros.node.create_publisher(RolloutStatus, "supervisor/status", qos.STREAM)
+        ros.wait_for(lambda: self._images.get_subscription_count() == 1)
+        ros.wait_for(lambda: ros.node.count_publishers("policy/prediction") == 1)
+        self._count = 0
+
+    def frame(self, seed: int | None = None) -> CompressedImage:
+        """A fresh frame; the same seed gives the same bytes."""
+        self._count += 1
+        rng = np.random.default_rng(self._count if seed is None else [seed])
+        image = square_image(*rng.uniform(0, 1, 2))
+        noise = rng.integers(0, 8, image.shape, dtype=np.uint8)
+        return compress(image + noise, to_stamp(time.time_ns()), "camera")
+
+    def send(self, message: CompressedImage) -> None:
+        self._images.publish(message)
+
+    def predict(self, message: CompressedImage | None = None) -> Prediction:
+        """Publish a frame and wait for what is made of it."""
+        message = message or self.frame()
+        self.send(message)
+        return self.ros.wait_for(
+            lambda: next(
+                (p for p in self.predictions if p.header.stamp == message.header.stamp), None
+            )
+        )
+
+    def refused(self, kind: str) -> int:
+        return self.node._gate.refused[kind]
+
+    def say_step(self, session: str, step: int) -> None:
+        self._status.publish(RolloutStatus(state=RolloutStatus.RUNNING, session=session, step=step))
+        self.ros.wait_for(lambda: self.node._position == (session, step))
+
+
+@pytest.fixture
+def bench(ros: Harness, tmp_path: Path) -> Iterator[Bench]:
+    yield Bench(ros, tmp_path)
+
+
+def test_a_prediction_is_what_the_library_says(bench: Bench) -> None:
+    frame = bench.frame()
+    message = bench.predict(frame)
+    image = decode_jpeg(frame.data.tobytes(), "frame")
+    expected = load_policy(bench.policy_path).predict(image)
+    got = from_prediction_msg(message)
+    assert np.allclose(got.camera_delta, expected.camera_delta, atol=1e-9)
+    assert np.isclose(got.gripper_value, expected.gripper_value)
+    assert [n.index for n in got.neighbors] == [n.index for n in expected.neighbors]
+    assert message.header.frame_id == "camera"
+    assert message.policy.startswith("squares@")
+    assert message.image_age_s > 0
+    assert message.encode_latency_s > 0
+
+
+def test_predictions_are_counted(bench: Bench) -> None:
+    assert [bench.predict().sequence for _ in range(3)] == [1, 2, 3]
+
+
+def test_frames_that_are_none_are_refused_before_the_encoder(bench: Bench) -> None:
+    whole = bench.frame()
+    old = bench.frame()
+    old.header.stamp = to_stamp(time.time_ns() - 60 * 10**9)
+    black = compress(np.zeros((48, 64, 3), np.uint8), to_stamp(time.time_ns()), "")
+    cut = CompressedImage(header=whole.header, format="jpeg", data=whole.data[:200])
+    for message, kind in ((old, "stale"), (black, "black"), (cut, "malformed")):
+        before = bench.refused(kind)
+        bench.send(message)
+        bench.ros.wait_for(lambda kind=kind, before=before: bench.refused(kind) > before)
+    assert bench.predictions == []
+    # It goes on as soon as a good frame comes.
+    assert bench.predict().sequence == 1
+
+
+def test_repeated_bytes_count_as_stale_even_under_new_stamps(bench: Bench) -> None:
+    for _ in range(2):
+        bench.predict(bench.frame(seed=1))
+    bench.send(bench.frame(seed=1))
+    bench.ros.wait_for(lambda: bench.refused("identical") == 1)
+    assert len(bench.predictions) == 2
+    assert bench.predict(bench.frame(seed=2)).sequence == 3
+
+
+def test_the_mosaic_is_drawn_for_those_who_look(bench: Bench) -> None:
+    mosaics = bench.ros.listen(CompressedImage, "policy/neighbors/compressed", qos.NEWEST)
+    bench.ros.wait_for(lambda: bench.node._mosaics.get_subscription_count() == 1)
+    prediction = bench.predict()
+    mosaic = bench.ros.wait_for(lambda: mosaics and mosaics[-1])
+    assert mosaic.header.stamp == prediction.header.stamp
+    height, width, _ = decode_jpeg(mosaic.data.tobytes(), "mosaic").shape
+    assert height > 200
+    assert width > height
+
+
+def test_another_policy_is_loaded_or_the_old_one_stays(bench: Bench, tmp_path: Path) -> None:
+    def load(path: Path) -> LoadPolicy.Response:
+        return bench.ros.call(LoadPolicy, "policy/load", LoadPolicy.Request(path=str(path)))
+
+    refused = load(tmp_path / "none")
+    assert not refused.success
+    assert "no such policy artefact" in refused.message
+    assert refused.policy.startswith("squares@")
+    assert bench.predict().policy == refused.policy
+    accepted = load(bench.control_path)
+    assert accepted.success
+    assert bench.predict().policy == accepted.policy
+    assert accepted.policy != refused.policy
+
+
+def test_open_loop_goes_one_step_further_per_step_of_the_rollout(bench: Bench) -> None:
+    request = LoadPolicy.Request(path=str(bench.control_path))
+    assert bench.ros.call(LoadPolicy, "policy/load", request).success
+    reference = load_policy(bench.control_path)
+    image = square_image(0.5, 0.5)
+    expected = [reference.predict(image).camera_delta for _ in range(3)]
+
+    def delta() -> np.ndarray:
+        return from_prediction_msg(bench.predict()).camera_delta
+
+    assert np.allclose(delta(), expected[0])
+    assert np.allclose(delta(), expected[0])  # no rollout: always the first step
+    for session in ("a", "b"):
+        for step in range(3):
+            bench.say_step(session, step)
+            assert np.allclose(delta(), expected[step])
+            assert np.allclose(delta(), expected[step])
+
+
+def test_a_recording_played_to_the_policy_is_predicted_from(bench: Bench, tmp_path: Path) -> None:
+    topic, type_name = "/wrist_camera/image_raw/compressed", "sensor_msgs/msg/CompressedImage"
+    recorder = RolloutRecorder(tmp_path / "run.mcap")
+    for i in range(6):
+        stamp_ns = 1_000_000_000 + i * 100_000_000
+        jpeg = bench.frame().data.tobytes()
+        recorder.write_message(topic, type_name, image_fields(jpeg, stamp_ns, "camera"), stamp_ns)
+    recorder.close({})
+    began_ns = time.time_ns()
+    bench.ros.add(BagPlayerNode(["--ros-args", "-p", f"bag:={tmp_path / 'run.mcap'}"]))
+    # The recording is years old; what is played is stamped anew, or it would be refused.
+    bench.ros.wait_for(lambda: len(bench.predictions) >= 4)
+    stamps = [to_nanoseconds(prediction.header.stamp) for prediction in bench.predictions]
+    assert all(stamp >= began_ns for stamp in stamps)
+    # Played with the original timing: the n-th not before its time (late is the machine's affair).
+    assert max(stamps) - began_ns >= (len(stamps) - 1) * 100_000_000
