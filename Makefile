@@ -30,6 +30,10 @@ setup: $(STAMPS)/packages $(STAMPS)/vinn_msgs $(STAMPS)/vinn_ros ## Check the sy
 demo: setup ## Record, build a policy, open doors in simulation, write a report (DEMO_OUT=runs/demo)
 	$(BIN)/vinn-demo --out $(DEMO_OUT)
 
+.PHONY: bench
+bench: setup ## Measure anew what docs/results/foundation.json states
+	$(BIN)/vinn-demo --out runs/bench --results docs/results
+
 .PHONY: check-prerequisites
 check-prerequisites: ## Name missing system packages and the command that installs them
 	@tools/check_prerequisites.sh "$(PYTHON)"
@@ -77,7 +81,7 @@ $(STAMPS)/venv: tools/check_prerequisites.sh
 $(STAMPS)/packages: $(STAMPS)/venv $(REQUIREMENTS)
 	@echo "Installing Python packages: some minutes, about 6 GB with the CUDA build of torch"
 	$(PIP) install --progress-bar off --build-constraint constraints.txt -c constraints.txt \
-		-r tools/requirements/ros.txt -r tools/requirements/dev.txt -e 'src/vinn[export,ingest,sim,tasks,train]'
+		-r tools/requirements/ros.txt -r tools/requirements/dev.txt -e 'src/vinn[console,export,ingest,sim,tasks,train]'
 	@touch $@
 
 $(STAMPS)/vinn_msgs: $(STAMPS)/packages $(MSGS_FILES)
