@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -16,7 +16,6 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from vinn.errors import RobotError, VinnError
 from vinn.robot.config import RobotConfig, load_robot_config
-from vinn.robot.types import JointLimits
 from vinn.sim.cabinets import CABINETS, cabinet_named
 from vinn.sim.difficulty import DIFFICULTIES, difficulty_named
 from vinn.sim.driver import SimulatedStretch
@@ -26,13 +25,12 @@ from vinn.sim.world import DoorWorld
 
 from vinn_msgs.msg import SceneStatus
 from vinn_msgs.srv import ResetScene
-from vinn_ros import qos
+from vinn_ros import qos, sim_messages
 from vinn_ros.conversions import compress, to_image
 from vinn_ros.drivers.pose_command import (
     DEFAULT_LAYOUT,
     GRIPPER_UNITS,
     PoseLayout,
-    aperture_to_finger_rad,
 )
 from vinn_ros.lifecycle import ERROR, OK, Diagnosis, VinnNode, run_node
 from vinn_ros.parameters import Parameter
@@ -41,14 +39,6 @@ from vinn_ros.simulation import Outputs, Rates, Simulation
 
 CAMERA_FRAME = "wrist_camera_optical_frame"
 OVERVIEW_FRAME = "overview_camera_optical_frame"
-_LIMIT_NAMES = {
-    "lift_m": "joint_lift",
-    "arm_m": "wrist_extension",
-    "wrist_yaw_rad": "joint_wrist_yaw",
-    "wrist_pitch_rad": "joint_wrist_pitch",
-    "wrist_roll_rad": "joint_wrist_roll",
-    "gripper_aperture_m": "gripper_aperture",
-}
 _SLOW_PERIOD_S = 0.1
 _SERVICE_TIMEOUT_S = 5.0
 
@@ -226,7 +216,9 @@ class StretchSimNode(VinnNode):
             "deactivate_streaming_position": lambda robot: self._set_streaming(False),
             "stop_the_robot": lambda robot: robot.hold(),
             "home_the_robot": lambda robot: robot.set_homed(True),
-            "get_joint_states": lambda robot: self._publish_limits(robot.limits()),
+            "get_joint_states": lambda robot: self._limits.publish(
+                sim_messages.joint_limits(robot.limits(), self._now())
+            ),
         }
 
     def _set_streaming(self, on: bool) -> None:
@@ -280,49 +272,17 @@ class StretchSimNode(VinnNode):
     # What goes out
 
     def _publish_joints(self, robot: SimulatedStretch) -> None:
-        positions, velocities = robot.world.joint_positions(), robot.world.joint_velocities()
-        finger_rad = aperture_to_finger_rad(robot.world.gripper_aperture_m)
-        positions |= {
-            "gripper_aperture": robot.world.gripper_aperture_m,
-            "joint_gripper_finger_left": finger_rad,
-            "joint_gripper_finger_right": finger_rad,
-            "joint_head_pan": 0.0,
-            "joint_head_tilt": 0.0,
-        }
-        message = JointState(
-            name=list(positions),
-            position=list(positions.values()),
-            velocity=[velocities.get(name, 0.0) for name in positions],
-        )
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._joints.publish(message)
-        self._last_joints = message
-        x, y, theta = robot.world.base_pose
-        odometry = Odometry(child_frame_id="base_link")
-        odometry.header.stamp = message.header.stamp
-        odometry.header.frame_id = "odom"
-        odometry.pose.pose.position.x, odometry.pose.pose.position.y = x, y
-        odometry.pose.pose.orientation.z = math.sin(theta / 2.0)
-        odometry.pose.pose.orientation.w = math.cos(theta / 2.0)
-        self._odometry.publish(odometry)
+        stamp = self._now()
+        self._last_joints = sim_messages.joint_states(robot.world, stamp)
+        self._joints.publish(self._last_joints)
+        self._odometry.publish(sim_messages.odometry(robot.world, stamp))
 
     def _repeat_joints(self) -> None:
         """The robot stands still while its scene is rebuilt: say so, silence would be a fault."""
         message = self._last_joints
-        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.stamp = self._now()
         message.velocity = [0.0] * len(message.name)
         self._joints.publish(message)
-
-    def _publish_limits(self, limits: JointLimits) -> None:
-        """As `stretch_driver` does: lower limits as positions, upper limits as velocities."""
-        ranges = {name: getattr(limits, field) for field, name in _LIMIT_NAMES.items()}
-        message = JointState(
-            name=list(ranges),
-            position=[joint_range.lower for joint_range in ranges.values()],
-            velocity=[joint_range.upper for joint_range in ranges.values()],
-        )
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._limits.publish(message)
 
     def _publish_flags(self) -> None:
         """What `stretch_driver` publishes slowly."""
@@ -337,34 +297,26 @@ class StretchSimNode(VinnNode):
         self._battery.publish(BatteryState(voltage=12.5, percentage=1.0, present=True))
 
     def _publish_wrist(self, take: Callable[[], NDArray[np.uint8]]) -> None:
-        stamp = self.get_clock().now().to_msg()
+        stamp = self._now()
         image_rgb = take()
         self._wrist.publish(compress(image_rgb, stamp, CAMERA_FRAME))
         if self._wrist_raw.get_subscription_count() > 0:
             self._wrist_raw.publish(to_image(image_rgb, stamp, CAMERA_FRAME))
-        info = _camera_info(self._camera())
-        info.header.stamp = stamp
-        info.header.frame_id = CAMERA_FRAME
-        self._camera_info.publish(info)
+        self._camera_info.publish(sim_messages.camera_info(self._camera(), stamp, CAMERA_FRAME))
 
     def _publish_overview(self, take: Callable[[], NDArray[np.uint8]]) -> None:
         if self._overview.get_subscription_count() > 0:
-            stamp = self.get_clock().now().to_msg()
+            stamp = self._now()
             self._overview.publish(compress(take(), stamp, OVERVIEW_FRAME))
 
     def _publish_scene(self, world: DoorWorld) -> None:
-        message = SceneStatus(
-            cabinet=world.scene.cabinet.name,
-            occlusion=world.scene.occlusion.value,
-            door_angle_rad=world.door_angle_rad,
-            grasped=world.grasped,
-            opened=world.opened,
-            fully_opened=world.fully_opened,
-        )
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._scene.publish(message)
+        self._scene.publish(sim_messages.scene_status(world, self._now()))
 
     # Inside
+
+    def _now(self) -> Time:
+        stamp: Time = self.get_clock().now().to_msg()
+        return stamp
 
     def _advertise(self, message_type: type, topic: str) -> Any:
         return self.create_lifecycle_publisher(message_type, topic, qos.STREAM)
@@ -385,21 +337,6 @@ class StretchSimNode(VinnNode):
             tool=self._robot_config.tool,
             start_pose=self._robot_config.start_pose,
         )
-
-
-def _camera_info(camera: WristCamera) -> CameraInfo:
-    """Pinhole intrinsics of the simulated camera [px]."""
-    focal_px = 0.5 * camera.height_px / math.tan(0.5 * camera.fovy_rad)
-    cx, cy = 0.5 * camera.width_px, 0.5 * camera.height_px
-    return CameraInfo(
-        width=camera.width_px,
-        height=camera.height_px,
-        distortion_model="plumb_bob",
-        d=[0.0] * 5,
-        k=[focal_px, 0.0, cx, 0.0, focal_px, cy, 0.0, 0.0, 1.0],
-        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        p=[focal_px, 0.0, cx, 0.0, 0.0, focal_px, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
-    )
 
 
 def _answering(
