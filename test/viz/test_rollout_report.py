@@ -21,7 +21,7 @@ def test_digest_of_a_recording(record, tmp_path):
     assert digest.final_angle_deg == pytest.approx(math.degrees(0.6))
     assert (np.diff(digest.angle_deg[:, 0]) > 0).all()
     assert digest.video.is_file()
-    assert digest.poster_rgb.shape == (240, 744, 3)
+    assert digest.poster_rgb.shape == (240, 750, 3)
     # image at 0 ms, step taken on at 30 ms
     np.testing.assert_allclose(digest.stamp_to_command_s, 0.030, atol=1e-6)
     np.testing.assert_allclose(digest.stages_s["encode"], 0.01, atol=1e-6)

@@ -48,11 +48,11 @@ def test_video_has_its_frames_and_poster(record, tmp_path):
     with av.open(str(path)) as container:
         frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
     assert len(frames) == FRAMES_PER_STEP * 4
-    assert frames[0].shape == (480, 1488, 3)
+    assert frames[0].shape == (480, 1500, 3)
     assert len(posters) == 1
     assert posters[0].shape == frames[0].shape
     # the overview's green is in the right part, the query's red in the left
-    right, left = frames[2][60:380, 1010:1470], frames[2][30:370, 30:370]
+    right, left = frames[2][60:380, 1010:1480], frames[2][30:370, 30:370]
     assert right[..., 1].mean() > right[..., 0].mean() + 50
     assert left[..., 0].mean() > left[..., 1].mean() + 50
 

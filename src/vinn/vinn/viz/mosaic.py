@@ -71,6 +71,8 @@ def fit_image(image_rgb: NDArray[np.uint8], height_px: int, width_px: int) -> ND
         )
     if image_rgb.size == 0:
         raise ImageError(f"image to draw is empty: {image_rgb.shape}")
+    if image_rgb.shape[:2] == (height_px, width_px):
+        return image_rgb.copy()
     scale = min(height_px / image_rgb.shape[0], width_px / image_rgb.shape[1])
     height = max(1, round(image_rgb.shape[0] * scale))
     width = max(1, round(image_rgb.shape[1] * scale))
