@@ -309,3 +309,14 @@ def test_the_filter_is_pure():
     first = motion_filter.filter(asked, state, memory)
     second = motion_filter.filter(asked, state, memory)
     assert first.command == second.command and first.memory == second.memory
+
+
+def test_motion_along_the_arm_alone_leaves_the_base_alone():
+    state = a_state(wrist_yaw_rad=0.3)
+    motion_filter = MotionFilter(LEVEL, LIMITS)
+    towards_arm = (0.02 * math.sin(0.3), 0.0, 0.02 * math.cos(0.3))
+    for delta in (towards_arm, tuple(-v for v in towards_arm)):
+        command = motion_filter.filter(request(delta), state).command
+        assert command is not None
+        assert abs(command.arm_m - state.arm_m) == pytest.approx(0.02)
+        assert command.base_translate_m == 0.0

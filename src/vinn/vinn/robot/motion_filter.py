@@ -31,6 +31,8 @@ from vinn.robot.types import (
 LARGEST_COMPONENT = 1000.0
 """A request with a larger component is nonsense, not a motion (and could overflow)."""
 
+SMALLEST_BASE_MOTION_M = 1e-6
+
 
 @dataclass(frozen=True)
 class HeldTargets:
@@ -309,6 +311,9 @@ class MotionFilter:
 
     def _limit_base(self, wanted_m: float, state: RobotState, memory: FilterMemory) -> float:
         """Base increment that stays within `base_travel_m` of where the session began."""
+        # Rounding of a rotation is not a motion: a driver would re-anchor the base for it.
+        if abs(wanted_m) < SMALLEST_BASE_MOTION_M:
+            return 0.0
         if memory.base_origin_m is None:
             return wanted_m
         dx = state.base_x_m - memory.base_origin_m[0]
