@@ -35,6 +35,12 @@ def generate_launch_description() -> LaunchDescription:
             description="Directory for the rollouts' recordings; empty: as in the parameter files.",
         ),
         DeclareLaunchArgument(
+            "console",
+            default_value="false",
+            choices=["true", "false"],
+            description="Also the operator's web page (parameters of operator_console).",
+        ),
+        DeclareLaunchArgument(
             "nodes",
             default_value="",
             description="Names of the nodes to start here, separated by commas, when the others "
@@ -52,6 +58,7 @@ def generate_launch_description() -> LaunchDescription:
                 parameter_files=parameter_files(values),
                 camera=values["camera_device"],
                 recordings=values["recordings"],
+                console=values["console"] == "true",
             ),
             values["nodes"],
         ),

@@ -40,6 +40,9 @@ def bring_up(
     ] = None,
     camera: Annotated[str, typer.Option(help="Source of the wrist camera (robot real).")] = "",
     recordings: Annotated[str, typer.Option(help="Directory for recordings.")] = "",
+    console: Annotated[
+        bool, typer.Option("--console", help="Also the operator's web page.")
+    ] = False,
     namespace: Annotated[str, typer.Option(help="Namespace of all nodes.")] = "",
     single_process: Annotated[
         bool, typer.Option("--single-process", help="All nodes in this process.")
@@ -63,6 +66,7 @@ def bring_up(
             parameter_files=config or (),
             camera=camera,
             recordings=recordings,
+            console=console,
         )
         specs = graph.with_settings(specs, settings or ())
         env = graph.environment(robot.value)

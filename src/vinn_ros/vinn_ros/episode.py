@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from vinn.demos.files import sha256_file
-from vinn.errors import ArtefactError
+from vinn.errors import ArtefactError, ConfigError
 from vinn.policies.artefact import PolicyArtefact, open_artefact
 from vinn.policies.open_loop import OpenLoopPolicy
 from vinn.policies.types import Prediction
+from vinn.policies.vinn import VinnPolicy
 
 
 class LoadedPolicy:
@@ -34,6 +35,22 @@ class LoadedPolicy:
         self._once_per_step = isinstance(self._policy, OpenLoopPolicy)
         self._position: tuple[str, int] | None = None
         self._prediction: Prediction | None = None
+
+    def use_neighbors(self, k: int) -> None:
+        """Let `k` neighbours speak; 0: as many as the artefact says.
+
+        Raises:
+            vinn.errors.ConfigError: the policy has no neighbours, or fewer frames.
+        """
+        settings = self.artefact.manifest.vinn
+        if not isinstance(self._policy, VinnPolicy) or settings is None:
+            if k:
+                raise ConfigError(f"k: {k}; policy {self.label} has no neighbours; allowed: 0")
+            return
+        frames = len(self.artefact.memory)
+        if k > frames:
+            raise ConfigError(f"k: {k} neighbours of {frames} demonstration frames")
+        self._policy.k = k or settings.k
 
     def predict(self, image_rgb: NDArray[np.uint8], session: str, step: int) -> Prediction:
         """Predict from one frame, (H, W, 3) uint8 RGB.

@@ -68,6 +68,7 @@ def door_opening(
     parameter_files: Sequence[Path] = (),
     camera: str = "",
     recordings: str = "",
+    console: bool = False,
 ) -> list[NodeSpec]:
     """The system that opens a door, in the order in which its nodes start.
 
@@ -78,6 +79,7 @@ def door_opening(
         parameter_files: read after the package's own, so that they win.
         camera: source of the wrist camera on the real robot; empty: as configured.
         recordings: directory for recordings; empty: as configured.
+        console: also the operator's web page.
 
     Raises:
         vinn.errors.ConfigError: unknown robot, or a file does not exist.
@@ -95,11 +97,13 @@ def door_opening(
         if robot == "sim"
         else node("wrist_camera", {"source": camera} if camera else {})
     )
+    kept: dict[str, Value] = {"recordings": _absolute(recordings)} if recordings else {}
     return [
         source,
         node("stretch_executor"),
         node("vinn_policy", {"policy": _absolute(policy)} if policy else {}),
-        node("rollout_supervisor", {"recordings": _absolute(recordings)} if recordings else {}),
+        node("rollout_supervisor", kept),
+        *([node("operator_console", kept)] if console else []),
     ]
 
 

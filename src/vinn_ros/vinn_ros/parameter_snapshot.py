@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import yaml
+from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
-from rclpy.parameter import parameter_value_to_python
+from rclpy.parameter import Parameter
 from vinn.errors import RobotError
 
 from vinn_ros.calls import call
@@ -45,7 +46,9 @@ class ParameterSnapshot:
             except RobotError:
                 continue
             for parameter, value in zip(names, values, strict=False):
-                found[f"{name}.{parameter}"] = _text(parameter_value_to_python(value))
+                found[f"{name}.{parameter}"] = _text(
+                    Parameter.from_parameter_msg(ParameterMsg(name=parameter, value=value)).value
+                )
         return found
 
 

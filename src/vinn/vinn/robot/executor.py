@@ -75,6 +75,10 @@ class StepExecutor:
         """Allow motion again after a fault. Moves nothing."""
         self._latched = None
 
+    def use_filter(self, motion_filter: MotionFilter) -> None:
+        """Judge the steps to come by another filter; a latch stays. Between two motions only."""
+        self._filter = motion_filter
+
     def begin_session(self, session: str) -> None:
         """Execute the steps of `session` from now on, and of no other."""
         self._session = session

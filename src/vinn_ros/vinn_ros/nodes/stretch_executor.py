@@ -33,6 +33,7 @@ from vinn_ros.lease import Lease
 from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
 from vinn_ros.parameters import Parameter
 from vinn_ros.paths import config_file
+from vinn_ros.tuning import TUNING, tuned
 
 _STATES = ExecutorStatus
 _FEEDBACK_PERIOD_S = 0.1
@@ -71,11 +72,14 @@ class StretchExecutorNode(VinnNode):
             lower=0.1,
             upper=120.0,
         ),
+        *TUNING,
     )
 
     def __init__(self, cli_args: list[str] | None = None) -> None:
         """See `VinnNode`."""
         super().__init__(cli_args)
+        self._configured: RobotConfig | None = None
+        """As the file says; `_config` has the tuning parameters in it."""
         self._config: RobotConfig | None = None
         self._executor: StepExecutor | None = None
         self._robot = threading.Lock()
@@ -117,7 +121,9 @@ class StretchExecutorNode(VinnNode):
 
     def configure(self) -> None:
         """Read the robot's settings. The robot itself is met at the first motion."""
-        self._config = load_robot_config(config_file(self.value("robot_config"), "robot_config"))
+        file = config_file(self.value("robot_config"), "robot_config")
+        self._configured = load_robot_config(file)
+        self._config = tuned(self._configured, self._tuning())
 
     def activate(self) -> None:
         """Allow motion."""
@@ -131,6 +137,24 @@ class StretchExecutorNode(VinnNode):
                 self._executor.end_session()
                 self._driver.stop()
                 self._executor = None
+
+    def parameters_changed(self, values: dict[str, Any]) -> None:
+        """Take over tuning parameters, between two rollouts."""
+        tuning = {p.name: values[p.name] for p in TUNING if p.name in values}
+        if not tuning or self._configured is None:
+            return
+        config = tuned(self._configured, {**self._tuning(), **tuning})
+        names = ", ".join(tuning)
+        if self._lease.session:
+            raise ConfigError(f"{names}: not during a rollout")
+        if not self._robot.acquire(blocking=False):
+            raise ConfigError(f"{names}: not while the robot moves")
+        try:
+            self._config = config
+            if self._executor is not None:
+                self._executor.use_filter(MotionFilter(config, self._driver.limits()))
+        finally:
+            self._robot.release()
 
     def diagnose(self) -> Diagnosis:
         """Latched is an error, a robot not met yet a warning."""
@@ -254,6 +278,9 @@ class StretchExecutorNode(VinnNode):
         if self._config is None:
             raise RobotError("stretch_executor: not configured")
         return self._config
+
+    def _tuning(self) -> dict[str, float]:
+        return {parameter.name: self.value(parameter.name) for parameter in TUNING}
 
     def _meet_robot(self) -> StepExecutor:
         """The executor over the robot, made at first need: its limits come from the robot.

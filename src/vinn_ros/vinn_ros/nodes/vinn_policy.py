@@ -60,6 +60,14 @@ class VinnPolicyNode(VinnNode):
         Parameter("policy", "", "directory of a policy artefact; empty: load one later"),
         Parameter("threads", 1, "processor threads of encoder and search", lower=1, upper=64),
         Parameter(
+            "k",
+            0,
+            "neighbours that speak; 0: as the artefact says",
+            lower=0,
+            upper=10_000,
+            run_time=True,
+        ),
+        Parameter(
             "image_transport",
             "compressed",
             "which topic of the wrist camera is read",
@@ -142,7 +150,7 @@ class VinnPolicyNode(VinnNode):
         """Load the policy."""
         cv2.setNumThreads(self.value("threads"))
         directory = self.value("policy")
-        self._policy = LoadedPolicy(Path(directory), self.value("threads")) if directory else None
+        self._policy = self._load_policy(Path(directory), self.value("k")) if directory else None
 
     def activate(self) -> None:
         """Begin to predict."""
@@ -167,6 +175,12 @@ class VinnPolicyNode(VinnNode):
     def cleanup(self) -> None:
         """Let go of the policy."""
         self._policy = None
+
+    def parameters_changed(self, values: dict[str, Any]) -> None:
+        """Another number of neighbours counts from the next frame on."""
+        policy = self._policy
+        if "k" in values and policy is not None:
+            policy.use_neighbors(values["k"])
 
     def diagnose(self) -> Diagnosis:
         """No policy, no frames, refused frames."""
@@ -208,7 +222,7 @@ class VinnPolicyNode(VinnNode):
     ) -> LoadPolicy.Response:
         """Load another policy; the old one stays if that fails."""
         try:
-            loaded = LoadedPolicy(Path(request.path), self.value("threads"))
+            loaded = self._load_policy(Path(request.path), self.value("k"))
         except VinnError as error:
             response.success, response.message = False, str(error)
         else:
@@ -218,6 +232,11 @@ class VinnPolicyNode(VinnNode):
             response.success, response.message = True, "loaded"
         response.policy = self._policy.label if self._policy else ""
         return response
+
+    def _load_policy(self, directory: Path, k: int) -> LoadedPolicy:
+        loaded = LoadedPolicy(directory, self.value("threads"))
+        loaded.use_neighbors(k)
+        return loaded
 
     # The threads
 

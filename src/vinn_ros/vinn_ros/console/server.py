@@ -1,0 +1,241 @@
+"""The console's web server, in a thread and an event loop of its own. No ROS here.
+
+One WebSocket for each page carries state (text) and pictures (binary: 0 wrist, 1 neighbours, then
+the JPEG). Requests answer at once and run in a thread of their own, one of each kind; what became
+of them is a note in the state. Stop waits for nobody: it is handled in the event loop itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import WSMsgType, web
+from vinn.errors import ConfigError
+
+from vinn_ros.console.access import COOKIE, Access
+from vinn_ros.console.backend import COMMANDS, Backend
+from vinn_ros.console.recordings import RecordingPages
+
+_PAGE = Path(__file__).parent / "page"
+_PERIOD_S = 0.1
+_NOTES = 30
+_MAX_BODY = 16 * 2**10
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
+        "script-src 'self' 'unsafe-inline'; media-src 'self' data:; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class ConsoleServer:
+    """Serves one page to some browsers."""
+
+    def __init__(
+        self, backend: Backend, access: Access, port: int, recordings: RecordingPages
+    ) -> None:
+        """Args: the robot's side, who may come in, port (0: any free one), recordings."""
+        self._backend = backend
+        self._access = access
+        self._port = port
+        self._recordings = recordings
+        self._loop = asyncio.new_event_loop()
+        self._pool = concurrent.futures.ThreadPoolExecutor(len(COMMANDS) + 1, "console")
+        self._running: set[str] = set()
+        self._notes: deque[dict[str, Any]] = deque(maxlen=_NOTES)
+        self._note_count = 0
+        self._viewers: set[web.WebSocketResponse] = set()
+        self._runner: web.AppRunner | None = None
+        self._thread = threading.Thread(target=self._serve, name="console", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        host = f"[{self._access.host}]" if ":" in self._access.host else self._access.host
+        return f"http://{host}:{self._port}/"
+
+    def start(self) -> None:
+        """Begin to serve.
+
+        Raises:
+            vinn.errors.ConfigError: the address cannot be used.
+        """
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10.0)
+        except OSError as error:
+            self.stop()
+            raise ConfigError(
+                f"port: {self._access.host}:{self._port} cannot be used ({error.strerror})"
+            ) from error
+
+    def stop(self) -> None:
+        """Stop serving; commands under way are not waited for."""
+        if self._thread.is_alive():
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(3.0)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=2.0)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # The event loop
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    async def _open(self) -> None:
+        app = web.Application(middlewares=[self._guard], client_max_size=_MAX_BODY)
+        app.add_routes(
+            [
+                web.get("/", self._page("index.html")),
+                web.get("/console.js", self._page("console.js")),
+                web.get("/console.css", self._page("console.css")),
+                web.get("/socket", self._socket),
+                web.post("/stop", self._stop),
+                web.post("/do/{command}", self._command),
+                web.get("/recordings", self._list_recordings),
+                web.get("/recordings/{session}", self._recording),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._access.host, self._port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def _close(self) -> None:
+        for viewer in list(self._viewers):
+            await viewer.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Let nobody in who may not; the token of a link becomes a cookie."""
+        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        given = request.query.get("token") or request.cookies.get(COOKIE) or bearer
+        changes = request.method != "GET" or request.path == "/socket"
+        refusal = self._access.refusal(request.headers, given, changes)
+        if refusal is not None:
+            raise web.HTTPForbidden(text=f"refused: {refusal}\n", headers=_HEADERS)
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update(_HEADERS)
+            if request.query.get("token"):
+                response.set_cookie(COOKIE, given, httponly=True, samesite="Strict")
+        return response
+
+    def _page(self, name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            return web.FileResponse(_PAGE / name)
+
+        return serve
+
+    async def _stop(self, request: web.Request) -> web.Response:
+        """In the event loop, past everything else."""
+        self._backend.stop()
+        self._note("stop", True, "asked supervisor and executor to stop")
+        return web.json_response({"accepted": True})
+
+    async def _command(self, request: web.Request) -> web.Response:
+        """Begin a command; what becomes of it is in the notes."""
+        command = request.match_info["command"]
+        if command not in COMMANDS:
+            raise web.HTTPNotFound(text=f"{command}: unknown; allowed: {', '.join(COMMANDS)}\n")
+        try:
+            arguments = await request.json() if request.can_read_body else {}
+        except ValueError as error:
+            raise web.HTTPBadRequest(text="the body is not JSON\n") from error
+        if not isinstance(arguments, dict):
+            raise web.HTTPBadRequest(text="the body is not a JSON object\n")
+        if command in self._running:
+            raise web.HTTPConflict(text=f"{command}: still under way\n")
+        self._running.add(command)
+        future = self._loop.run_in_executor(self._pool, self._backend.run, command, arguments)
+        future.add_done_callback(lambda done: self._done(command, done))
+        return web.json_response({"accepted": True}, status=202)
+
+    def _done(self, command: str, future: asyncio.Future[tuple[bool, str]]) -> None:
+        self._running.discard(command)
+        if future.cancelled():
+            return
+        error = future.exception()
+        done, message = (False, repr(error)) if error is not None else future.result()
+        self._note(command, done, message)
+
+    def _note(self, command: str, done: bool, message: str) -> None:
+        self._note_count += 1
+        self._notes.append(
+            {
+                "number": self._note_count,
+                "time": time.strftime("%H:%M:%S"),
+                "command": command,
+                "done": done,
+                "message": message,
+            }
+        )
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        """State and pictures to one page, no faster than it takes them."""
+        socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=_MAX_BODY)
+        await socket.prepare(request)
+        self._viewers.add(socket)
+        self._backend.watched(len(self._viewers))
+        sender = asyncio.ensure_future(self._send(socket))
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT and message.data == "stop":
+                    self._backend.stop()
+                    self._note("stop", True, "asked supervisor and executor to stop")
+        finally:
+            sender.cancel()
+            self._viewers.discard(socket)
+            self._backend.watched(len(self._viewers))
+        return socket
+
+    async def _send(self, socket: web.WebSocketResponse) -> None:
+        shown = [-1, -1]
+        last = ""
+        while not socket.closed:
+            state = {
+                **self._backend.snapshot(),
+                "notes": list(self._notes),
+                "running": sorted(self._running),
+            }
+            text = json.dumps(state, allow_nan=False)
+            if text != last:
+                await socket.send_str(text)
+                last = text
+            for kind, picture in enumerate((self._backend.wrist(), self._backend.mosaic())):
+                if picture is not None and picture.number != shown[kind]:
+                    shown[kind] = picture.number
+                    await socket.send_bytes(bytes([kind]) + picture.jpeg)
+            await asyncio.sleep(_PERIOD_S)
+
+    async def _list_recordings(self, request: web.Request) -> web.Response:
+        rows = await self._loop.run_in_executor(None, self._recordings.rows)
+        return web.json_response(rows)
+
+    async def _recording(self, request: web.Request) -> web.StreamResponse:
+        """The page of one recording, made when somebody asks for it."""
+        try:
+            page = await self._recordings.page(request.match_info["session"])
+        except ConfigError as error:
+            raise web.HTTPNotFound(text=f"{error}\n") from error
+        return web.FileResponse(page)
