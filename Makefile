@@ -84,11 +84,11 @@ $(STAMPS)/packages: $(STAMPS)/venv $(REQUIREMENTS)
 		-r tools/requirements/ros.txt -r tools/requirements/dev.txt -e 'src/vinn[console,export,ingest,sim,tasks,train]'
 	@touch $@
 
-$(STAMPS)/vinn_msgs: $(STAMPS)/packages $(MSGS_FILES)
+$(STAMPS)/vinn_msgs: tools/requirements/ros.txt $(MSGS_FILES) | $(STAMPS)/packages
 	@echo "Building the messages: about a minute"
 	$(PIP) install --no-deps --no-build-isolation --force-reinstall ./src/vinn_msgs
 	@touch $@
 
-$(STAMPS)/vinn_ros: $(STAMPS)/packages $(ROS_FILES)
+$(STAMPS)/vinn_ros: $(ROS_FILES) | $(STAMPS)/packages
 	$(PIP) install --no-deps --no-build-isolation --force-reinstall -e src/vinn_ros
 	@touch $@
