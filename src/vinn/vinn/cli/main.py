@@ -19,6 +19,8 @@ from vinn.errors import VinnError
 
 AREAS = {
     "demos": "Look at, validate and split demonstrations.",
+    "ingest": "Make demonstrations from videos (needs the 'ingest' extra).",
+    "gripper": "Label gripper states, train and apply the classifier.",
     "encoder": "Export encoders and look at them.",
     "train": "Train encoders and policies (needs the 'train' extra).",
     "policy": "Build policies from demonstrations, look at them, predict with them.",
@@ -46,6 +48,7 @@ EXTRAS = {
     "lightning": "train",
     "tensorboard": "train",
     "metaworld": "tasks",
+    "pycolmap": "ingest",
 }
 """Module to the extra of the package `vinn` that brings it."""
 

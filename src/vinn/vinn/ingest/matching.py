@@ -21,6 +21,7 @@ GRID = (8, 6)
 _PER_CELL = 5
 _MIN_MATCHES = 15
 _MAX_ERROR_PX = 1.5
+_MIN_KEPT_SHARE = 0.7
 
 
 def grid_cell(pixels: NDArray[np.float64], lens: Lens) -> NDArray[np.int64]:
@@ -52,17 +53,40 @@ def keep_widest_motion(
         }
         cells = {image_id: grid_cell(lens.project(found), lens) for image_id, found in rays.items()}
         pairs, matches = opened.read_all_matches()
-        opened.clear_matches()
+        kept: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.bool_]]] = {}
         for pair_id, found in zip(pairs, matches, strict=True):
             first, second = colmap.pair_id_to_image_pair(pair_id)
             rays_1, rays_2 = rays[first][found[:, 0]], rays[second][found[:, 1]]
             own_cells = cells[first][found[:, 0]]
             keep = _widest(rays_1, rays_2, own_cells, _MAX_ERROR_PX / lens.fx_px)
-            opened.write_matches(first, second, found[keep])
+            kept[first, second] = (np.asarray(found, np.int64), keep)
             original[first, second] = (rays_1, rays_2)
+        steady = _steady_features(kept, {key: len(found) for key, found in rays.items()})
+        opened.clear_matches()
+        for (first, second), (found, keep) in kept.items():
+            both = steady[first][found[:, 0]] & steady[second][found[:, 1]]
+            opened.write_matches(first, second, found[keep & both].astype(np.uint32))
     finally:
         opened.close()
     return original
+
+
+def _steady_features(
+    kept: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.bool_]]],
+    counts: dict[int, int],
+) -> dict[int, NDArray[np.bool_]]:
+    """Per image, the features of which most matches were kept.
+
+    Between neighbouring frames a door hardly moves against the room and its matches pass; over
+    longer gaps they do not, and that tells on the feature itself.
+    """
+    all_matches = {key: np.zeros(count) for key, count in counts.items()}
+    good = {key: np.zeros(count) for key, count in counts.items()}
+    for pair, (found, keep) in kept.items():
+        for side, image_id in enumerate(pair):
+            np.add.at(all_matches[image_id], found[:, side], 1)
+            np.add.at(good[image_id], found[keep, side], 1)
+    return {key: good[key] >= _MIN_KEPT_SHARE * all_matches[key] for key in counts}
 
 
 def picture_motion_px(

@@ -31,7 +31,9 @@ class SfmSettings:
         max_features: SIFT features per frame.
         peak_threshold: contrast that makes a feature; below SIFT's own default, because cabinets
             are plain.
-        overlap: each frame is matched with this many following frames.
+        overlap: each frame is matched with this many following frames, and with those at
+            distances of 8, 16, ... up to 2 ** (overlap - 1): over long gaps what moves by itself
+            parts from the room, and drift cannot build up.
         still_fraction: a step whose picture moves less than this share of the clip's typical step
             is a pause.
         threads: of every stage.
@@ -42,7 +44,7 @@ class SfmSettings:
 
     max_features: int = 3000
     peak_threshold: float = 0.004
-    overlap: int = 10
+    overlap: int = 5
     still_fraction: float = 0.12
     threads: int = 1
     min_triangulation_angle_deg: float = 4.0
@@ -160,7 +162,7 @@ def reconstruct(
     matching.num_threads = settings.threads
     pairing = colmap.SequentialPairingOptions()
     pairing.overlap = settings.overlap
-    pairing.quadratic_overlap = False
+    pairing.quadratic_overlap = True
     pairing.num_threads = settings.threads
     matching.skip_geometric_verification = True
     colmap.match_sequential(database, matching, pairing)

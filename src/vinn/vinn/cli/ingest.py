@@ -1,0 +1,143 @@
+"""`vinn ingest`: videos to demonstrations."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from vinn.cli.console import err, out
+from vinn.cli.ingest_page import write_clip_page
+from vinn.errors import ConfigError, DatasetError
+from vinn.ingest.batch import ClipResult, ClipTask, process_clips
+from vinn.ingest.camera_profile import find_profile
+from vinn.ingest.clip import ClipFolder
+from vinn.ingest.gripper_source import open_source
+from vinn.ingest.pipeline import IngestSettings, write_clip
+from vinn.ingest.sfm import require_pycolmap
+
+PROFILE_FOLDERS = (
+    Path("config/cameras"),
+    Path(__file__).parents[4] / "config" / "cameras",
+)
+"""Where profiles are looked up by name: here, and in a checkout of the project."""
+
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def ingest(
+    videos: Annotated[list[Path], typer.Argument(help="Video files, one demonstration each.")],
+    camera: Annotated[str, typer.Option(help="Camera profile: a name or a YAML file.")],
+    out_root: Annotated[Path, typer.Option("--out", help="Folder of the dataset.")],
+    task: Annotated[str, typer.Option(help="What is demonstrated.")] = "door_opening",
+    rate: Annotated[float, typer.Option(help="Actions per second of video.")] = 1.0,
+    frames_per_step: Annotated[int, typer.Option(help="Frames reconstructed per action.")] = 3,
+    mask: Annotated[
+        str, typer.Option(help="Gripper mask: profile, auto, none, or an image file.")
+    ] = "profile",
+    gripper: Annotated[
+        str | None,
+        typer.Option(help="Gripper states: a trained classifier's file, or an ArUco profile."),
+    ] = None,
+    start: Annotated[float, typer.Option(help="Where the clips begin [s].")] = 0.0,
+    end: Annotated[float, typer.Option(help="Where the clips end [s].")] = float("inf"),
+    max_clip: Annotated[float, typer.Option(help="Longest clip [s].")] = 180.0,
+    jobs: Annotated[int, typer.Option(help="Clips processed at a time.", min=1)] = 2,
+) -> None:
+    """Reconstruct the camera's path of each video and write what passes the quality gate.
+
+    Work and a page per clip land beside the dataset in OUT.ingest; run the same command again to
+    resume after an interruption.
+    """
+    profile = find_profile(camera, PROFILE_FOLDERS)
+    settings = replace(
+        IngestSettings(),
+        action_rate_hz=rate,
+        frames_per_step=frames_per_step,
+        mask=mask,
+        start_s=start,
+        end_s=end,
+        max_clip_s=max_clip,
+    )
+    source = None if gripper is None else open_source(gripper)
+    require_pycolmap()
+    tasks = _tasks(videos)
+    work_root = out_root.parent / f"{out_root.name}.ingest"
+    rows: list[tuple[str, str, str]] = []
+    problems: list[str] = []
+    with _bars() as bars:
+        bar = {t.name: bars.add_task(t.name, total=1.0, stage="waiting") for t in tasks}
+
+        def finished(result: ClipResult) -> None:
+            bars.update(bar[result.name], completed=1.0, stage="done")
+            if result.error is not None:
+                problems.append(result.error)
+                rows.append((result.name, "failed", result.error))
+                return
+            clip = ClipFolder(work_root / result.name)
+            if source is not None and clip.assessment is not None:
+                clip.write_gripper(source.name, source.states(clip))
+            written = write_clip(clip, out_root, task)
+            write_clip_page(clip)
+            rows.append((result.name, "kept" if written else "rejected", _verdict(clip)))
+
+        process_clips(
+            tasks,
+            profile,
+            settings,
+            work_root,
+            jobs,
+            lambda name, stage, share: bars.update(bar[name], completed=share, stage=stage),
+            finished,
+        )
+    table = Table("clip", "verdict", "why", title=f"{out_root}  (pages: {work_root})")
+    for row in sorted(rows):
+        table.add_row(*row)
+    out.print(table)
+    kept = sum(verdict == "kept" for _, verdict, _ in rows)
+    if gripper is None and kept:
+        err.print(
+            "gripper states are unlabelled (all open): run 'vinn gripper label "
+            f"{work_root}' or pass --gripper",
+            markup=False,
+        )
+    if problems:
+        raise DatasetError(f"{len(problems)} of {len(tasks)} clips failed; first: {problems[0]}")
+    if not kept:
+        raise DatasetError(f"no clip of {len(tasks)} passed the quality gate; see {work_root}")
+
+
+def _tasks(videos: list[Path]) -> list[ClipTask]:
+    names = [re.sub(r"[^A-Za-z0-9._-]+", "-", v.stem).strip("-._") or "clip" for v in videos]
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise ConfigError(f"two videos would become the clip '{doubled[0]}'; rename one")
+    return [ClipTask(v, n) for v, n in zip(videos, names, strict=True)]
+
+
+def _verdict(clip: ClipFolder) -> str:
+    assessment = clip.assessment
+    assert assessment is not None
+    if assessment.failure is not None:
+        return assessment.failure
+    reasons = Counter(s.reason.value for s in assessment.steps if not s.kept)
+    dropped = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    kept = sum(step.kept for step in assessment.steps)
+    return f"{kept} of {len(assessment.steps)} steps" + (f"; dropped: {dropped}" * bool(dropped))
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[stage]}"),
+        TimeElapsedColumn(),
+        console=err,
+    )
