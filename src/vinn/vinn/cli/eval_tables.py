@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,13 +15,15 @@ from vinn.cli.console import err, out, progress_bar
 from vinn.demos.store import Dataset
 from vinn.errors import ConfigError
 from vinn.evaluation.methods import METHODS, PolicyForm, method_named
+from vinn.evaluation.own_process import in_own_process
+from vinn.evaluation.tables import Measurements, mean_and_deviation, run_tables
 from vinn.evaluation.tables_config import TablesConfig, claim_workspace, load_tables_config
+from vinn.evaluation.tables_output import TIMES, table_results, write_outputs
+from vinn.evaluation.workspace import Workspace
 from vinn.tasks.data import TaskData, open_task, task_of_datasets
 from vinn.tasks.recording import record_task
 from vinn.tasks.registry import task_settings
-
-if TYPE_CHECKING:
-    from vinn.evaluation.tables import Measurements
+from vinn.tasks.types import TaskSettings
 
 QUICK_CHECKS = tuple(
     (method, control) for method in ("vinn", "imagenet") for control in ("random", "open-loop")
@@ -53,8 +55,8 @@ def tables(
     claim_workspace(work, config)
     root = data or work / "data"
     for name in config.tasks:
-        with progress_bar(f"recording {name}") as progress:
-            record_task(task_settings(name, **config.record), root, progress)
+        # Simulators keep OpenGL contexts, which this process shall not hold while it trains.
+        in_own_process(_record, task_settings(name, **config.record), root)
     tasks = [open_task(root, name) for name in config.tasks]
     command = "vinn eval tables --quick" if quick else f"vinn eval tables --preset {preset}"
     _run(config, tasks, work, out_dir, command, QUICK_CHECKS if quick else ())
@@ -93,6 +95,11 @@ def offline(
     _run(config, [task], work, out_dir, "vinn eval offline", ())
 
 
+def _record(settings: TaskSettings, root: Path) -> None:
+    with progress_bar(f"recording {settings.task}") as progress:
+        record_task(settings, root, progress)
+
+
 def _run(
     config: TablesConfig,
     tasks: list[TaskData],
@@ -101,14 +108,12 @@ def _run(
     command: str,
     checks: tuple[tuple[str, str], ...],
 ) -> None:
-    # These bring torch, which the other commands of `vinn eval` do without.
-    from vinn.evaluation.tables import run_tables
-    from vinn.evaluation.tables_output import table_results, write_outputs
-    from vinn.evaluation.workspace import Workspace
-
     workspace = Workspace(work, config, tasks)
-    with _units() as on_unit:
-        found = run_tables(config, tasks, workspace, on_unit)
+    try:
+        with _units() as on_unit:
+            found = run_tables(config, tasks, workspace, on_unit)
+    finally:
+        workspace.close()
     results = table_results(config, found, command, checks)
     nearest = next(
         (name for name in config.methods if METHODS[name].form is PolicyForm.NEAREST), None
@@ -128,9 +133,6 @@ def _run(
 
 
 def _table(config: TablesConfig, found: Measurements) -> Table:
-    from vinn.evaluation.tables import mean_and_deviation
-    from vinn.evaluation.tables_output import TIMES
-
     table = Table("method", *found.table, title="test MSE x 10^-1")
     for name in config.methods:
         cells = []

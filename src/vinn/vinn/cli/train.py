@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +73,7 @@ def _self_supervision(
 ) -> None:
     config = self_supervision_config(method, file, overrides or ())
     datasets = [Dataset.open(folder) for folder in demos]
-    with _quiet(), _progress(f"training by {method}") as progress:
+    with _progress(f"training by {method}") as progress:
         encoder = train_encoder(datasets, config, out_dir, progress)
     out.print(f"encoder: {encoder}", highlight=False, soft_wrap=True)
 
@@ -84,18 +83,9 @@ def _cloning(
 ) -> None:
     config = cloning_config(method, file, overrides or ())
     dataset = Dataset.open(demos)
-    with _quiet(), _progress(f"training by {method}") as progress:
+    with _progress(f"training by {method}") as progress:
         policy = train_policy(dataset, config, out_dir, progress)
     out.print(f"policy: {policy}", highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the advice that Lightning and torch give to developers."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning.*")
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        yield
 
 
 @contextmanager

@@ -15,11 +15,9 @@ from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_encoder
 from vinn.evaluation.methods import EncoderKind, Method, PolicyForm, method_named
 from vinn.evaluation.offline import offline_error
-from vinn.evaluation.own_process import in_own_process
 from vinn.evaluation.selection import select_k_and_bandwidth
 from vinn.evaluation.tables_config import TablesConfig
-from vinn.evaluation.workspace import CLONING_METHODS, Workspace
-from vinn.learning.policy_training import train_policy
+from vinn.evaluation.workspace import CLONING_METHODS, Workspace, clone
 from vinn.policies.artefact import load_policy
 from vinn.policies.build import EmbeddedDataset
 from vinn.policies.memory import ActionMemory
@@ -163,7 +161,7 @@ def _measure_curve(
     folder = workspace.task_dir(data) / "policies" / f"curve-{method.name}-{count}-{seed}"
     if method.encoder is None:
         config = workspace.cloning(method, None, seed)
-        in_own_process(train_policy, subset, config, folder)
+        workspace.training.call(clone, subset, config, folder, None)
         policy = load_policy(folder / "policy")
         return {"mse": offline_error(policy, data.test).mse}
     encoder_dir = workspace.encoder(method.encoder, data, 0)
@@ -175,7 +173,7 @@ def _measure_curve(
     if method.form in CLONING_METHODS:
         config = workspace.cloning(method, encoder_dir, seed)
         embedded = EmbeddedDataset(embeddings, subset.hash, read_manifest(encoder_dir).hash)
-        in_own_process(train_policy, subset, config, folder, None, embedded)
+        workspace.training.call(clone, subset, config, folder, embedded)
         policy = load_policy(folder / "policy")
     else:
         k, bandwidth = min(10, len(memory)), PAPER_BANDWIDTH

@@ -26,17 +26,16 @@ from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ConfigError
 from vinn.evaluation.methods import EncoderKind, Method, PolicyForm
-from vinn.evaluation.own_process import in_own_process
+from vinn.evaluation.own_process import OwnProcess
 from vinn.evaluation.selection import Selection, select_k_and_bandwidth
 from vinn.evaluation.tables_config import TablesConfig
 from vinn.learning.config import (
+    BackboneConfig,
     CloningConfig,
+    SelfSupervisionConfig,
     cloning_config,
     self_supervision_config,
 )
-from vinn.learning.encoder_training import export_pretrained, train_encoder
-from vinn.learning.policy_training import train_policy
-from vinn.learning.raw_pixels import export_raw_pixels
 from vinn.policies.artefact import PolicyKind
 from vinn.policies.build import EmbeddedDataset, build_control, build_policy, embed_dataset
 from vinn.policies.memory import ActionMemory
@@ -67,6 +66,11 @@ class Workspace:
         self.root = Path(root)
         self.config = config
         self._tasks = tuple(tasks)
+        self.training = OwnProcess()
+
+    def close(self) -> None:
+        """End the process that trains."""
+        self.training.close()
 
     def task_dir(self, data: TaskData) -> Path:
         """The folder of a task's parts."""
@@ -94,11 +98,11 @@ class Workspace:
         shared = self.root / "encoders" / kind.value
         if kind is EncoderKind.IMAGENET:
             if not shared.exists():
-                in_own_process(export_pretrained, self.config.backbone, shared)
+                self.training.call(_export_pretrained, self.config.backbone, shared)
             return shared
         if kind is EncoderKind.RAW_PIXELS:
             if not shared.exists():
-                in_own_process(export_raw_pixels, shared)
+                self.training.call(_export_raw_pixels, shared)
             return shared
         folder, datasets = self.task_dir(data), [data.train]
         if kind is EncoderKind.JOINT:
@@ -120,7 +124,7 @@ class Workspace:
             config = self_supervision_config(
                 method, changes=_merged(self.config.train.get(method, {}), changes)
             )
-            in_own_process(train_encoder, datasets, config, run)
+            self.training.call(_train_encoder, datasets, config, run)
         return run / "encoder"
 
     def embeddings(self, encoder_dir: Path, data: TaskData, part: str) -> EmbeddedDataset:
@@ -152,7 +156,7 @@ class Workspace:
         embedded = None if encoder_dir is None else self.embeddings(encoder_dir, data, "train")
         if method.form in CLONING_METHODS:
             config = self.cloning(method, encoder_dir, seed)
-            return in_own_process(train_policy, data.train, config, folder, None, embedded)
+            return self.training.call(clone, data.train, config, folder, embedded)
         if encoder_dir is None or embedded is None:
             raise ConfigError(f"method {method.name}: nearest neighbours need an encoder")
         selection = self.selection(method, ActionMemory.of(data.train), embedded.embeddings)
@@ -197,6 +201,38 @@ CLONING_METHODS: dict[PolicyForm, str] = {
     PolicyForm.CLONING_ON_REPRESENTATION: "bc-rep",
     PolicyForm.IMPLICIT: "ibc",
 }
+
+
+# What needs torch is imported in the process that does it; the one that calls stays without.
+
+
+def clone(
+    dataset: Dataset, config: CloningConfig, out_dir: Path, embedded: EmbeddedDataset | None
+) -> Path:
+    """`train_policy`, for `OwnProcess.call`."""
+    from vinn.learning.policy_training import train_policy
+
+    return train_policy(dataset, config, out_dir, None, embedded)
+
+
+def _train_encoder(
+    datasets: Sequence[Dataset], config: SelfSupervisionConfig, out_dir: Path
+) -> Path:
+    from vinn.learning.encoder_training import train_encoder
+
+    return train_encoder(datasets, config, out_dir)
+
+
+def _export_pretrained(config: BackboneConfig, out_dir: Path) -> Path:
+    from vinn.learning.encoder_training import export_pretrained
+
+    return export_pretrained(config, out_dir)
+
+
+def _export_raw_pixels(out_dir: Path) -> Path:
+    from vinn.learning.raw_pixels import export_raw_pixels
+
+    return export_raw_pixels(out_dir)
 
 
 def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

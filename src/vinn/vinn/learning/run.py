@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,13 @@ def fit(
         log_every_n_steps=1,
     )
     started = time.monotonic()
-    trainer.fit(module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    with warnings.catch_warnings():
+        # Advice to developers about loader workers and coming versions.
+        warnings.filterwarnings("ignore", module=r"lightning|torch")
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        trainer.fit(
+            module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True
+        )
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return Fit(trainer.global_step, metrics, time.monotonic() - started, trainer.is_global_zero)
 
