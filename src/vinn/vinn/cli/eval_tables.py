@@ -82,7 +82,9 @@ def offline(
     config = load_tables_config(preset)
     if methods is not None:
         names = tuple(method_named(word.strip()).name for word in methods.split(","))
-        config = config.model_copy(update={"methods": names, "curve_methods": ()})
+        # Figure 6 is of VINN's encoder, which is not trained for other rows.
+        ks = config.k_curve if "vinn" in names else ()
+        config = config.model_copy(update={"methods": names, "curve_methods": (), "k_curve": ks})
     claim_workspace(work, config)
     dataset = Dataset.open(train)
     if test is not None:
