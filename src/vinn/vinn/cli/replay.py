@@ -17,6 +17,7 @@ from vinn.cli.console import out, progress_bar
 from vinn.errors import ConfigError
 from vinn.evaluation.replay import Replay, ReplaySummary, replay_recording, replay_rows
 from vinn.evaluation.replay_report import build_replay_report
+from vinn.evaluation.rollout_pages import recorded_policy
 from vinn.policies.artefact import open_artefact
 from vinn.rollout.reader import summarize_recording
 from vinn.viz.output import write_text
@@ -79,14 +80,13 @@ def replay(
 
 
 def _recorded_policy(bag: Path) -> Path:
-    """The artefact that the recording names, if it is still there."""
-    named = summarize_recording(bag).parameters.get("vinn_policy.policy", "")
-    if not named or not Path(named).is_dir():
+    """The artefact that the recording names."""
+    found = recorded_policy(summarize_recording(bag))
+    if found is None:
         raise ConfigError(
-            f"--policy: {bag} names {f'{named}, which is not here' if named else 'none'}; "
-            "give the directory of a policy artefact"
+            f"--policy: {bag} names no policy artefact that is still there; give its directory"
         )
-    return Path(named)
+    return found
 
 
 def _show(summaries: dict[str, ReplaySummary]) -> None:

@@ -1,24 +1,55 @@
-"""`vinn report`: videos and an HTML report from recorded rollouts."""
+"""`vinn report`: pages, videos and an HTML report from recorded rollouts."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from vinn.cli.console import out, progress_bar
 from vinn.errors import DatasetError
 from vinn.evaluation.digest import digest_recording
+from vinn.evaluation.rollout_pages import write_rollout_pages
 from vinn.evaluation.rollout_report import build_report, video_path
 from vinn.policies.artefact import open_artefact
+from vinn.rollout.recordings import find_recordings
 
-app = typer.Typer(no_args_is_help=True)
+
+class _PagesByDefault(TyperGroup):
+    """`vinn report RUN...` is `vinn report pages RUN...`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["pages", *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(no_args_is_help=True, cls=_PagesByDefault)
 
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="Recorded rollout (MCAP).")]
 PolicyDir = Annotated[
     Path | None, typer.Option(help="Policy artefact, for the neighbours' pictures.")
 ]
+
+
+@app.command()
+def pages(
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Recordings (MCAP, rosbag2), or folders of them."),
+    ],
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder; by default `pages` beside the first.")
+    ] = None,
+    policy: PolicyDir = None,
+) -> None:
+    """Make a page for each rollout: scrub through frames, neighbours, tracks; and an index."""
+    found = find_recordings(recordings)
+    with progress_bar("making pages") as progress:
+        index = write_rollout_pages(found, out_dir or found[0].parent / "pages", policy, progress)
+    out.print(str(index), highlight=False, soft_wrap=True)
 
 
 @app.command()

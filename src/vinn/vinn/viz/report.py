@@ -13,7 +13,7 @@ Text and table cells are escaped; only SVG made by `vinn.viz.plots` goes in as i
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -40,7 +40,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class _Block:
-    kind: Literal["text", "table", "svg", "image", "gallery"]
+    kind: Literal["text", "table", "svg", "image", "gallery", "scrubber"]
     content: Any
     caption: str = ""
 
@@ -95,6 +95,10 @@ class Section:
         """Add a picture, (H, W, 3) uint8 RGB."""
         self.blocks.append(_Block("image", _image_uri(image_rgb), caption))
 
+    def scrubber(self, data: Mapping[str, Any], caption: str = "") -> None:
+        """Add a rollout to scrub through (`vinn.viz.scrubber.scrubber_data`)."""
+        self.blocks.append(_Block("scrubber", data, caption))
+
     def videos(self, videos: Sequence[VideoItem]) -> None:
         """Add a grid of mp4s, embedded in the page; they start when they are asked to.
 
@@ -105,6 +109,14 @@ class Section:
             _Video(_file_uri(v.path, "video/mp4"), v.caption, v.good, _poster(v)) for v in videos
         ]
         self.blocks.append(_Block("gallery", items))
+
+
+@dataclass(frozen=True)
+class Link:
+    """A table cell that leads to another page, by a relative address."""
+
+    text: str
+    href: str
 
 
 @dataclass(frozen=True)
@@ -143,13 +155,21 @@ class Report:
 
     def html(self) -> str:
         """The page."""
+        scrubs = any(b.kind == "scrubber" for section in self._sections for b in section.blocks)
         return _template().render(
-            title=self.title, subtitle=self.subtitle, tiles=self._tiles, sections=self._sections
+            title=self.title,
+            subtitle=self.subtitle,
+            tiles=self._tiles,
+            sections=self._sections,
+            script=_SCRUBBER.read_text(encoding="utf-8") if scrubs else "",
         )
 
     def write(self, path: Path) -> Path:
         """Write the page atomically and return its path."""
         return write_text(path, self.html())
+
+
+_SCRUBBER = Path(__file__).parent / "templates" / "scrubber.js"
 
 
 @lru_cache(maxsize=1)
@@ -164,6 +184,8 @@ def _template() -> Template:
 
 
 def _cell(value: object) -> dict[str, str]:
+    if isinstance(value, Link):
+        return {"text": value.text, "kind": "text", "link": value.href}
     if isinstance(value, bool | np.bool_):
         return {"text": "✓" if value else "✗", "kind": "yes" if value else "no"}
     if value is None:

@@ -158,11 +158,17 @@ class StretchExecutorNode(VinnNode):
 
     def diagnose(self) -> Diagnosis:
         """Latched is an error, a robot not met yet a warning."""
-        values = {
+        values: dict[str, object] = {
             "reason": self._status.reason,
             "session": self._status.session,
             "sequence": self._status.sequence,
         }
+        if self._config is not None:
+            gripper = self._config.gripper
+            values |= {
+                "gripper_close_above": gripper.close_above,
+                "gripper_open_below": gripper.open_below,
+            }
         if self._status.state == _STATES.LATCHED:
             return ERROR, f"latched: {self._status.reason}: {self._status.message}", values
         if self._status.reason != ReasonCode.NONE.value:

@@ -1,0 +1,167 @@
+"""A page for each recorded rollout, to see what the robot saw and why it stopped; and an index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vinn.evaluation.digest import RolloutDigest, digest_recording
+from vinn.evaluation.success import SuccessRate
+from vinn.policies.artefact import PolicyArtefact, open_artefact
+from vinn.rollout.label import read_label
+from vinn.rollout.reader import RecordingSummary, summarize_recording
+from vinn.viz.report import Link, Report, Tile
+from vinn.viz.scrubber import neighbor_jumps, scrubber_data
+from vinn.viz.timeline import RolloutTimeline, load_timeline
+from vinn.viz.tracks import load_tracks
+
+INDEX = "index.html"
+
+
+def write_rollout_pages(
+    recordings: Sequence[Path],
+    out_dir: Path,
+    policy_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a page for each recording, and `index.html`.
+
+    Args:
+        recordings: MCAP files or rosbag2 directories, at least one.
+        out_dir: pages are called after their recordings.
+        policy_dir: artefact that the neighbours' pictures come from; by default the one that a
+            recording names, where it is still there.
+        on_progress: called with (pages done, pages in all).
+
+    Returns:
+        The index.
+
+    Raises:
+        DatasetError: not a recording of a rollout.
+        ArtefactError: the artefact is malformed.
+    """
+    digests = []
+    for done, recording in enumerate(recordings, start=1):
+        summary = summarize_recording(recording)
+        directory = policy_dir or recorded_policy(summary)
+        artefact = None if directory is None else open_artefact(directory)
+        digest = digest_recording(recording, _policy_name(summary))
+        digests.append((digest, summary))
+        rollout_page(digest, summary, artefact).write(out_dir / _page_name(recording))
+        if on_progress is not None:
+            on_progress(done, len(recordings))
+    return _index(digests).write(out_dir / INDEX)
+
+
+def recorded_policy(summary: RecordingSummary) -> Path | None:
+    """The artefact that a recording names, if it is still there."""
+    named = summary.parameters.get("vinn_policy.policy", "")
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def rollout_page(
+    digest: RolloutDigest, summary: RecordingSummary, artefact: PolicyArtefact | None
+) -> Report:
+    """The page of one rollout."""
+    recording = digest.recording
+    timeline = load_timeline(recording)
+    name = summary.info.get("name", "") or recording.name.partition(".")[0]
+    label = read_label(recording)
+    report = Report(name, f"{recording.name}; policy {digest.policy or 'unknown'}")
+    said = label and f"operator: {'success' if label.success else 'failure'}; {label.note}"
+    report.tiles(
+        [
+            Tile(
+                "Outcome",
+                "opened" if digest.opened else "not opened",
+                said or (summary.outcome or {}).get("message", ""),
+                good=digest.opened,
+            ),
+            Tile("Ended by", digest.reason or "incomplete", f"{digest.steps} steps"),
+            *_novelty_tiles(timeline),
+        ]
+    )
+    section = report.section("What it saw and did")
+    section.scrubber(
+        scrubber_data(timeline, load_tracks(recording), artefact.thumbnail if artefact else None),
+        "Arrow: predicted motion in the image; bar at the right: forward (up) and back (down). "
+        "Marks below the tracks are steps. Click a track or an event to go there; arrow keys step.",
+    )
+    rows = [[key, value] for key, value in {**summary.info, **(summary.outcome or {})}.items()]
+    details = report.section("Details")
+    details.table(["what", "value"], rows, "What the recording says about itself")
+    if summary.parameters:
+        parameters = [[key, value] for key, value in sorted(summary.parameters.items())]
+        details.table(["parameter", "value"], parameters, "Parameters at the start")
+    return report
+
+
+def _novelty_tiles(timeline: RolloutTimeline) -> list[Tile]:
+    predictions = [recorded.prediction for recorded in timeline.predictions]
+    novelty = np.array([p.novelty for p in predictions])
+    novelty = novelty[np.isfinite(novelty)]
+    jumps = neighbor_jumps(predictions)
+    tiles = []
+    if len(novelty):
+        novel = int((novelty > 1).sum())
+        note = f"largest novelty {novelty.max():.2f}; 1 is the limit"
+        tiles.append(Tile("Novel frames", f"{novel} / {len(novelty)}", note))
+    if math.isfinite(jumps):
+        note = "frames whose nearest demonstration is another one than before"
+        tiles.append(Tile("Neighbours jump", f"{jumps:.0%}", note))
+    return tiles
+
+
+def _index(digests: Sequence[tuple[RolloutDigest, RecordingSummary]]) -> Report:
+    rate = SuccessRate.of(digest.opened for digest, _ in digests)
+    report = Report("Rollouts", f"{len(digests)} recordings")
+    reasons: dict[str, int] = {}
+    for digest, _ in digests:
+        reason = digest.reason or "incomplete"
+        reasons[reason] = reasons.get(reason, 0) + 1
+    interval = f"95 % interval {rate.low:.0%} to {rate.high:.0%}"
+    report.tiles(
+        [
+            Tile("Opened", f"{rate.successes} / {rate.trials}", interval),
+            *(Tile(f"Ended by {reason}", str(count)) for reason, count in sorted(reasons.items())),
+        ]
+    )
+    groups: dict[str, list[bool]] = {}
+    for digest, _ in digests:
+        key = ", ".join(filter(None, (digest.policy.partition("@")[0], digest.cabinet))) or "all"
+        groups.setdefault(key, []).append(digest.opened)
+    section = report.section("Success")
+    rates = {name: SuccessRate.of(outcomes) for name, outcomes in groups.items()}
+    section.table(
+        ["policy, cabinet", "opened", "of", "95 % interval"],
+        [
+            [name, r.successes, r.trials, f"{r.low:.0%} to {r.high:.0%}"]
+            for name, r in rates.items()
+        ],
+    )
+    rows = [
+        [
+            Link(d.recording.name.partition(".")[0], _page_name(d.recording)),
+            summary.info.get("name", ""),
+            d.cabinet,
+            d.opened,
+            d.reason or "incomplete",
+            d.steps,
+            round(d.duration_s, 1),
+        ]
+        for d, summary in digests
+    ]
+    header = ["recording", "name", "cabinet", "opened", "ended by", "steps", "wall time [s]"]
+    report.section("Every rollout").table(header, rows)
+    return report
+
+
+def _page_name(recording: Path) -> str:
+    return f"{recording.name.partition('.')[0]}.html"
+
+
+def _policy_name(summary: RecordingSummary) -> str:
+    return summary.info.get("policy", "")
