@@ -245,24 +245,6 @@ class Demo:
     ) -> dict[str, object]:
         settings = self.settings
         with self._phase(REPORT):
-            phases_s = dict(self.display.durations_s)
-            summary: dict[str, object] = {
-                **summarize(digests, POLICY),
-                "k": built.k,
-                "bandwidth": built.bandwidth,
-                "encoder": preparation.ENCODER,
-                "demonstrations": built.demonstrations,
-                "frames": built.frames,
-                "difficulty": settings.difficulty,
-                "seed": settings.seed,
-                "camera_frames_lost": frames_lost(digests, self.camera_stamps_ns),
-                "faults_cleared": self.faults_cleared,
-                "duration_s": round(sum(phases_s.values()), 1),
-                "phases_s": {name: round(seconds, 1) for name, seconds in phases_s.items()},
-            }
-            if settings.control_trials:
-                summary["control"] = summarize(digests, CONTROL)
-            write_text(settings.out / "summary.json", json.dumps(summary, indent=2) + "\n")
             facts = {
                 "task": f"open the doors of three cabinets, difficulty {settings.difficulty}",
                 "demonstrations": f"{built.demonstrations} by a scripted expert",
@@ -279,8 +261,26 @@ class Demo:
                 digests,
                 POLICY,
                 facts,
-                phases_s,
+                self.display.durations_s,
             ).write(settings.out / "report.html")
+        phases_s = self.display.durations_s
+        summary: dict[str, object] = {
+            **summarize(digests, POLICY),
+            "k": built.k,
+            "bandwidth": built.bandwidth,
+            "encoder": preparation.ENCODER,
+            "demonstrations": built.demonstrations,
+            "frames": built.frames,
+            "difficulty": settings.difficulty,
+            "seed": settings.seed,
+            "camera_frames_lost": frames_lost(digests, self.camera_stamps_ns),
+            "faults_cleared": self.faults_cleared,
+            "duration_s": round(sum(phases_s.values()), 1),
+            "phases_s": {name: round(seconds, 1) for name, seconds in phases_s.items()},
+        }
+        if settings.control_trials:
+            summary["control"] = summarize(digests, CONTROL)
+        write_text(settings.out / "summary.json", json.dumps(summary, indent=2) + "\n")
         if settings.results is not None:
             write_results(settings.results, summary)
         return summary
