@@ -26,6 +26,7 @@ NODES = (
     "rollout_supervisor",
     "stretch_sim",
     "bag_player",
+    "operator_console",
 )
 
 MEANINGS = {
