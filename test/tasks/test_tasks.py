@@ -194,3 +194,23 @@ def test_the_door_task_opens_doors() -> None:
     assert shown
     assert all(episode.frames_rgb[0].shape == (64, 64, 3) for episode in shown)
     assert {3} <= {int(state) for episode in shown for state in episode.gripper}
+
+
+@pytest.mark.physics
+def test_the_near_block_is_stacked_and_scenes_differ() -> None:
+    recorder = TASKS["stacking"].recorder(task_settings("stacking", image_px=48))
+    episodes = [recorder.episode(seed) for seed in range(4)]
+    shown = [episode for episode in episodes if episode is not None]
+    assert len(shown) >= 3
+    again = recorder.episode(0)
+    assert again is not None and episodes[0] is not None
+    np.testing.assert_array_equal(again.camera_delta_m, episodes[0].camera_delta_m)
+    colours = {tuple(episode.frames_rgb[0].mean(axis=(0, 1)).round(-1)) for episode in shown}
+    assert len(colours) > 1
+    for episode in shown:
+        closed = np.flatnonzero(episode.gripper == 3)
+        # It closes and opens standing still, carries the block in between, and goes back.
+        assert not episode.camera_delta_m[closed[0]].any()
+        assert 0 < closed[0] < closed[-1] < len(episode.gripper) - 2
+        assert episode.gripper[-1] == 0
+        assert episode.camera_delta_m[-1][2] < 0  # backwards in the camera's frame

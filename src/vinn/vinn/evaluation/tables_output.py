@@ -82,7 +82,8 @@ def side_by_side(config: TablesConfig, found: Measurements) -> str:
             cell = f"{TIMES * mean:.2f}"
             if deviation is not None:
                 cell += f" ± {TIMES * deviation:.2f}"
-            paper = PAPER_TABLE3[TASKS[task].paper_task] if task in TASKS else {}
+            stands_for = TASKS[task].paper_task if task in TASKS else None
+            paper = PAPER_TABLE3[stands_for] if stands_for else {}
             cells.append(f"{cell} [{paper[name]:g}]" if name in paper else cell)
         rows.append(f"| {METHODS[name].title} | " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"

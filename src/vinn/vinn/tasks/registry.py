@@ -16,6 +16,10 @@ def _door(settings: TaskSettings) -> Recorder:
     return _start("vinn.tasks.door", "DoorRecorder", settings, "sim")
 
 
+def _stacking(settings: TaskSettings) -> Recorder:
+    return _start("vinn.tasks.stacking", "StackingRecorder", settings, "sim")
+
+
 def _pushing(settings: TaskSettings) -> Recorder:
     return _start("vinn.tasks.metaworld", "push", settings, "tasks")
 
@@ -46,6 +50,14 @@ TASKS: dict[str, Task] = {
             _door,
         ),
         Task(
+            "stacking",
+            "Stacking",
+            "Stretch sets the near block on the far one (MuJoCo, diverse blocks and backgrounds)",
+            "Stacking",
+            "sim",
+            _stacking,
+        ),
+        Task(
             "pushing",
             "Pushing",
             "push a puck to a goal (Meta-World push-v3)",
@@ -57,7 +69,7 @@ TASKS: dict[str, Task] = {
             "door-metaworld",
             "Door opening (Meta-World)",
             "open a safe by its handle (Meta-World door-open-v3)",
-            "Door Opening",
+            None,
             "tasks",
             _metaworld_door,
         ),

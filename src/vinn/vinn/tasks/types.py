@@ -70,7 +70,7 @@ class Task:
         name: as in `vinn tasks record NAME`.
         title: for tables.
         description: one line.
-        paper_task: the row of the paper's table III it stands for.
+        paper_task: the row of the paper's table III it stands for; None for a task of our own.
         needs: the extra of the package that has its simulator.
         recorder: starts the simulator.
     """
@@ -78,6 +78,6 @@ class Task:
     name: str
     title: str
     description: str
-    paper_task: str
+    paper_task: str | None
     needs: str
     recorder: Callable[[TaskSettings], Recorder]
