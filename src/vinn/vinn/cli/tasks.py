@@ -20,7 +20,7 @@ def list_tasks() -> None:
     """List the tasks."""
     table = Table("task", "what", "stands for (table III)", "extra")
     for task in TASKS.values():
-        table.add_row(task.name, task.description, task.paper_task or '-', task.needs)
+        table.add_row(task.name, task.description, task.paper_task or "-", task.needs)
     out.print(table)
 
 
