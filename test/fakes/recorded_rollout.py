@@ -43,20 +43,20 @@ def record_rollout(path: Path, policy_dir: Path, success: bool = True) -> Path:
 
 def _record_step(recorder: RolloutRecorder, i: int, now_ns: int, delta: object) -> None:
     x, y, z = delta  # type: ignore[misc]
-    recorder.write_message(
-        "/executor/status",
-        "vinn_msgs/msg/ExecutorStatus",
-        {
-            "header": header_fields(now_ns),
-            "state": 1,
-            "sequence": i + 2,
-            "requested_base_delta": {"x": x, "y": y, "z": z},
-            "sent_base_delta": {"x": 0.5 * x, "y": 0.5 * y, "z": 0.5 * z},
-            "gripper_closed": i > 8,
-            "gripper_value": 3.0 * i / IMAGES,
-        },
-        now_ns,
-    )
+    begun = {"state": 1, "sequence": i + 2, "gripper_value": 3.0 * i / IMAGES}
+    ended = {
+        **begun,
+        "state": 0,
+        "reason": "NONE",
+        "requested_base_delta": {"x": x, "y": y, "z": z},
+        "sent_base_delta": {"x": 0.5 * x, "y": 0.5 * y, "z": 0.5 * z},
+        "gripper_closed": i > 8,
+    }
+    for delay_ns, fields in ((0, begun), (80_000_000, ended)):
+        status = {"header": header_fields(now_ns + delay_ns), **fields}
+        recorder.write_message(
+            "/executor/status", "vinn_msgs/msg/ExecutorStatus", status, now_ns + delay_ns
+        )
     recorder.write_message(
         "/stretch/joint_states",
         "sensor_msgs/msg/JointState",

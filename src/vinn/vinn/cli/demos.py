@@ -12,13 +12,17 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from vinn.cli import demos_formats
 from vinn.cli.console import out, progress_bar
+from vinn.cli.demos_add import add
 from vinn.demos.files import atomic_directory
 from vinn.demos.store import Dataset, validate_dataset
 from vinn.demos.types import ActionScale, GripperState
 from vinn.errors import DatasetError
 
 app = typer.Typer(no_args_is_help=True)
+app.command("add")(add)
+demos_formats.register(app)
 
 Root = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of demonstrations.")]
 

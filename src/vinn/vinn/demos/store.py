@@ -117,6 +117,18 @@ class Dataset:
             [i for i, demo in enumerate(self.demonstrations) if demo.meta.has_actions]
         )
 
+    def only(self, *names: str) -> Dataset:
+        """The demonstrations of these names.
+
+        Raises:
+            DatasetError: there is none of that name.
+        """
+        places = {d.meta.name: i for i, d in enumerate(self.demonstrations)}
+        for name in names:
+            if name not in places:
+                raise DatasetError(f"{self.root}: no demonstration {name!r}")
+        return self._subset(sorted(places[name] for name in names))
+
     def split(self, fractions: Mapping[str, float], seed: int) -> dict[str, Dataset]:
         """Split by demonstration into disjoint datasets; the same seed gives the same split.
 

@@ -116,10 +116,10 @@ def build_policy(
         if embedded is None:
             embedded = embed_dataset(dataset, load_encoder(encoder_dir), on_progress)
         encoder = read_encoder_manifest(encoder_dir)
-        _check_embedded(embedded, dataset, encoder)
+        check_embedded(embedded, dataset, encoder)
         shutil.copytree(encoder_dir, folder / "encoder")
         np.save(folder / "embeddings.npy", embedded.embeddings)
-        memory = _write_frames(folder, dataset)
+        memory = write_frames(folder, dataset)
         settings = VinnSettings(
             encoder_name=encoder.name,
             encoder_hash=encoder.hash,
@@ -151,7 +151,7 @@ def build_control(
         raise ConfigError(f"kind: '{kind.value}' is no control; allowed: open_loop, random")
     dataset, out_dir = dataset.with_actions(), Path(out_dir)
     with atomic_directory(out_dir, ArtefactError) as folder:
-        memory = _write_frames(folder, dataset)
+        memory = write_frames(folder, dataset)
         _write_manifest(folder, kind, name or out_dir.name, dataset, memory, None, None, seed)
     return out_dir
 
@@ -198,7 +198,7 @@ def build_parametric(
         encoder = read_encoder_manifest(encoder_dir)
         shutil.copytree(encoder_dir, folder / "encoder")
         save_heads(folder / "heads.npz", heads)
-        memory = _write_frames(folder, dataset)
+        memory = write_frames(folder, dataset)
         settings = ParametricSettings(
             encoder_name=encoder.name,
             encoder_hash=encoder.hash,
@@ -229,7 +229,12 @@ def calibrate_novelty_limit(
     return limit if limit > 0 else None
 
 
-def _check_embedded(embedded: EmbeddedDataset, dataset: Dataset, encoder: EncoderManifest) -> None:
+def check_embedded(embedded: EmbeddedDataset, dataset: Dataset, encoder: EncoderManifest) -> None:
+    """Refuse embeddings of other demonstrations or of another encoder.
+
+    Raises:
+        ArtefactMismatchError: both values are named.
+    """
     if embedded.dataset_hash != dataset.hash:
         raise ArtefactMismatchError(
             f"embeddings are of dataset {embedded.dataset_hash[:12]}, the policy's is "
@@ -242,7 +247,7 @@ def _check_embedded(embedded: EmbeddedDataset, dataset: Dataset, encoder: Encode
         )
 
 
-def _write_frames(folder: Path, dataset: Dataset) -> ActionMemory:
+def write_frames(folder: Path, dataset: Dataset) -> ActionMemory:
     """Write frames.parquet and thumbnails.bin."""
     memory = ActionMemory.of(dataset)
     sizes = []

@@ -1,0 +1,132 @@
+"""Adding demonstrations to a nearest-neighbour policy without building it anew.
+
+Frames that are there keep their embeddings; only the new ones are encoded. Nearest neighbours need
+no training, so that is all. The novelty limit stays: it is a property of the many, and calibrating
+it compares every frame with every other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vinn.demos.files import atomic_directory, sha256_file
+from vinn.demos.store import Dataset
+from vinn.encoders.encoder import load_encoder
+from vinn.errors import ArtefactError, ArtefactMismatchError
+from vinn.policies.artefact import FRAME_COLUMNS, PolicyArtefact, data_files, open_artefact
+from vinn.policies.build import (
+    EmbeddedDataset,
+    Progress,
+    check_embedded,
+    embed_dataset,
+    write_frames,
+)
+
+
+def extend_policy(
+    directory: Path,
+    added: Dataset,
+    out_dir: Path,
+    on_progress: Progress | None = None,
+    embedded: EmbeddedDataset | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the policy of `directory` with more demonstrations to `out_dir`.
+
+    Args:
+        directory: artefact of kind "vinn"; stays as it is.
+        added: demonstrations with actions in the artefact's scale, of names it does not have.
+        out_dir: is made, and must not exist.
+        on_progress: called with (frames encoded, frames in all).
+        embedded: result of `embed_dataset` for the same demonstrations, if at hand.
+        provenance: kept in the manifest beside what the artefact had.
+
+    Raises:
+        ArtefactError: not a nearest-neighbour policy, damaged, or `out_dir` exists.
+        ArtefactMismatchError: the scale differs, or a demonstration is in it already.
+        DatasetError: no actions, or a truncated frame.
+    """
+    artefact = open_artefact(directory)
+    added, out_dir = added.with_actions(), Path(out_dir)
+    if artefact.manifest.vinn is None:
+        raise ArtefactError(
+            f"{directory}: kind '{artefact.manifest.kind.value}' cannot be extended; allowed: vinn"
+        )
+    _check_fits(artefact, added)
+    with atomic_directory(out_dir, ArtefactError) as folder:
+        encoder = load_encoder(directory / "encoder")
+        if embedded is None:
+            embedded = embed_dataset(added, encoder, on_progress)
+        check_embedded(embedded, added, encoder.manifest)
+        shutil.copytree(directory / "encoder", folder / "encoder")
+        np.save(
+            folder / "embeddings.npy", np.concatenate([artefact.embeddings, embedded.embeddings])
+        )
+        _append_frames(artefact, added, folder)
+        _write_manifest(artefact, added, folder, out_dir.name, dict(provenance or {}))
+    return out_dir
+
+
+def _check_fits(artefact: PolicyArtefact, added: Dataset) -> None:
+    if added.action_scale is not artefact.manifest.action_scale:
+        raise ArtefactMismatchError(
+            f"{added.root}: action scale {added.action_scale.value}, the policy's is "
+            f"{artefact.manifest.action_scale.value}"
+        )
+    there = set(artefact.memory.names)
+    for demonstration in added.demonstrations:
+        if demonstration.meta.name in there:
+            raise ArtefactMismatchError(
+                f"{artefact.directory}: holds a demonstration {demonstration.meta.name!r} already"
+            )
+
+
+def _append_frames(artefact: PolicyArtefact, added: Dataset, folder: Path) -> None:
+    """frames.parquet and thumbnails.bin of both, the new ones behind."""
+    write_frames(folder, added)
+    new = pq.read_table(folder / "frames.parquet")
+    old = pq.read_table(artefact.directory / "frames.parquet")
+    old_bytes = (artefact.directory / "thumbnails.bin").stat().st_size
+    offsets = pa.array(new["thumbnail_offset"].to_numpy() + old_bytes, pa.int64())
+    place = FRAME_COLUMNS.get_field_index("thumbnail_offset")
+    moved = new.set_column(place, FRAME_COLUMNS.field(place), offsets)
+    pq.write_table(pa.concat_tables([old, moved]), folder / "frames.parquet")
+    fresh = folder / "thumbnails.bin"
+    behind = fresh.rename(folder / "thumbnails.new")
+    shutil.copyfile(artefact.directory / "thumbnails.bin", fresh)
+    with fresh.open("ab") as file:
+        file.write(behind.read_bytes())
+    behind.unlink()
+
+
+def _write_manifest(
+    artefact: PolicyArtefact, added: Dataset, folder: Path, name: str, provenance: dict[str, Any]
+) -> None:
+    before = artefact.manifest
+    both = hashlib.sha256(f"{before.dataset_hash}\n{added.hash}".encode()).hexdigest()
+    extended = {
+        "policy": before.name,
+        "manifest": sha256_file(artefact.directory / "manifest.json"),
+        "added": [demonstration.meta.name for demonstration in added.demonstrations],
+    }
+    manifest = before.model_copy(
+        update={
+            "name": name,
+            "demonstration_count": before.demonstration_count + len(added),
+            "frame_count": before.frame_count + added.frame_count,
+            "dataset_hash": both,
+            "files": {file: sha256_file(folder / file) for file in data_files(before.kind)},
+            "provenance": {**before.provenance, **provenance, "extended": extended},
+        }
+    )
+    (folder / "manifest.json").write_text(
+        manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
+    )

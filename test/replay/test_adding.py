@@ -1,0 +1,140 @@
+"""Rollouts become demonstrations, and demonstrations join a policy without building it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorded_rollout import IMAGES, record_rollout
+from tiny_encoder import write_square_demos
+from vinn.cli.main import run
+from vinn.demos.frames import read_frame
+from vinn.demos.store import Dataset
+from vinn.demos.types import ActionScale
+from vinn.errors import ArtefactError, ArtefactMismatchError, DatasetError
+from vinn.evaluation.rollout_demonstration import add_rollout, rollout_actions
+from vinn.policies.artefact import PolicyKind, load_policy, open_artefact
+from vinn.policies.build import build_control, build_policy
+from vinn.policies.extend import extend_policy
+from vinn.robot.config import CameraMount
+from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
+from vinn.rollout.label import RolloutLabel, write_label
+from vinn.viz.timeline import load_timeline
+from vinn.viz.tracks import load_tracks
+
+LEVEL = CameraMount(tilt_rad=0.0, roll_rad=0.0)
+
+
+def test_actions_are_what_was_sent_in_the_frame_of_the_image(rollout: Path) -> None:
+    mount = CameraMount(tilt_rad=0.35, roll_rad=0.1)
+    actions = rollout_actions(rollout, mount)
+    timeline, tracks = load_timeline(rollout), load_tracks(rollout)
+    # The first prediction has no image, and of the last step nobody saw the end.
+    assert len(actions.images) == len(actions.gripper) >= IMAGES - 3
+    sent = {s.sequence: s.sent_base_delta_m for s in tracks.steps}
+    used = [
+        step.sequence
+        for step, prediction in timeline.steps_with_predictions()
+        if timeline.image_of(prediction) is not None and step.sequence in sent
+    ]
+    base_R_camera = base_R_gripper(0.0) @ gripper_R_camera(mount)
+    for row, sequence in zip(actions.camera_delta_m, used, strict=True):
+        np.testing.assert_allclose(base_R_camera @ row, sent[sequence], atol=1e-12)
+
+
+def test_with_a_level_camera_and_yaw_zero_forward_is_along_the_arm() -> None:
+    base_R_camera = base_R_gripper(0.0) @ gripper_R_camera(LEVEL)
+    np.testing.assert_allclose(base_R_camera @ [0, 0, 1], [0, -1, 0], atol=1e-12)
+
+
+def test_only_successes_are_taken_unless_asked(square_policy: Path, tmp_path: Path) -> None:
+    recording = record_rollout(tmp_path / "s.mcap", square_policy / "policy", success=False)
+    with pytest.raises(DatasetError, match="ended by STEP_LIMIT; allowed: a success, or --force"):
+        add_rollout(recording, tmp_path / "demos", LEVEL)
+    add_rollout(recording, tmp_path / "demos", LEVEL, name="forced", force=True)
+    write_label(tmp_path, RolloutLabel("s", True, "opened by hand"))
+    folder = add_rollout(recording, tmp_path / "demos", LEVEL, scale=ActionScale.METRIC)
+    meta = next(
+        d.meta for d in Dataset.open(tmp_path / "demos").demonstrations if d.meta.name == "s"
+    )
+    assert folder.name == "s" and meta.provenance["note"] == "opened by hand"
+    write_label(tmp_path, RolloutLabel("s", False))
+    with pytest.raises(DatasetError, match="labelled a failure"):
+        add_rollout(recording, tmp_path / "demos", LEVEL, name="again")
+    cut = tmp_path / "cut.mcap.partial"
+    cut.write_bytes(recording.read_bytes()[: recording.stat().st_size // 2])
+    with pytest.raises(DatasetError, match="ended by incomplete"):
+        add_rollout(cut, tmp_path / "demos", LEVEL)
+
+
+def test_unit_scale_keeps_directions(rollout: Path, tmp_path: Path) -> None:
+    folder = add_rollout(rollout, tmp_path, LEVEL, scale=ActionScale.UNIT)
+    (demonstration,) = Dataset.open(tmp_path).demonstrations
+    assert folder.name == "a"
+    length = np.linalg.norm(demonstration.camera_delta, axis=1)
+    assert np.all((np.abs(length - 1) < 1e-3) | (length == 0)) and (length > 0).any()
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Demonstrations 5 and 6 of those that the policy has 0 to 4 of."""
+    root = tmp_path_factory.mktemp("more") / "demos"
+    every = write_square_demos(root, 7)
+    return every.only(*(d.meta.name for d in every.demonstrations[5:]))
+
+
+def test_an_extended_policy_is_the_policy_built_of_all(
+    square_policy: Path, more: Dataset, tmp_path: Path
+) -> None:
+    extended = open_artefact(extend_policy(square_policy / "policy", more, tmp_path / "extended"))
+    everything = Dataset.open(more.root)
+    built = open_artefact(
+        build_policy(everything, square_policy / "encoder", tmp_path / "built", 6, 0.5)
+    )
+    assert extended.manifest.frame_count == built.manifest.frame_count
+    assert extended.manifest.demonstration_count == 7
+    np.testing.assert_array_equal(extended.embeddings, built.embeddings)
+    np.testing.assert_array_equal(extended.memory.camera_delta, built.memory.camera_delta)
+    one, other = extended.policy(), built.policy()
+    for demonstration in everything.demonstrations:
+        image = read_frame(demonstration.frame_paths[2])
+        np.testing.assert_array_equal(
+            one.predict(image).camera_delta, other.predict(image).camera_delta
+        )
+    for index in (0, 30, len(extended.memory) - 1):
+        np.testing.assert_array_equal(extended.thumbnail(index), built.thumbnail(index))
+    assert (
+        extended.manifest.dataset_hash
+        != open_artefact(square_policy / "policy").manifest.dataset_hash
+    )
+    assert load_policy(square_policy / "policy").predict(image).neighbors  # is as it was
+
+
+def test_what_does_not_fit_is_refused_and_leaves_nothing(
+    square_policy: Path, more: Dataset, tmp_path: Path
+) -> None:
+    own = Dataset.open(square_policy / "demos")
+    with pytest.raises(ArtefactMismatchError, match=r"holds a demonstration .* already"):
+        extend_policy(square_policy / "policy", own, tmp_path / "out")
+    control = build_control(own, PolicyKind.OPEN_LOOP, tmp_path / "control")
+    with pytest.raises(ArtefactError, match="cannot be extended"):
+        extend_policy(control, more, tmp_path / "out")
+    with pytest.raises(DatasetError, match="no demonstration 'nobody'"):
+        own.only("nobody")
+    assert [p.name for p in tmp_path.iterdir()] == ["control"]
+
+
+def test_command(square_policy: Path, rollout: Path, tmp_path: Path, capsys) -> None:
+    arguments = ["demos", "add", str(rollout), "--to", str(tmp_path / "demos"), "--name", "new"]
+    policy = ["--policy", str(square_policy / "policy"), "--out-policy", str(tmp_path / "p2")]
+    assert run([*arguments, *policy[:2]]) == 2
+    assert "give both or none" in capsys.readouterr().err
+    assert run([*arguments, *policy]) == 0
+    artefact = open_artefact(tmp_path / "p2")
+    assert "new" in artefact.memory.names
+    image = read_frame(tmp_path / "demos" / "new" / "frames" / "000003.jpg")
+    nearest = artefact.policy().predict(image).neighbors[0]
+    assert (nearest.demonstration, nearest.frame, nearest.distance) == ("new", 3, 0.0)
+    assert run(arguments) == 2
+    assert "exists already" in capsys.readouterr().err
