@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from vinn.errors import ConfigError
 from vinn.ingest.camera_profile import find_profile, load_profile
 
 CAMERAS = Path(__file__).parents[2] / "config" / "cameras"
 GOOD = """
 name: phone
-lens: {model: pinhole, width_px: 1280, height_px: 720, fx_px: 900, fy_px: 900, cx_px: 640, cy_px: 360}
+lens: {model: pinhole, width_px: 1280, height_px: 720,
+       fx_px: 900, fy_px: 900, cx_px: 640, cy_px: 360}
 output: {projection: linear, width_px: 640, height_px: 360, horizontal_fov_deg: 60}
 """
 
@@ -62,5 +62,5 @@ def test_another_aspect_ratio_is_refused_and_another_size_is_scaled(tmp_path: Pa
     profile = load_profile(path)
     half = profile.lens_for(640, 360, "clip")
     assert half.fx_px == 450 and np.isclose(half.cx_px, 319.75)
-    with pytest.raises(ConfigError, match="640x480.*phone.*1280x720"):
+    with pytest.raises(ConfigError, match=r"640x480.*phone.*1280x720"):
         profile.lens_for(640, 480, "clip")

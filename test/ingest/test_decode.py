@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from videos import grey_levels, write_video
-
 from vinn.errors import CameraError
 from vinn.ingest.decode import probe_video, sample_frames
 
@@ -54,7 +53,7 @@ def test_files_that_are_no_video(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     for read in (probe_video, lambda p: list(sample_frames(p, 1.0))):
-        with pytest.raises(CameraError, match="bad.mp4") as caught:
+        with pytest.raises(CameraError, match=r"bad\.mp4") as caught:
             read(path)
         assert "\n" not in str(caught.value)
 
@@ -66,7 +65,9 @@ def test_missing_file_and_empty_range(tmp_path: Path, video: Path) -> None:
         list(sample_frames(video, 1.0, start_s=100.0))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_damage_anywhere_is_a_named_error_or_fewer_frames(
     tmp_path: Path, video: Path, data: st.DataObject
@@ -82,4 +83,4 @@ def test_damage_anywhere_is_a_named_error_or_fewer_frames(
     except CameraError as error:
         assert "damaged.mp4" in str(error) and "\n" not in str(error)
     else:
-        assert 1 <= count
+        assert count >= 1

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from vinn.errors import ImageError
 from vinn.ingest.lens import Lens
 from vinn.ingest.linearize import Linearizer
@@ -69,5 +68,5 @@ def test_what_the_source_does_not_see_is_marked() -> None:
     assert wide.visible[24, 32]
     assert not wide.visible[0, 0]
     assert Linearizer(Lens.pinhole(64, 48, 80), narrow).visible.all()
-    with pytest.raises(ImageError, match="32x24.*64x48"):
+    with pytest.raises(ImageError, match=r"32x24.*64x48"):
         wide(np.zeros((24, 32, 3), np.uint8))

@@ -62,8 +62,10 @@ class ArucoGripper(BaseModel):
 
     def distance_m(self, image_rgb: NDArray[np.uint8], lens: Lens) -> float:
         """Distance of the markers' centres [m]; NaN unless both are seen."""
+        settings = cv2.aruco.DetectorParameters()
+        settings.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
         detector = cv2.aruco.ArucoDetector(
-            cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, self.dictionary))
+            cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, self.dictionary)), settings
         )
         corners, ids, _ = detector.detectMarkers(cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY))
         if ids is None:

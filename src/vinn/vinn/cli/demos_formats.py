@@ -1,0 +1,123 @@
+"""`vinn demos import`, `export` and `view`; they register themselves on the app of `vinn demos`."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vinn.cli.console import out, progress_bar
+from vinn.cli.demos_view import write_dataset_page
+from vinn.demos.store import Dataset
+from vinn.demos.types import ActionScale
+from vinn.errors import ConfigError
+from vinn.ingest.formats.common import GripperOrder, write_imported
+from vinn.ingest.formats.door_opening import read_door_opening
+from vinn.ingest.formats.lerobot_export import export_lerobot
+from vinn.ingest.formats.lerobot_import import read_lerobot
+from vinn.ingest.formats.record3d import read_record3d
+from vinn.ingest.formats.rosbag import BagTopics, export_rosbag, read_rosbag
+from vinn.ingest.formats.vinn_original import read_original
+from vinn.robot.config import CameraMount
+
+
+class ImportFormat(str, Enum):
+    """What `import` reads."""
+
+    VINN_ORIGINAL = "vinn-original"
+    DOOR_OPENING_DATA = "door-opening-data"
+    RECORD3D = "record3d"
+    LEROBOT = "lerobot"
+    ROSBAG2 = "rosbag2"
+
+
+class ExportFormat(str, Enum):
+    """What `export` writes."""
+
+    LEROBOT = "lerobot"
+    ROSBAG2 = "rosbag2"
+
+
+def import_(
+    kind: Annotated[ImportFormat, typer.Argument(metavar="FORMAT")],
+    source: Annotated[Path, typer.Argument(help="File or folder to read.")],
+    target: Annotated[Path, typer.Option("--out", help="New dataset.")],
+    task: Annotated[str, typer.Option(help="What is demonstrated.")] = "door_opening",
+    gripper_order: Annotated[
+        GripperOrder | None, typer.Option(help="Which end of the source's gripper scale is open.")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Actions per second (record3d, rosbag2).")] = 1.0,
+    camera: Annotated[str | None, typer.Option(help="Camera key (lerobot).")] = None,
+    scale: Annotated[
+        ActionScale, typer.Option(help="Unit of the actions (lerobot).")
+    ] = ActionScale.METRIC,
+    image_topic: Annotated[str, typer.Option(help="rosbag2")] = BagTopics.image,
+    pose_topic: Annotated[
+        str | None, typer.Option(help="rosbag2: camera poses; without, joint states are used.")
+    ] = None,
+    joints_topic: Annotated[str, typer.Option(help="rosbag2")] = "/stretch/joint_states",
+    odom_topic: Annotated[str, typer.Option(help="rosbag2")] = "/odom",
+    tilt: Annotated[float, typer.Option(help="rosbag2: camera pitched down [rad].")] = 0.349,
+) -> None:
+    """Import demonstrations from another format into a new dataset."""
+    if not 0 < rate <= 1000:
+        raise ConfigError(f"--rate {rate:g}; allowed: more than 0, at most 1000")
+    if kind is ImportFormat.VINN_ORIGINAL:
+        found = read_original(source, task, gripper_order)
+    elif kind is ImportFormat.DOOR_OPENING_DATA:
+        found = read_door_opening(source, task, _needed(gripper_order))
+    elif kind is ImportFormat.RECORD3D:
+        found = read_record3d(source, task, rate)
+    elif kind is ImportFormat.LEROBOT:
+        found = read_lerobot(source, camera, gripper_order, scale)
+    else:
+        topics = BagTopics(image_topic, pose_topic, joints_topic, odom_topic)
+        order = gripper_order or GripperOrder.OPEN_HIGH
+        found = read_rosbag(source, task, topics, rate, order, CameraMount(tilt_rad=tilt))
+    count = write_imported(found, target)
+    out.print(f"{target}: {count} demonstrations", highlight=False)
+
+
+def export(
+    kind: Annotated[ExportFormat, typer.Argument(metavar="FORMAT")],
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of demonstrations.")],
+    target: Annotated[Path, typer.Option("--out", help="New folder.")],
+) -> None:
+    """Export a dataset: LeRobotDataset v3.0, or one rosbag2 (MCAP) recording a demonstration."""
+    dataset = Dataset.open(root)
+    write = export_lerobot if kind is ExportFormat.LEROBOT else export_rosbag
+    total = dataset.frame_count if kind is ExportFormat.LEROBOT else len(dataset)
+    with progress_bar("exporting") as progress:
+        write(dataset, target, lambda done: progress(done, total))
+    out.print(f"{target}: {len(dataset)} demonstrations", highlight=False)
+
+
+def view(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of demonstrations.")],
+    page: Annotated[
+        Path | None, typer.Option("--out", help="HTML file; default: beside the dataset.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Demonstrations shown frame by frame.")] = 40,
+) -> None:
+    """Write a page to browse a dataset: frames, actions, gripper, duplicates, starts."""
+    root_path = Path(os.path.abspath(root))  # noqa: PTH100  (symbolic links stay as they are)
+    written = write_dataset_page(
+        Dataset.open(root), page or root_path.with_name(f"{root_path.name}.html"), limit
+    )
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the three commands to an app."""
+    app.command("import")(import_)
+    app.command()(export)
+    app.command()(view)
+
+
+def _needed(order: GripperOrder | None) -> GripperOrder:
+    if order is None:
+        raise ConfigError("say the gripper's direction with --gripper-order open-low or open-high")
+    return order

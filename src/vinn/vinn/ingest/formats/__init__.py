@@ -1,0 +1,1 @@
+"""Other people's data formats, in and out. Nothing in a file is executed or trusted."""

@@ -1,0 +1,104 @@
+"""Record3D's `.r3d`: a zip of JPEG frames and metric camera poses of a phone.
+
+    metadata       JSON: "poses": [[qx, qy, qz, qw, x, y, z], ...], "fps"
+    rgbd/N.jpg     frames
+
+A pose is the camera's in the world with ARKit's axes: x right, y up, z backward.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.demos.frames import decode_jpeg
+from vinn.demos.types import ActionScale
+from vinn.errors import DatasetError, ImageError
+from vinn.ingest.formats.common import (
+    Imported,
+    frame_meta,
+    numbers,
+    parse_json,
+    pose_deltas,
+    rotations_from_quaternions,
+)
+
+_MAX_METADATA_BYTES, _MAX_FRAME_BYTES = 256 * 2**20, 64 * 2**20
+
+
+def read_record3d(path: Path, task: str, action_rate_hz: float) -> Iterator[Imported]:
+    """One demonstration in metres; the gripper is open throughout (a phone does not know it).
+
+    Args:
+        path: the `.r3d` file.
+        task: what it demonstrates.
+        action_rate_hz: frames used per second of the recording.
+
+    Raises:
+        DatasetError: not such a file, damaged, names that leave it, or poses that never change
+            (tracking was off).
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as cause:
+        raise DatasetError(f"{path}: not a Record3D file (a zip), or damaged") from cause
+    with archive:
+        for name in archive.namelist():
+            parts = name.replace("\\", "/").split("/")
+            if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+                raise DatasetError(f"{path}: the entry {name!r} leads out of the archive")
+        metadata = parse_json(_entry(archive, path, "metadata", _MAX_METADATA_BYTES), str(path))
+        if not isinstance(metadata, dict):
+            raise DatasetError(f"{path}: metadata is not a mapping")
+        poses = numbers(metadata.get("poses"), (-1, 7), f"{path}: poses")
+        fps = float(numbers(metadata.get("fps"), (), f"{path}: fps"))
+        if not 1 <= fps <= 240:
+            raise DatasetError(f"{path}: fps = {fps:g}; allowed: 1 to 240")
+        used = np.arange(0, len(poses), max(1, round(fps / action_rate_hz)))
+        if len(used) < 2:
+            raise DatasetError(f"{path}: {len(poses)} poses are not even one step")
+        if np.ptp(poses, axis=0).max() < 1e-9:
+            raise DatasetError(f"{path}: all poses are the same: tracking was off")
+        # ARKit's axes to optical ones: x right, y down, z forward.
+        axes = rotations_from_quaternions(poses[used, :4], str(path)) @ np.diag([1.0, -1.0, -1.0])
+        deltas = pose_deltas(poses[used, 4:], axes)
+        first = _frame(archive, path, int(used[0]))
+        meta = frame_meta(
+            path.stem,
+            task,
+            first,
+            "record3d",
+            ActionScale.METRIC,
+            {"tool": "vinn demos import", "format": "record3d", "gripper": "unlabelled"},
+            action_rate_hz,
+        )
+        frames = (_frame(archive, path, int(index)) for index in used[:-1])
+        yield Imported(meta, frames, deltas, np.zeros(len(used) - 1, np.int64))
+
+
+def _frame(archive: zipfile.ZipFile, path: Path, index: int) -> NDArray[np.uint8]:
+    name = f"rgbd/{index}.jpg"
+    try:
+        return decode_jpeg(_entry(archive, path, name, _MAX_FRAME_BYTES), f"{path}: {name}")
+    except ImageError as cause:
+        raise DatasetError(str(cause)) from cause
+
+
+def _entry(archive: zipfile.ZipFile, path: Path, name: str, limit: int) -> bytes:
+    """An entry's bytes; the size stated in the archive is checked, and what really comes too."""
+    try:
+        with archive.open(name) as file:
+            data = file.read(limit + 1)
+    except KeyError as cause:
+        raise DatasetError(f"{path}: the entry {name!r} is missing") from cause
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as cause:
+        raise DatasetError(f"{path}: the entry {name!r} is damaged") from cause
+    except Exception as cause:  # zlib, lzma and bz2 have errors of their own
+        raise DatasetError(f"{path}: the entry {name!r} cannot be unpacked") from cause
+    if len(data) > limit:
+        raise DatasetError(f"{path}: the entry {name!r} is larger than {limit >> 20} MiB")
+    return data
