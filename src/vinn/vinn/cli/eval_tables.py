@@ -117,14 +117,14 @@ def _run(
     finally:
         workspace.close()
     results = table_results(config, found, command, checks)
-    nearest = next(
-        (name for name in config.methods if METHODS[name].form is PolicyForm.NEAREST), None
-    )
-    shown = (
-        {}
-        if nearest is None
-        else {data.name: (workspace.policy(METHODS[nearest], data, 0), data) for data in tasks}
-    )
+    # Figure 3 is of VINN where it is a row, else of the first row that has neighbours.
+    nearest = [name for name in config.methods if METHODS[name].form is PolicyForm.NEAREST]
+    nearest.sort(key=lambda name: name != "vinn")
+    shown = {
+        data.name: (workspace.policy(METHODS[nearest[0]], data, 0), data)
+        for data in tasks
+        if nearest
+    }
     write_outputs(config, found, results, shown, out_dir)
     out.print(_table(config, found))
     out.print(f"written to {out_dir}", highlight=False, soft_wrap=True)

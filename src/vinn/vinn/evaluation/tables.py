@@ -161,7 +161,8 @@ def _measure_curve(
     folder = workspace.task_dir(data) / "policies" / f"curve-{method.name}-{count}-{seed}"
     if method.encoder is None:
         config = workspace.cloning(method, None, seed)
-        workspace.training.call(clone, subset, config, folder, None)
+        if not (folder / "result.json").exists():
+            workspace.training.call(clone, subset, config, folder, None)
         policy = load_policy(folder / "policy")
         return {"mse": offline_error(policy, data.test).mse}
     encoder_dir = workspace.encoder(method.encoder, data, 0)
@@ -173,7 +174,8 @@ def _measure_curve(
     if method.form in CLONING_METHODS:
         config = workspace.cloning(method, encoder_dir, seed)
         embedded = EmbeddedDataset(embeddings, subset.hash, read_manifest(encoder_dir).hash)
-        workspace.training.call(clone, subset, config, folder, embedded)
+        if not (folder / "result.json").exists():
+            workspace.training.call(clone, subset, config, folder, embedded)
         policy = load_policy(folder / "policy")
     else:
         k, bandwidth = min(10, len(memory)), PAPER_BANDWIDTH

@@ -145,16 +145,16 @@ class Workspace:
     def policy(self, method: Method, data: TaskData, seed: int) -> Path:
         """The policy artefact of a method, trained if it is not there yet."""
         folder = self.task_dir(data) / "policies" / f"{method.name}-{seed}"
-        cloned = folder / "policy"
-        if (cloned if method.form in CLONING_METHODS else folder / "manifest.json").exists():
-            return cloned if method.form in CLONING_METHODS else folder
+        cloned = method.form in CLONING_METHODS
+        if (folder / ("result.json" if cloned else "manifest.json")).exists():
+            return folder / "policy" if cloned else folder
         if method.form is PolicyForm.RANDOM:
             return build_control(data.train, PolicyKind.RANDOM, folder, seed)
         if method.form is PolicyForm.OPEN_LOOP:
             return build_control(data.train, PolicyKind.OPEN_LOOP, folder)
         encoder_dir = None if method.encoder is None else self.encoder(method.encoder, data, seed)
         embedded = None if encoder_dir is None else self.embeddings(encoder_dir, data, "train")
-        if method.form in CLONING_METHODS:
+        if cloned:
             config = self.cloning(method, encoder_dir, seed)
             return self.training.call(clone, data.train, config, folder, embedded)
         if encoder_dir is None or embedded is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def train_encoder(
         "seed": config.run.seed,
     }
     encoder_dir = out_dir / "encoder"
-    if not encoder_dir.exists():
-        backbone.export(encoder_dir, provenance, config.quirks.batch_statistics_at_test)
+    # Left by a run that was killed before it was complete: not of these weights.
+    shutil.rmtree(encoder_dir, ignore_errors=True)
+    backbone.export(encoder_dir, provenance, config.quirks.batch_statistics_at_test)
     write_result(
         out_dir,
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import lightning.pytorch as lightning
@@ -100,25 +101,27 @@ def train_policy(
         "seed": config.run.seed,
         "dataset": dataset.hash,
     }
-    if config.encoder is None and not encoder_dir.exists():
+    # What is there was left by a run that was killed before it was complete.
+    shutil.rmtree(policy_dir, ignore_errors=True)
+    if config.encoder is None:
+        shutil.rmtree(encoder_dir, ignore_errors=True)
         backbone.save(out_dir / "backbone.pt")
         backbone.export(encoder_dir, {**provenance, "weights": backbone.origin})
-    if not policy_dir.exists():
-        build_parametric(
-            dataset,
-            PolicyKind.IBC if config.method == "ibc" else PolicyKind.BC,
-            encoder_dir,
-            {
-                "energy" if config.method == "ibc" else "action": to_mlp(module.head),
-                "gripper": to_mlp(torch.nn.Sequential(module.gripper)),
-            },
-            policy_dir,
-            length=length,
-            samples=config.test_samples,
-            iterations=config.test_iterations,
-            seed=config.run.seed,
-            provenance=provenance,
-        )
+    build_parametric(
+        dataset,
+        PolicyKind.IBC if config.method == "ibc" else PolicyKind.BC,
+        encoder_dir,
+        {
+            "energy" if config.method == "ibc" else "action": to_mlp(module.head),
+            "gripper": to_mlp(torch.nn.Sequential(module.gripper)),
+        },
+        policy_dir,
+        length=length,
+        samples=config.test_samples,
+        iterations=config.test_iterations,
+        seed=config.run.seed,
+        provenance=provenance,
+    )
     write_result(out_dir, {**provenance, "seconds": round(done.seconds, 1), **done.metrics})
     return policy_dir
 
