@@ -28,7 +28,8 @@ PROFILE_FOLDERS = (
 )
 """Where profiles are looked up by name: here, and in a checkout of the project."""
 
-app = typer.Typer()
+# Options may follow the videos, as in any command.
+app = typer.Typer(context_settings={"allow_interspersed_args": True})
 
 
 @app.callback(invoke_without_command=True)

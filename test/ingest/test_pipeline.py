@@ -1,0 +1,125 @@
+"""`vinn ingest` on a small rendered clip, from the video file to the dataset and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from videos import grey_levels, write_video
+from vinn.cli.main import run
+from vinn.demos.store import Dataset
+from vinn.ingest.lens import Lens
+
+pytest.importorskip("pycolmap")
+
+LENS = Lens.pinhole(400, 300, 80)
+RATE, STEPS, PER_STEP = 3, 4, 3
+
+
+def texture(rng: np.random.Generator) -> np.ndarray:
+    """Noise on several scales: features everywhere."""
+    image = np.zeros((1024, 1024, 3), np.float32)
+    for size in (16, 64, 256):
+        noise = rng.uniform(0, 255, (size, size, 3)).astype(np.float32)
+        image += cv2.resize(noise, (1024, 1024), interpolation=cv2.INTER_CUBIC) / 3
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def seen(centre: np.ndarray, turn: np.ndarray, walls: list[tuple[float, float, np.ndarray]]):
+    """Walls (distance, right edge, texture) by ray casting; near ones come last."""
+    pixels = np.stack(np.meshgrid(np.arange(400), np.arange(300)), -1).astype(float)
+    rays = LENS.unproject(pixels) @ turn.T
+    image = np.zeros((300, 400, 3), np.uint8)
+    for distance, right_edge, picture in walls:
+        hit = centre + rays * ((distance - centre[2]) / rays[..., 2])[..., None]
+        place = ((hit[..., :2] + 2.0) * 256).astype(np.float32)
+        drawn = cv2.remap(picture, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
+        visible = hit[..., 0] < right_edge
+        image[visible] = drawn[visible]
+    return image
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory):
+    rng = np.random.default_rng(3)
+    walls = [(1.6, 9.0, texture(rng)), (1.0, 0.1, texture(rng)), (0.75, -0.25, texture(rng))]
+    moves = np.array([[0.08, 0.02, 0.05], [0.05, -0.05, 0.06], [-0.03, 0.07, 0.05],
+                      [-0.08, 0.0, -0.03]])  # fmt: skip
+    centres = np.vstack([np.zeros(3), np.cumsum(np.repeat(moves / PER_STEP, PER_STEP, 0), 0)])
+    turns = [cv2.Rodrigues(np.array([0.01 * np.sin(i), 0.015 * i, 0.0]))[0] for i in range(13)]
+    images = [seen(c, r, walls) for c, r in zip(centres, turns, strict=True)]
+    truth = np.stack([turns[i * PER_STEP].T @ moves[i] for i in range(STEPS)])
+    folder = tmp_path_factory.mktemp("film")
+    write_video(folder / "walls.mp4", images, RATE)
+    (folder / "camera.yaml").write_text(
+        "name: walls\n"
+        "lens: {model: pinhole, width_px: 400, height_px: 300,\n"
+        f"       fx_px: {LENS.fx_px}, fy_px: {LENS.fy_px}, cx_px: 199.5, cy_px: 149.5}}\n"
+        "output: {projection: raw, width_px: 400, height_px: 300}\n"
+        "stored: {width_px: 96, height_px: 72, horizontal_fov_deg: 60}\n"
+    )
+    return folder, truth / np.linalg.norm(truth, axis=1, keepdims=True)
+
+
+def test_from_video_to_dataset_and_again(film, tmp_path: Path) -> None:
+    folder, truth = film
+    command = ["ingest", str(folder / "walls.mp4"), "--camera", str(folder / "camera.yaml"),
+               "--out", str(tmp_path / "data"), "--mask", "none", "--jobs", "1"]  # fmt: skip
+    assert run(command) == 0
+    (demonstration,) = Dataset.open(tmp_path / "data").demonstrations
+    assert demonstration.meta.provenance["steps"] == [0, 1, 2, 3]
+    cosine = (demonstration.camera_delta * truth).sum(axis=1)
+    assert cosine.min() >= 0.97
+    assert demonstration.meta.camera.width_px == 96
+    clip = tmp_path / "data.ingest" / "walls"
+    assert "Steps kept" in (clip / "report.html").read_text()
+    before = (clip / "assessment.json").stat().st_mtime_ns
+
+    # Labels, then the same command again: nothing is reconstructed anew.
+    states = {"0": 0, "3": 0, "6": 1, "9": 3, "12": 3}
+    (clip / "gripper.json").write_text(json.dumps({"source": "manual", "states": states}))
+    assert run(command) == 0
+    assert (clip / "assessment.json").stat().st_mtime_ns == before
+    (demonstration,) = Dataset.open(tmp_path / "data").demonstrations
+    assert demonstration.gripper.tolist() == [0, 1, 3, 3]
+
+
+def test_a_grey_clip_is_rejected_and_leaves_no_dataset(film, tmp_path: Path, capfd) -> None:
+    folder, _ = film
+    grey = [cv2.resize(image, (400, 300)) for image in grey_levels(13)]
+    write_video(tmp_path / "grey.mp4", grey, RATE)
+    code = run(["ingest", str(tmp_path / "grey.mp4"), "--camera", str(folder / "camera.yaml"),
+                "--out", str(tmp_path / "data"), "--mask", "none", "--jobs", "1"])  # fmt: skip
+    assert code == 2
+    assert "no clip of 1 passed" in capfd.readouterr().err
+    assert not (tmp_path / "data").exists()
+    assert "reconstruction" in (tmp_path / "data.ingest/grey/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"video": b""}, "empty"),
+        ({"video": b"not a video" * 100}, "not a video"),
+        ({"--rate": "0"}, "action rate"),
+        ({"--camera": "nobody"}, "no such file or name"),
+        ({"--mask": "profile"}, "no gripper_mask"),
+        ({"--max-clip": "2"}, "long"),
+        ({"--gripper": "model.onnx"}, "expected a classifier"),
+    ],
+)
+def test_bad_input_is_one_line(film, tmp_path: Path, capfd, change: dict, message: str) -> None:
+    folder, _ = film
+    video = folder / "walls.mp4"
+    if "video" in change:
+        video = tmp_path / "bad.mp4"
+        video.write_bytes(change.pop("video"))
+    options = {"--camera": str(folder / "camera.yaml"), "--mask": "none", **change}
+    given = [part for item in options.items() for part in item]
+    assert run(["ingest", str(video), "--out", str(tmp_path / "data"), *given]) == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("vinn: ")]
+    assert len(errors) == 1 and message in errors[0]
+    assert not (tmp_path / "data").exists()
