@@ -41,6 +41,12 @@ def generate_launch_description() -> LaunchDescription:
             description="Also the operator's web page (parameters of operator_console).",
         ),
         DeclareLaunchArgument(
+            "views",
+            default_value="false",
+            choices=["true", "false"],
+            description="Also markers and transforms for RViz and Foxglove.",
+        ),
+        DeclareLaunchArgument(
             "nodes",
             default_value="",
             description="Names of the nodes to start here, separated by commas, when the others "
@@ -59,6 +65,7 @@ def generate_launch_description() -> LaunchDescription:
                 camera=values["camera_device"],
                 recordings=values["recordings"],
                 console=values["console"] == "true",
+                views=values["views"] == "true",
             ),
             values["nodes"],
         ),

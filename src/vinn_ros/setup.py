@@ -37,7 +37,7 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/vinn_ros"]),
         (SHARE, ["package.xml"]),
         *tree("launch", ".py"),
-        *tree("config", ".yaml", ".xml"),
+        *tree("config", ".yaml", ".xml", ".rviz", ".json"),
         ("lib/vinn_ros", sorted(str(path) for path in Path("executables").iterdir())),
     ],
 )

@@ -23,7 +23,7 @@ ENTRY_POINTS = {
     if entry.value.startswith(("vinn.", "vinn_ros."))
 }
 # Import name -> rosdep key or package name, where the two differ.
-KEY_OF_IMPORT = {"cv2": "python3-opencv", "numpy": "python3-numpy"}
+KEY_OF_IMPORT = {"aiohttp": "python3-aiohttp", "cv2": "python3-opencv", "numpy": "python3-numpy"}
 
 
 def manifest(package: str):
@@ -121,7 +121,7 @@ def test_every_node_is_an_executable_for_ros2_run() -> None:
         path.relative_to(ROOT)
         for directory in ("launch", "config")
         for path in sorted((ROOT / directory).rglob("*"))
-        if path.suffix in (".py", ".yaml", ".xml") and path.is_file()
+        if path.suffix in (".py", ".yaml", ".xml", ".rviz", ".json") and path.is_file()
     ],
     ids=str,
 )

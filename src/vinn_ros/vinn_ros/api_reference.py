@@ -27,6 +27,7 @@ NODES = (
     "stretch_sim",
     "bag_player",
     "operator_console",
+    "views",
 )
 
 MEANINGS = {
@@ -52,6 +53,7 @@ MEANINGS = {
     "odom": "base pose since the start (simulation: since the last reset)",
     "overview_camera/image_raw/compressed": "the scene from beside the robot, if someone looks",
     "policy/load": "use another policy artefact; the old one stays if that fails",
+    "policy/markers": "arrows of prediction and neighbours, in the camera's frame",
     "policy/neighbors/compressed": "query and neighbours with arrows, if someone looks",
     "policy/prediction": "what the policy wants next, from which image",
     "runstop": "press or release the runstop",

@@ -43,6 +43,9 @@ def bring_up(
     console: Annotated[
         bool, typer.Option("--console", help="Also the operator's web page.")
     ] = False,
+    views: Annotated[
+        bool, typer.Option("--views", help="Also markers and transforms for RViz and Foxglove.")
+    ] = False,
     namespace: Annotated[str, typer.Option(help="Namespace of all nodes.")] = "",
     single_process: Annotated[
         bool, typer.Option("--single-process", help="All nodes in this process.")
@@ -67,6 +70,7 @@ def bring_up(
             camera=camera,
             recordings=recordings,
             console=console,
+            views=views,
         )
         specs = graph.with_settings(specs, settings or ())
         env = graph.environment(robot.value)

@@ -69,6 +69,7 @@ def door_opening(
     camera: str = "",
     recordings: str = "",
     console: bool = False,
+    views: bool = False,
 ) -> list[NodeSpec]:
     """The system that opens a door, in the order in which its nodes start.
 
@@ -80,6 +81,7 @@ def door_opening(
         camera: source of the wrist camera on the real robot; empty: as configured.
         recordings: directory for recordings; empty: as configured.
         console: also the operator's web page.
+        views: also markers and transforms for RViz and Foxglove.
 
     Raises:
         vinn.errors.ConfigError: unknown robot, or a file does not exist.
@@ -104,6 +106,7 @@ def door_opening(
         node("vinn_policy", {"policy": _absolute(policy)} if policy else {}),
         node("rollout_supervisor", kept),
         *([node("operator_console", kept)] if console else []),
+        *([node("views")] if views else []),
     ]
 
 
