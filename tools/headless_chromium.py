@@ -132,7 +132,7 @@ class HeadlessChromium:
         for kind in ("keyDown", "keyUp"):
             await self.call("Input.dispatchKeyEvent", type=kind, key=key)
 
-    async def screenshot(self, path: Path, quality: int = 70) -> None:
+    async def screenshot(self, path: Path, quality: int = 60) -> None:
         """Write what the window shows, as PNG or (with this quality) JPEG by the name's ending."""
         options = {} if path.suffix == ".png" else {"format": "jpeg", "quality": quality}
         result = await self.call("Page.captureScreenshot", **options)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from vinn.demos.files import atomic_directory, sha256_file
 from vinn.demos.store import Dataset
+from vinn.encoders.artefact import read_manifest as read_encoder_manifest
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError
 from vinn.policies.artefact import FRAME_COLUMNS, PolicyArtefact, data_files, open_artefact
@@ -62,10 +63,9 @@ def extend_policy(
         )
     _check_fits(artefact, added)
     with atomic_directory(out_dir, ArtefactError) as folder:
-        encoder = load_encoder(directory / "encoder")
         if embedded is None:
-            embedded = embed_dataset(added, encoder, on_progress)
-        check_embedded(embedded, added, encoder.manifest)
+            embedded = embed_dataset(added, load_encoder(directory / "encoder"), on_progress)
+        check_embedded(embedded, added, read_encoder_manifest(directory / "encoder"))
         shutil.copytree(directory / "encoder", folder / "encoder")
         np.save(
             folder / "embeddings.npy", np.concatenate([artefact.embeddings, embedded.embeddings])
