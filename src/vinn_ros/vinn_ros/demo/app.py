@@ -157,7 +157,7 @@ class Demo:
     def _build(self) -> preparation.BuiltPolicy:
         for folder in (self.policy, self.control):
             shutil.rmtree(folder, ignore_errors=True)
-        arguments = (self.demos, self.encoder, self.policy, self.control, WORKERS)
+        arguments = (self.demos, self.encoder, self.policy, self.control)
         work = Work(preparation.build, arguments, self._log(BUILD))
         with self._phase(BUILD) as phase:
             built: preparation.BuiltPolicy = work.start().result(phase.update)

@@ -61,7 +61,6 @@ def build(
     encoder_dir: Path,
     policy_dir: Path,
     control_dir: Path,
-    threads: int,
     on_progress: Progress,
 ) -> BuiltPolicy:
     """Build the policy (k and bandwidth by leave one demonstration out) and the control."""
@@ -73,7 +72,7 @@ def build(
     from vinn.policies.memory import ActionMemory
 
     dataset = Dataset.open(demos).with_actions()
-    embedded = embed_dataset(dataset, load_encoder(encoder_dir, threads), on_progress)
+    embedded = embed_dataset(dataset, load_encoder(encoder_dir), on_progress)
     memory = ActionMemory.of(dataset)
     chosen = select_k_and_bandwidth(
         embedded.embeddings, memory.camera_delta, memory.demonstration_ids, gripper=memory.gripper
