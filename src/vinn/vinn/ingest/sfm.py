@@ -31,9 +31,9 @@ class SfmSettings:
         max_features: SIFT features per frame.
         peak_threshold: contrast that makes a feature; below SIFT's own default, because cabinets
             are plain.
-        overlap: each frame is matched with this many following frames, and with those at
-            distances of 8, 16, ... up to 2 ** (overlap - 1): over long gaps what moves by itself
-            parts from the room, and drift cannot build up.
+        gaps: each frame is matched with those this many frames on, and each step's first frame
+            with its last. Over long gaps what moves by itself parts from the room, and drift cannot
+            build up.
         still_fraction: a step whose picture moves less than this share of the clip's typical step
             is a pause.
         threads: of every stage.
@@ -44,7 +44,7 @@ class SfmSettings:
 
     max_features: int = 3000
     peak_threshold: float = 0.004
-    overlap: int = 5
+    gaps: tuple[int, ...] = (1, 2, 3, 4, 8, 16)
     still_fraction: float = 0.12
     threads: int = 1
     min_triangulation_angle_deg: float = 4.0
@@ -160,12 +160,10 @@ def reconstruct(
     )
     matching = colmap.FeatureMatchingOptions()
     matching.num_threads = settings.threads
-    pairing = colmap.SequentialPairingOptions()
-    pairing.overlap = settings.overlap
-    pairing.quadratic_overlap = True
-    pairing.num_threads = settings.threads
+    pairing = colmap.ImportedPairingOptions()
+    pairing.match_list_path = str(_write_pairs(work_dir / "pairs.txt", names, steps, settings))
     matching.skip_geometric_verification = True
-    colmap.match_sequential(database, matching, pairing)
+    colmap.match_image_pairs(database, matching, pairing)
     original = keep_widest_motion(colmap, database, lens)
     verification = colmap.GeometricVerifierOptions()
     verification.num_threads = settings.threads
@@ -187,6 +185,19 @@ def reconstruct(
         still,
         step_matches,
     )
+
+
+def _write_pairs(
+    path: Path,
+    names: Sequence[str],
+    steps: Sequence[tuple[int, int]],
+    settings: SfmSettings,
+) -> Path:
+    """Which frames are matched, one pair a line."""
+    pairs = {(i, i + gap) for gap in settings.gaps for i in range(len(names) - gap)} | set(steps)
+    lines = [f"{names[first]} {names[second]}\n" for first, second in sorted(pairs)]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
 
 
 def _incremental(
