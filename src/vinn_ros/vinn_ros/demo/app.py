@@ -381,6 +381,7 @@ def demo(
         raise typer.Exit(EXIT_INTERRUPTED) from error
     print(f"opened {summary['successes']} of {summary['trials']} doors")
     print(f"report: {out / 'report.html'}")
+    print(f"drive it from a web page: vinn-bringup --policy {out / 'policy'} --console")
 
 
 def main() -> None:
