@@ -25,8 +25,13 @@ from vinn.tasks.recording import record_task
 from vinn.tasks.registry import task_settings
 from vinn.tasks.types import TaskSettings
 
-QUICK_CHECKS = tuple(
-    (method, control) for method in ("vinn", "imagenet") for control in ("random", "open-loop")
+QUICK_CHECKS = (
+    ("vinn", "random"),
+    ("imagenet", "random"),
+    # With the paper's kernel and few demonstrations open loop is hard to beat on stacking: in the
+    # paper too (table III, 2.83 against 2.85).
+    ("vinn-bandwidth", "open-loop"),
+    ("imagenet-bandwidth", "open-loop"),
 )
 
 Preset = Annotated[

@@ -39,7 +39,7 @@ START = StartPose(arm_m=0.05)
 OPEN_M, CLOSED_M = 0.09, -0.05
 SETTLE_STEPS = 300
 """Simulator steps of 2 ms per action."""
-STEP_LIMIT = 70
+STEP_LIMIT = 100
 BEFORE_BLOCK_M = 0.07
 """In front of the block the gripper must be level with it before it goes on."""
 ARRIVED_M = 0.008
@@ -106,7 +106,7 @@ class _World:
         self._grip(OPEN_M)
         joints = [self.model.joint(name).qposadr[0] for name in JOINTS]
         self.data.qpos[joints] = self._goal
-        self._step_m = float(self._rng.uniform(0.02, 0.03))
+        self._step_m = float(self._rng.uniform(0.012, 0.03))
         self._frames: list[NDArray[np.uint8]] = []
         self._deltas: list[NDArray[np.float64]] = []
         self._states: list[int] = []
@@ -200,8 +200,8 @@ class _World:
             ]
         )
         down = rng.uniform(0.03, 0.09)
-        near = start_m + AXES @ [rng.uniform(-0.08, 0.08), rng.uniform(0.12, 0.17), -down]
-        far = near + AXES @ [rng.uniform(-0.07, 0.07), rng.uniform(0.12, 0.17), 0.0]
+        near = start_m + AXES @ [rng.uniform(-0.1, 0.1), rng.uniform(0.1, 0.2), -down]
+        far = near + AXES @ [rng.uniform(-0.09, 0.09), rng.uniform(0.12, 0.2), 0.0]
         table_z = near[2] - half[0, 2]
         far[2] = table_z + half[1, 2]
         return Blocks(half, np.array([near, far]))
