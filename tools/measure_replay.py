@@ -254,7 +254,7 @@ def measure(policy: Path, folder: Path, images: Path, results: Results) -> None:
     label = read_label(stopped)
     results.add("console: click on Stop to halt", driven["halt_s"], "s", "<= 0.3")
     results.add("console: rollout driven and labelled", label is not None, "", "== true")
-    replay = replay_recording(whole, open_artefact(policy).policy())
+    replay = replay_recording(whole, open_artefact(policy).policy(threads=os.cpu_count() or 1))
     summary = replay.summary()
     results.add(
         "replay: largest action difference", summary.max_action_difference, "", f"<= {SAME_ACTION}"
