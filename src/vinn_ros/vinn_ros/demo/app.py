@@ -38,7 +38,7 @@ CABINETS = ("oak", "white", "walnut")
 WORKERS = 2
 ROLLOUT_TIMEOUT_S = 300.0
 """More than the supervisor's own limits allow: whoever waits longer waits for a hung node."""
-OVERVIEW_RATE_HZ = 8.0
+OVERVIEW_RATE_HZ = 5.0
 ROLLOUT_SEEDS = 1_000_000
 """Rollouts count their seeds from here, demonstrations from 0: they share none."""
 DOMAINS = range(20, 100)
