@@ -81,7 +81,8 @@ def _open(path: Path) -> Iterator[Reader]:
         reader = Reader(path)
         reader.open()
     except (*_DAMAGE, OSError) as error:
-        raise DatasetError(f"{path}: not a rosbag2 recording ({error})") from error
+        reason = " ".join(str(error).split())  # a YAML parser's message has several lines
+        raise DatasetError(f"{path}: not a rosbag2 recording ({reason})") from error
     try:
         yield reader
     finally:
