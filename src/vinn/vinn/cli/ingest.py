@@ -125,7 +125,8 @@ def _tasks(videos: list[Path]) -> list[ClipTask]:
 
 def _verdict(clip: ClipFolder) -> str:
     assessment = clip.assessment
-    assert assessment is not None
+    if assessment is None:
+        return "not assessed"
     if assessment.failure is not None:
         return assessment.failure
     reasons = Counter(s.reason.value for s in assessment.steps if not s.kept)
