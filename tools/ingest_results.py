@@ -8,7 +8,6 @@ Stages resume: clips and verdicts that exist in --work are not made again.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -119,9 +118,6 @@ def _smeared(image, rng):
 def ingest(clip: Clip, folder: Path) -> dict[str, object]:
     """Film and ingest one clip; its figures against the truth."""
     make(clip, folder)
-    done = folder / f"{clip.name}.json"
-    if done.exists():
-        return json.loads(done.read_text())
     cv2.setNumThreads(1)
     settings = replace(IngestSettings(), mask="none" if "unmasked" in clip.spoiled else "profile")
     begin = time.monotonic()
@@ -135,7 +131,6 @@ def ingest(clip: Clip, folder: Path) -> dict[str, object]:
     found = against_truth(assessment, np.load(folder / f"{clip.name}.npz"))
     found |= {"name": clip.name, "good": clip.good, "spoiled": clip.spoiled, "seconds": seconds}
     found |= {"failure": assessment.failure, "figures": assessment.figures}
-    done.write_text(json.dumps(found, indent=1))
     return found
 
 

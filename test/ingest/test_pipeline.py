@@ -15,7 +15,7 @@ from vinn.ingest.lens import Lens
 
 pytest.importorskip("pycolmap")
 
-LENS = Lens.pinhole(400, 300, 80)
+LENS = Lens.pinhole(320, 240, 80)
 RATE, STEPS, PER_STEP = 3, 4, 3
 
 
@@ -30,9 +30,9 @@ def texture(rng: np.random.Generator) -> np.ndarray:
 
 def seen(centre: np.ndarray, turn: np.ndarray, walls: list[tuple[float, float, np.ndarray]]):
     """Walls (distance, right edge, texture) by ray casting; near ones come last."""
-    pixels = np.stack(np.meshgrid(np.arange(400), np.arange(300)), -1).astype(float)
+    pixels = np.stack(np.meshgrid(np.arange(320), np.arange(240)), -1).astype(float)
     rays = LENS.unproject(pixels) @ turn.T
-    image = np.zeros((300, 400, 3), np.uint8)
+    image = np.zeros((240, 320, 3), np.uint8)
     for distance, right_edge, picture in walls:
         hit = centre + rays * ((distance - centre[2]) / rays[..., 2])[..., None]
         place = ((hit[..., :2] + 2.0) * 256).astype(np.float32)
@@ -56,9 +56,9 @@ def film(tmp_path_factory: pytest.TempPathFactory):
     write_video(folder / "walls.mp4", images, RATE)
     (folder / "camera.yaml").write_text(
         "name: walls\n"
-        "lens: {model: pinhole, width_px: 400, height_px: 300,\n"
-        f"       fx_px: {LENS.fx_px}, fy_px: {LENS.fy_px}, cx_px: 199.5, cy_px: 149.5}}\n"
-        "output: {projection: raw, width_px: 400, height_px: 300}\n"
+        "lens: {model: pinhole, width_px: 320, height_px: 240,\n"
+        f"       fx_px: {LENS.fx_px}, fy_px: {LENS.fy_px}, cx_px: 159.5, cy_px: 119.5}}\n"
+        "output: {projection: raw, width_px: 320, height_px: 240}\n"
         "stored: {width_px: 96, height_px: 72, horizontal_fov_deg: 60}\n"
     )
     return folder, truth / np.linalg.norm(truth, axis=1, keepdims=True)
@@ -76,20 +76,20 @@ def test_from_video_to_dataset_and_again(film, tmp_path: Path) -> None:
     assert demonstration.meta.camera.width_px == 96
     clip = tmp_path / "data.ingest" / "walls"
     assert "Steps kept" in (clip / "report.html").read_text()
-    before = (clip / "assessment.json").stat().st_mtime_ns
+    before = (clip / "evidence.npz").stat().st_mtime_ns
 
     # Labels, then the same command again: nothing is reconstructed anew.
     states = {"0": 0, "3": 0, "6": 1, "9": 3, "12": 3}
     (clip / "gripper.json").write_text(json.dumps({"source": "manual", "states": states}))
     assert run(command) == 0
-    assert (clip / "assessment.json").stat().st_mtime_ns == before
+    assert (clip / "evidence.npz").stat().st_mtime_ns == before
     (demonstration,) = Dataset.open(tmp_path / "data").demonstrations
     assert demonstration.gripper.tolist() == [0, 1, 3, 3]
 
 
 def test_a_grey_clip_is_rejected_and_leaves_no_dataset(film, tmp_path: Path, capfd) -> None:
     folder, _ = film
-    grey = [cv2.resize(image, (400, 300)) for image in grey_levels(13)]
+    grey = [cv2.resize(image, (320, 240)) for image in grey_levels(13)]
     write_video(tmp_path / "grey.mp4", grey, RATE)
     code = run(["ingest", str(tmp_path / "grey.mp4"), "--camera", str(folder / "camera.yaml"),
                 "--out", str(tmp_path / "data"), "--mask", "none", "--jobs", "1"])  # fmt: skip

@@ -3,6 +3,7 @@
     NAME/key.json          what the stages were made from; another key starts over
     NAME/frames/*.jpg      sampled frames that are reconstructed, frames.json: slots and sharpness
     NAME/stored/*.jpg      frames as the demonstration stores them, where the profile differs
+    NAME/evidence.npz      both mappers' answers and what else verdicts stand on
     NAME/assessment.json   steps and verdict
     NAME/gripper.json      gripper state seen in each action frame
 
@@ -14,7 +15,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,21 @@ from vinn.demos.frames import encode_jpeg, read_frame
 from vinn.demos.types import GripperState
 from vinn.errors import DatasetError
 from vinn.ingest.decode import SampledFrame
+from vinn.ingest.sfm import Mapping, Reconstruction
 from vinn.ingest.steps import Assessment
+
+_MAPPING_ARRAYS = ("segment", "world_centre", "camera_from_world", "observations")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What verdicts stand on: poses, and (M,) the share of the picture each step explains.
+
+    A reconstruction that was read from disk has no `step_matches`.
+    """
+
+    reconstruction: Reconstruction
+    consistent: NDArray[np.float64]
 
 
 class ClipFolder:
@@ -119,6 +136,44 @@ class ClipFolder:
     def action_slots(self, frames_per_step: int) -> list[int]:
         """Slots at which steps begin or end and a frame exists."""
         return [slot for slot in self.slots if slot % frames_per_step == 0]
+
+    def write_evidence(self, evidence: Evidence) -> None:
+        """Store what verdicts stand on."""
+        arrays: dict[str, NDArray[Any]] = {
+            "still": evidence.reconstruction.still,
+            "consistent": evidence.consistent,
+        }
+        for mapping in (evidence.reconstruction.incremental, evidence.reconstruction.global_):
+            for name in _MAPPING_ARRAYS:
+                arrays[f"{mapping.mapper}_{name}"] = getattr(mapping, name)
+            numbers = (mapping.models, mapping.points, mapping.reprojection_error_px)
+            arrays[f"{mapping.mapper}_numbers"] = np.array(numbers, np.float64)
+        partial = self.path / f".evidence.{os.getpid()}.npz"
+        np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+        partial.replace(self.path / "evidence.npz")
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What verdicts stand on; None before that stage."""
+        path = self.path / "evidence.npz"
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                incremental, global_ = (
+                    Mapping(
+                        mapper=mapper,
+                        models=int(found[f"{mapper}_numbers"][0]),
+                        points=int(found[f"{mapper}_numbers"][1]),
+                        reprojection_error_px=float(found[f"{mapper}_numbers"][2]),
+                        **{name: found[f"{mapper}_{name}"] for name in _MAPPING_ARRAYS},
+                    )
+                    for mapper in ("incremental", "global")
+                )
+                reconstruction = Reconstruction(incremental, global_, found["still"], ())
+                return Evidence(reconstruction, found["consistent"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as cause:
+            raise DatasetError(f"{path}: damaged; remove the folder and run again") from cause
 
     # --- verdict and labels --------------------------------------------------------------------
 

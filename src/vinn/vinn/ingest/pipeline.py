@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,7 @@ from vinn.demos.types import (
 )
 from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.camera_profile import CameraProfile
-from vinn.ingest.clip import ClipFolder
+from vinn.ingest.clip import ClipFolder, Evidence
 from vinn.ingest.consistency import consistent_share
 from vinn.ingest.decode import SampledFrame, probe_video, sample_frames
 from vinn.ingest.gripper_mask import read_mask, still_mask
@@ -34,7 +35,6 @@ from vinn.ingest.steps import (
     GateSettings,
     StepReason,
     assess,
-    step_count,
     step_rows,
 )
 
@@ -107,10 +107,7 @@ def process_clip(
         clip.start(_key(video, profile, settings))
         if clip.frames is None:
             clip.write_frames(_sampled(video, lens, profile, settings, length_s, tell))
-        done = clip.assessment
-        if done is not None:
-            return done
-        assessment = _reconstructed(clip, profile, settings, tell)
+        assessment = _assessed(clip, profile, settings, tell)
         clip.write_assessment(assessment)
     except OSError as cause:
         raise DatasetError(f"{clip.path}: cannot be written: {cause.strerror}") from cause
@@ -215,13 +212,18 @@ def _key(video: Path, profile: CameraProfile, settings: IngestSettings) -> dict[
         plain["end_s"] = None
     # The number of threads changes the time and not the result.
     plain["sfm"].pop("threads")
-    return {
+    # Verdicts are made anew each time, from what was reconstructed.
+    plain.pop("gate")
+    key: dict[str, Any] = {
         "video": video.name,
         "video_sha256": sha256_file(video),
         "profile": profile.model_dump(mode="json"),
         "stored_lens": profile.stored_lens.model_dump(mode="json"),
         "settings": plain,
     }
+    # As it will be read back: JSON knows no tuples.
+    as_read: dict[str, Any] = json.loads(json.dumps(key))
+    return as_read
 
 
 def _sampled(
@@ -249,16 +251,31 @@ def _sampled(
         yield SampledFrame(frame.slot, frame.time_s, image), stored, sharpness(image, hidden)
 
 
-def _reconstructed(
+def _assessed(
     clip: ClipFolder, profile: CameraProfile, settings: IngestSettings, tell: Progress
 ) -> Assessment:
-    rows = clip.frames or []
+    slots = clip.slots
+    if not step_rows(slots, settings.frames_per_step):
+        return Assessment((), f"{len(slots)} frames without a gap are not one step", {})
+    evidence = clip.evidence
+    if evidence is None:
+        evidence = _reconstructed(clip, profile, settings, tell)
+        clip.write_evidence(evidence)
+    return assess(
+        slots,
+        settings.frames_per_step,
+        [row["sharpness"] for row in clip.frames or []],
+        evidence.reconstruction,
+        evidence.consistent,
+        settings.gate,
+    )
+
+
+def _reconstructed(
+    clip: ClipFolder, profile: CameraProfile, settings: IngestSettings, tell: Progress
+) -> Evidence:
     slots = clip.slots
     steps = step_rows(slots, settings.frames_per_step)
-    sharp = [row["sharpness"] for row in rows]
-    total = step_count(slots, settings.frames_per_step)
-    if not steps:
-        return Assessment((), f"{len(slots)} frames without a gap are not one step", {})
     mask = ~Linearizer(profile.lens, profile.output_lens).visible
     gripper = _gripper_mask(clip, profile, settings)
     if gripper is not None:
@@ -266,7 +283,7 @@ def _reconstructed(
     work = clip.path / "sfm"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    tell(f"reconstruction of {total} steps", 0.0)
+    tell(f"reconstruction of {len(steps)} steps", 0.0)
     sfm = SfmSettings(**{**asdict(settings.sfm), "refine_intrinsics": profile.refine_intrinsics})
     names = [f"{slot:06d}.jpg" for slot in slots]
     found = reconstruct(
@@ -283,7 +300,7 @@ def _reconstructed(
             for rays, ends in zip(found.step_matches, steps.values(), strict=True)
         ]
     )
-    return assess(slots, settings.frames_per_step, sharp, found, consistent, settings.gate)
+    return Evidence(found, consistent)
 
 
 def _gripper_mask(

@@ -58,11 +58,11 @@ class GateSettings:
         min_kept: share of the clip's steps that are kept.
     """
 
-    min_agreement: float = 0.97
+    min_agreement: float = 0.98
     max_length_difference: float = 0.5
     static_fraction: float = 0.12
     jump_factor: float = 4.0
-    min_consistent: float = 0.6
+    min_consistent: float = 0.5
     min_observations: int = 25
     min_relative_sharpness: float = 0.35
     min_registered: float = 0.7
