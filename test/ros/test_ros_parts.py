@@ -315,7 +315,11 @@ def test_simulated_starts_are_as_wide_as_the_demonstrations() -> None:
 
 
 def test_parameter_files_name_existing_nodes_only() -> None:
-    known = {spec.name for robot in graph.ROBOTS for spec in graph.door_opening(robot)}
+    known = {
+        spec.name
+        for robot in graph.ROBOTS
+        for spec in graph.door_opening(robot, console=True, views=True)
+    }
     for name in ("door_opening.yaml", "door_opening_sim.yaml"):
         content = yaml.safe_load((config_directory() / name).read_text())
         assert {key.removeprefix("/**/") for key in content} <= known
