@@ -21,7 +21,7 @@ from vinn.errors import RobotError
 from vinn.ingest.lens import Lens
 from vinn.sim.episode import ExpertEpisode, run_expert
 from vinn.sim.scene import SceneConfig
-from vinn.sim.stretch_model import WRIST_CAMERA
+from vinn.sim.stretch_model import FINGER_JOINTS, WRIST_CAMERA, aperture_to_finger_rad
 from vinn.sim.world import DoorWorld
 
 FISHEYE = Lens(
@@ -217,6 +217,37 @@ def film_expert(
         frame_gripper.astype(np.int8),
         episode,
     )
+
+
+GRIPPER_APERTURE = ((0.9, 1.0), (0.55, 0.75), (0.2, 0.4), (0.0, 0.08))
+"""Share of the widest opening that each of the four states shows."""
+
+
+def film_gripper(
+    scene: SceneConfig, seed: int, frames: int, lens: Lens = FISHEYE
+) -> tuple[list[NDArray[np.uint8]], list[int]]:
+    """The gripper opening and closing in front of a cabinet, with its true states.
+
+    States change by at most one from frame to frame and the robot stands elsewhere in each.
+    """
+    rng = np.random.default_rng([seed, 0x6219])
+    images, states, state = [], [], 0
+    with DoorWorld(scene, seed) as world:
+        renderer = FisheyeRenderer(world.model, lens)
+        fingers = [world.model.joint(name).qposadr[0] for name in FINGER_JOINTS]
+        widest = scene.difficulty.gripper_aperture_m
+        for _ in range(frames):
+            world.reset(seed, rng.uniform([-0.1, -0.05, -0.08], [0.1, 0.05, 0.08]))
+            if rng.random() < 0.5:
+                state = int(np.clip(state + rng.choice([-1, 1]), 0, 3))
+            share = rng.uniform(*GRIPPER_APERTURE[state])
+            world.data.qpos[fingers] = aperture_to_finger_rad(share * widest)
+            mujoco.mj_forward(world.model, world.data)
+            noise = rng.normal(0, 2.0, (lens.height_px, lens.width_px, 1))
+            images.append(np.clip(renderer.render(world.data) + noise, 0, 255).astype(np.uint8))
+            states.append(state)
+        renderer.close()
+    return images, states
 
 
 def write_clip(
