@@ -10,6 +10,8 @@ from vinn.errors import ArtefactMismatchError, ConfigError, DatasetError
 from vinn.retrieval.flat import FlatNeighbors
 from vinn.retrieval.leave_one_out import neighbors_in_other_demonstrations
 from vinn.retrieval.neighbors import brute_force_neighbors
+from vinn.retrieval.projected import ProjectedNeighbors
+from vinn.retrieval.projection import Projection
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,3 +88,61 @@ def test_leave_one_demonstration_out_refuses_the_impossible() -> None:
         neighbors_in_other_demonstrations(embeddings, np.zeros(6, int), 1)
     with pytest.raises(ConfigError, match="only 2 frames"):
         neighbors_in_other_demonstrations(embeddings, np.array([0, 0, 0, 0, 1, 1]), 3)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    count=st.integers(1, 300),
+    dimension=st.integers(1, 40),
+    components=st.integers(1, 40),
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from(["normal", "coarse", "far", "trajectories", "equal"]),
+    half=st.booleans(),
+    data=st.data(),
+)
+def test_projected_equals_brute_force(
+    count: int,
+    dimension: int,
+    components: int,
+    seed: int,
+    spread: str,
+    half: bool,
+    data: st.DataObject,
+) -> None:
+    k = data.draw(st.integers(1, count))
+    embeddings, query = _draw(np.random.default_rng(seed), count, dimension, spread)
+    stored = embeddings.astype(np.float16) if half else embeddings
+    search = ProjectedNeighbors(stored, Projection.fit(stored, components))
+    distances, rows = search.search(query, k)
+    expected_distances, expected_rows = brute_force_neighbors(stored.astype(np.float32), query, k)
+    np.testing.assert_array_equal(rows, expected_rows)
+    np.testing.assert_array_equal(distances, expected_distances)
+
+
+def _draw(
+    rng: np.random.Generator, count: int, dimension: int, spread: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings and a query with ties, with a large common offset, or along a path."""
+    drawn = rng.normal(size=(count + 1, dimension))
+    if spread == "coarse":
+        drawn = rng.integers(-1, 2, (count + 1, dimension)).astype(float)
+    elif spread == "far":
+        drawn = 1000.0 + 0.5 * drawn
+    elif spread == "trajectories":
+        drawn = np.cumsum(drawn, axis=0) * 0.1
+    elif spread == "equal":
+        drawn[:] = drawn[0]
+    rng.shuffle(drawn)
+    return drawn[:-1].astype(np.float32), drawn[-1].astype(np.float32)
+
+
+def test_projected_measures_few_rows_of_many_trajectories() -> None:
+    rng = np.random.default_rng(3)
+    paths = np.cumsum(rng.normal(size=(100, 50, 64)) * np.linspace(2, 0.05, 64), axis=1)
+    embeddings = paths.reshape(-1, 64).astype(np.float32)
+    search = ProjectedNeighbors(embeddings, Projection.fit(embeddings, 16))
+    for row in range(0, len(embeddings), 97):
+        query = embeddings[row] + rng.normal(size=64).astype(np.float32) * 0.05
+        _, rows = search.search(query, 10)
+        np.testing.assert_array_equal(rows, brute_force_neighbors(embeddings, query, 10)[1])
+        assert search.measured < len(embeddings) / 5

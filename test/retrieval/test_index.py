@@ -1,0 +1,135 @@
+"""Indexes on disk: equal to what they were built from, and refused where they do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
+from vinn.retrieval.approximate import GOAL_RECALL
+from vinn.retrieval.flat import FlatNeighbors
+from vinn.retrieval.index import (
+    FLAT_UP_TO,
+    IndexKind,
+    build_index,
+    kind_for,
+    open_index,
+    read_index_manifest,
+    read_projection,
+    search_over,
+)
+from vinn.retrieval.neighbors import brute_force_neighbors
+from vinn.retrieval.projected import ProjectedNeighbors
+
+HASH = "ab" * 32
+
+
+@pytest.fixture(scope="module")
+def memory() -> tuple[np.ndarray, np.ndarray]:
+    """6,000 embeddings on 120 paths, and the paths' numbers."""
+    rng = np.random.default_rng(0)
+    scale = np.linspace(1.0, 0.02, 48)
+    paths = np.cumsum(rng.normal(size=(120, 50, 48)) * scale, axis=1)
+    return paths.reshape(-1, 48).astype(np.float32), np.repeat(np.arange(120), 50)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_projected_index_answers_as_brute_force(
+    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray], dtype: type
+) -> None:
+    embeddings = memory[0].astype(dtype)
+    manifest = build_index(tmp_path / "index", embeddings, memory[1], HASH)
+    assert manifest.kind is IndexKind.PROJECTED
+    search = open_index(tmp_path / "index", embeddings, HASH)
+    for query in memory[0][::611] + np.float32(0.01):
+        expected = brute_force_neighbors(embeddings.astype(np.float32), query, 7)
+        found = search.search(query, 7)
+        np.testing.assert_array_equal(found[1], expected[1])
+        np.testing.assert_array_equal(found[0], expected[0])
+
+
+def test_an_approximate_index_has_the_recall_it_states(
+    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]
+) -> None:
+    embeddings, ids = memory
+    manifest = build_index(tmp_path / "index", embeddings, ids, HASH, IndexKind.APPROXIMATE)
+    assert manifest.recall is not None and manifest.recall >= GOAL_RECALL
+    assert manifest.probes is not None and manifest.lists is not None
+    assert manifest.probes < manifest.lists
+    search = open_index(tmp_path / "index", embeddings, HASH)
+    rng = np.random.default_rng(5)
+    hits = []
+    for row in rng.choice(len(embeddings), 200, replace=False):
+        query = embeddings[row] + rng.normal(size=48).astype(np.float32) * 0.05
+        truth = brute_force_neighbors(embeddings, query, 10)[1]
+        distances, rows = search.search(query, 10)
+        assert (np.diff(distances) >= 0).all() and len(set(rows.tolist())) == 10
+        hits.append(len(np.intersect1d(truth, rows)) / 10)
+    assert np.mean(hits) >= GOAL_RECALL - 0.02
+
+
+def test_an_approximate_search_finds_as_many_as_asked_for(
+    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]
+) -> None:
+    embeddings, ids = memory[0][:500], memory[1][:500]
+    build_index(tmp_path / "index", embeddings, ids, HASH, IndexKind.APPROXIMATE)
+    search = open_index(tmp_path / "index", embeddings, HASH)
+    assert len(set(search.search(embeddings[3], 500)[1].tolist())) == 500
+
+
+def test_rows_added_later_keep_the_projection(
+    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]
+) -> None:
+    embeddings, ids = memory
+    build_index(tmp_path / "old", embeddings[:4500], ids[:4500], HASH)
+    kept = read_projection(tmp_path / "old")
+    build_index(tmp_path / "new", embeddings, ids, HASH, projection=kept)
+    np.testing.assert_array_equal(read_projection(tmp_path / "new").basis, kept.basis)
+    search = open_index(tmp_path / "new", embeddings, HASH)
+    query = embeddings[5000] + np.float32(0.02)
+    expected = brute_force_neighbors(embeddings, query, 10)
+    np.testing.assert_array_equal(search.search(query, 10)[1], expected[1])
+
+
+def test_the_size_chooses(memory: tuple[np.ndarray, np.ndarray]) -> None:
+    assert kind_for(FLAT_UP_TO) is IndexKind.FLAT
+    assert kind_for(FLAT_UP_TO + 1) is IndexKind.PROJECTED
+    assert kind_for(1_000_000) is IndexKind.APPROXIMATE
+    assert isinstance(search_over(memory[0][:100]), FlatNeighbors)
+    assert isinstance(search_over(memory[0]), ProjectedNeighbors)
+
+
+def test_an_index_that_does_not_fit_is_refused(
+    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]
+) -> None:
+    embeddings, ids = memory
+    index = tmp_path / "index"
+    build_index(index, embeddings, ids, HASH, IndexKind.APPROXIMATE)
+    with pytest.raises(ArtefactMismatchError, match="cdcdcdcdcdcd"):
+        open_index(index, embeddings, "cd" * 32)
+    with pytest.raises(ArtefactMismatchError, match="5999"):
+        open_index(index, embeddings[:-1], HASH)
+    (index / "inverted.faiss").write_bytes((index / "inverted.faiss").read_bytes()[:1000])
+    with pytest.raises(ArtefactError, match=r"inverted\.faiss"):
+        open_index(index, embeddings, HASH)
+    (index / "index.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ArtefactError, match=r"index\.json"):
+        read_index_manifest(index)
+    with pytest.raises(ConfigError, match="flat"):
+        build_index(tmp_path / "flat", embeddings, ids, HASH, IndexKind.FLAT)
+
+
+def test_a_truncated_projection_is_refused(
+    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]
+) -> None:
+    embeddings, ids = memory
+    index = tmp_path / "index"
+    build_index(index, embeddings, ids, HASH)
+    for name in ("coordinates.npy", "projection.npz"):
+        path = index / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(ArtefactError, match=name):
+            open_index(index, embeddings, HASH)
+        path.write_bytes(whole)
