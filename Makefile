@@ -18,7 +18,10 @@ REQUIREMENTS := constraints.txt tools/requirements/dev.txt tools/requirements/ro
 	src/vinn/setup.cfg \
 	src/vinn/setup.py src/vinn/pyproject.toml src/vinn/package.xml
 MSGS_FILES := $(wildcard src/vinn_msgs/*.* src/vinn_msgs/msg/*.msg src/vinn_msgs/srv/*.srv \
-	src/vinn_msgs/action/*.action)
+	src/vinn_msgs/action/*.action src/vinn_msgs/cmake/*.cmake)
+# Lets the tests of the trajectory path run where control_msgs is not installed.
+TEST_MSGS := test/fakes/control_msgs
+TEST_MSGS_FILES := $(wildcard $(TEST_MSGS)/*.* $(TEST_MSGS)/*/*.*)
 ROS_FILES := $(wildcard src/vinn_ros/*.* src/vinn_ros/executables/* src/vinn_ros/resource/*) \
 	$(shell find launch config -type f -name '[!.]*' ! -name '*.pyc')
 
@@ -49,7 +52,7 @@ clean: ## Remove .venv, build products and caches (runs/ stays)
 test: lint pytest ## Set up, lint, check types and imports, run every test
 
 .PHONY: pytest
-pytest: setup ## Set up and run the tests alone (PYTEST_ARGS='test/robot -k limits')
+pytest: setup $(STAMPS)/test_msgs ## Set up and run the tests alone (PYTEST_ARGS='test/robot -k limits')
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: lint
@@ -87,6 +90,11 @@ $(STAMPS)/packages: $(STAMPS)/venv $(REQUIREMENTS)
 $(STAMPS)/vinn_msgs: tools/requirements/ros.txt $(MSGS_FILES) | $(STAMPS)/packages
 	@echo "Building the messages: about a minute"
 	$(PIP) install --no-deps --no-build-isolation --force-reinstall ./src/vinn_msgs
+	@touch $@
+
+$(STAMPS)/test_msgs: tools/requirements/ros.txt $(TEST_MSGS_FILES) | $(STAMPS)/packages
+	@echo "Building the messages that only tests need: about a minute"
+	$(PIP) install --no-deps --no-build-isolation --force-reinstall ./$(TEST_MSGS)
 	@touch $@
 
 $(STAMPS)/vinn_ros: $(ROS_FILES) | $(STAMPS)/packages

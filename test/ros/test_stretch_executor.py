@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stretch_driver import FakeStretchDriver
 from rclpy.action import ActionClient
 from ros_harness import Harness
 from std_srvs.srv import Trigger
+from stretch_driver import FakeStretchDriver
 from vinn_ros.calls import wait_for
 from vinn_ros.nodes.stretch_executor import StretchExecutorNode
 
@@ -85,13 +85,12 @@ def bench(ros: Harness, tmp_path: Path) -> Iterator[Bench]:
 def test_a_step_moves_the_arm_and_fills_every_entry(bench: Bench) -> None:
     result = bench.step(1)
     assert (result.error_code, result.error_msg) == ("NONE", "")
-    assert bench.robot.joints["wrist_extension"] == pytest.approx(0.23, abs=0.009)
+    assert bench.robot.joints.position["wrist_extension"] == pytest.approx(0.23, abs=0.009)
     assert result.sent_base_delta.y == pytest.approx(-0.03, abs=1e-3)
     assert result.sent.arm_m == pytest.approx(0.23, abs=1e-3)
-    _, vector = bench.robot.commands[-1]
-    arm, lift, *_, pan, tilt, gripper, translate, rotate = vector
+    arm, lift, *_, pan, tilt, gripper, translate, rotate = bench.robot.commands[-1].vector
     assert (lift, pan, tilt) == pytest.approx((0.6, 0.3, -0.4), abs=1e-3)
-    assert gripper > 10  # percent: open, and not the zero of a forgotten entry
+    assert gripper > 0.1  # finger angle: open, and not the zero of a forgotten entry
     assert (translate, rotate) == pytest.approx((0.0, 0.0), abs=1e-9)
     assert arm == pytest.approx(0.23, abs=1e-3)
     status = bench.ros.wait_for(
@@ -103,8 +102,8 @@ def test_a_step_moves_the_arm_and_fills_every_entry(bench: Bench) -> None:
 def test_joints_are_matched_by_name(bench: Bench) -> None:
     bench.robot.reverse = True
     assert bench.step(1).error_code == "NONE"
-    assert bench.robot.joints["wrist_extension"] == pytest.approx(0.23, abs=0.009)
-    assert bench.robot.joints["joint_lift"] == pytest.approx(0.6, abs=0.009)
+    assert bench.robot.joints.position["wrist_extension"] == pytest.approx(0.23, abs=0.009)
+    assert bench.robot.joints.position["joint_lift"] == pytest.approx(0.6, abs=0.009)
     bench.robot.hidden = {"joint_wrist_roll"}
     bench.ros.wait_for(lambda: "joint_wrist_roll" not in bench.node._driver._joints)
     sent = len(bench.robot.commands)
@@ -130,44 +129,44 @@ def test_nothing_moves_without_a_lease(bench: Bench) -> None:
 
 
 def test_a_lease_that_runs_out_holds_the_robot(bench: Bench) -> None:
-    bench.robot.stuck = True
+    bench.robot.joints.stuck = {"all"}
     handle = bench.send(1)
     bench.ros.wait_for(lambda: bench.robot.commands)
     bench.renewing = False
     result = bench.result(handle)
     assert result.error_code == "SUPERVISOR_LOST"
     # The last command holds: the measured pose is the target.
-    assert bench.robot.commands[-1][1][0] == pytest.approx(0.2, abs=1e-3)
-    assert "stop_the_robot" in bench.robot.services_called
+    assert bench.robot.commands[-1].vector[0] == pytest.approx(0.2, abs=1e-3)
+    assert "stop_the_robot" in [name for _, name in bench.robot.services_called]
 
 
 def test_stop_is_answered_and_obeyed_during_a_step(bench: Bench) -> None:
-    bench.robot.stuck = True
+    bench.robot.joints.stuck = {"all"}
     handle = bench.send(1)
     bench.ros.wait_for(lambda: bench.robot.commands)
     asked_s = time.monotonic()
     assert bench.ros.call(Trigger, "executor/stop").success
     result = bench.result(handle)
     assert result.error_code == "OPERATOR_STOP"
-    held_s, vector = bench.robot.commands[-1]
-    assert held_s >= asked_s
-    assert vector[0] == pytest.approx(0.2, abs=1e-3)
+    held = bench.robot.commands[-1]
+    assert held.hold and held.steady_s >= asked_s
+    assert held.vector[0] == pytest.approx(0.2, abs=1e-3)
     # The stop holds for the rest of the session.
-    bench.robot.stuck = False
+    bench.robot.joints.stuck = set()
     assert bench.step(2).error_code == "OPERATOR_STOP"
 
 
 def test_cancelling_a_step_holds_the_robot(bench: Bench) -> None:
-    bench.robot.stuck = True
+    bench.robot.joints.stuck = {"all"}
     handle = bench.send(1)
     bench.ros.wait_for(lambda: bench.robot.commands)
     wait_for(handle.cancel_goal_async(), 5.0, "cancel")
     assert bench.result(handle).error_code == "OPERATOR_STOP"
-    assert bench.robot.commands[-1][1][0] == pytest.approx(0.2, abs=1e-3)
+    assert bench.robot.commands[-1].vector[0] == pytest.approx(0.2, abs=1e-3)
 
 
 def test_a_second_motion_is_refused_while_one_runs(bench: Bench) -> None:
-    bench.robot.stuck = True
+    bench.robot.joints.stuck = {"all"}
     handle = bench.send(1)
     bench.ros.wait_for(lambda: bench.robot.commands)
     assert bench.step(2).error_code == "BUSY"
@@ -179,10 +178,10 @@ def test_a_second_motion_is_refused_while_one_runs(bench: Bench) -> None:
 
 def test_a_runstop_latches_until_it_is_cleared(bench: Bench) -> None:
     assert bench.step(1).error_code == "NONE"
-    bench.robot.runstopped = True
+    bench.robot.press_runstop()
     bench.ros.wait_for(lambda: bench.statuses[-1].state == ExecutorStatus.LATCHED)
     assert bench.statuses[-1].reason == "RUNSTOP"
-    bench.robot.runstopped = False
+    bench.robot.release_runstop()
     bench.ros.wait_for(lambda: bench.node._driver._runstopped is False)
     sent = len(bench.robot.commands)
     assert bench.step(2).error_code == "LATCHED"
@@ -191,15 +190,21 @@ def test_a_runstop_latches_until_it_is_cleared(bench: Bench) -> None:
     assert bench.step(3).error_code == "NONE"
 
 
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [({"homed": False}, "NOT_HOMED"), ({"mode": "navigation"}, "WRONG_MODE")],
-)
-def test_a_robot_that_is_not_ready_does_not_move(bench: Bench, fault: dict, reason: str) -> None:
-    for name, value in fault.items():
-        setattr(bench.robot, name, value)
-    assert bench.step(1).error_code == reason
+def test_a_robot_that_is_not_homed_does_not_move(bench: Bench) -> None:
+    bench.robot.homed = False
+    bench.ros.wait_for(lambda: bench.node._driver._homed is False)
+    assert bench.step(1).error_code == "NOT_HOMED"
     assert bench.robot.commands == []
+
+
+def test_a_mode_that_someone_else_switches_ends_the_motion(bench: Bench) -> None:
+    # Before the first step the executor switches the mode itself.
+    assert bench.step(1).error_code == "NONE"
+    bench.robot.mode = "navigation"
+    bench.ros.wait_for(lambda: bench.node._driver._mode == "navigation")
+    sent = len(bench.robot.commands)
+    assert bench.step(2).error_code == "WRONG_MODE"
+    assert len(bench.robot.commands) == sent
 
 
 def test_a_service_that_refuses_is_an_error(bench: Bench) -> None:
@@ -227,7 +232,7 @@ def test_home_goes_to_the_displaced_start_pose(bench: Bench) -> None:
     answer = bench.ros.call(MoveToStart, "executor/home", request)
     assert (answer.success, answer.message) == (True, "")
     # At wrist yaw 0: right is base -x, forward is the arm, up is the lift.
-    assert bench.robot.base_x_m == pytest.approx(-0.02, abs=0.007)
-    assert bench.robot.joints["wrist_extension"] == pytest.approx(0.24, abs=0.009)
-    assert bench.robot.joints["joint_lift"] == pytest.approx(0.55, abs=0.009)
-    assert bench.robot.joints["gripper_aperture"] == pytest.approx(0.064, abs=0.006)
+    assert bench.robot.joints.base_x_m == pytest.approx(-0.02, abs=0.007)
+    assert bench.robot.joints.position["wrist_extension"] == pytest.approx(0.24, abs=0.009)
+    assert bench.robot.joints.position["joint_lift"] == pytest.approx(0.55, abs=0.009)
+    assert bench.robot.joints.position["gripper_aperture"] == pytest.approx(0.064, abs=0.006)

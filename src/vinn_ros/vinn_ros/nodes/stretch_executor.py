@@ -51,7 +51,7 @@ class StretchExecutorNode(VinnNode):
         Parameter("robot_config", "", "YAML file of vinn.robot: tool, filter, executor, start"),
         Parameter("pose_layout", list(DEFAULT_LAYOUT), "entries of joint_pose_cmd, in order"),
         Parameter(
-            "gripper_unit", "percent", "unit of joint_pose_cmd's gripper", choices=GRIPPER_UNITS
+            "gripper_unit", "finger_rad", "unit of joint_pose_cmd's gripper", choices=GRIPPER_UNITS
         ),
         Parameter(
             "lease_s",

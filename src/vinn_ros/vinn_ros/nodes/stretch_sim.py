@@ -83,7 +83,7 @@ class StretchSimNode(VinnNode):
         Parameter("robot_config", "", "YAML file of vinn.robot: tool, camera mount, start pose"),
         Parameter("pose_layout", list(DEFAULT_LAYOUT), "entries of joint_pose_cmd, in order"),
         Parameter(
-            "gripper_unit", "percent", "unit of joint_pose_cmd's gripper", choices=GRIPPER_UNITS
+            "gripper_unit", "finger_rad", "unit of joint_pose_cmd's gripper", choices=GRIPPER_UNITS
         ),
         Parameter(
             "real_time_factor",
