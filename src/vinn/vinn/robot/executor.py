@@ -13,6 +13,8 @@ from vinn.errors import RobotError
 from vinn.robot.arrival import ARM_JOINTS, ArrivalMonitor, base_advance_m
 from vinn.robot.config import ExecutorConfig, StartPose
 from vinn.robot.gripper import note_motion
+from vinn.robot.ik import JointIncrement, translation_fk
+from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
 from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter, held_targets
 from vinn.robot.start_motion import StartMotion, start_goal, unreachable
 from vinn.robot.types import (
@@ -136,11 +138,71 @@ class StepExecutor:
             duration_s=self._driver.now_s() - started_s,
         )
 
+    def jog(
+        self, camera_delta_m: NDArray[np.float64], should_stop: ShouldStop | None = None
+    ) -> tuple[StepResult, NDArray[np.float64]]:
+        """Move the gripper a little along the camera's axes; the gripper stays as it is.
+
+        For the check of the camera's mounting. Ends the session.
+
+        Args:
+            camera_delta_m: (3,) in the optical frame as configured, at most one step long [m].
+            should_stop: as in `execute`.
+
+        Returns:
+            The result, and (3,) the translation that was measured, in the same frame [m].
+        """
+        started_s = self._driver.now_s()
+        self.end_session()
+        config = self._filter.config
+        delta = np.asarray(camera_delta_m, dtype=np.float64)
+        decision = Decision(ReasonCode.NONE, "", self._memory)
+        sent: JointCommand | None = None
+        moved_m = np.zeros(3)
+        try:
+            self._refuse_latched()
+            cap = config.motion.step_cap_m
+            if delta.shape != (3,) or not np.linalg.norm(delta) <= cap:
+                raise Halted(
+                    ReasonCode.INVALID_INPUT,
+                    f"camera_delta: {delta.tolist()}; allowed: at most {cap:g} m",
+                )
+            state = self._read_state()
+            base_R_camera = base_R_gripper(
+                state.wrist_yaw_rad, state.wrist_pitch_rad, state.wrist_roll_rad
+            ) @ gripper_R_camera(config.camera)
+            decision = self._filter.limit(
+                base_R_camera @ delta, self._memory.gripper.closed, state, self._memory
+            )
+            sent, monitor = self._send(decision, state, should_stop)
+            self._wait(monitor, should_stop, None)
+            after = self._read_state()
+            increment = JointIncrement(
+                base_translate_m=base_advance_m(state, after),
+                arm_m=after.arm_m - state.arm_m,
+                lift_m=after.lift_m - state.lift_m,
+            )
+            moved_m = base_R_camera.T @ translation_fk(increment)
+            reason, message = decision.reason, decision.message
+        except Halted as halt:
+            reason, message = self._halt(halt, moving=sent is not None)
+        result = StepResult(
+            reason=reason,
+            message=message,
+            requested_base_delta_m=decision.requested_base_delta_m,
+            sent_base_delta_m=decision.sent_base_delta_m if sent else np.zeros(3),
+            sent=sent,
+            gripper_closed=self._memory.gripper.closed,
+            duration_s=self._driver.now_s() - started_s,
+        )
+        return result, moved_m
+
     def move_to_start(
         self,
         start_pose: StartPose,
         offset_gripper_m: NDArray[np.float64],
         should_stop: ShouldStop | None = None,
+        on_progress: Callable[[str], None] | None = None,
     ) -> StepResult:
         """Open the gripper, retreat, and go to `start_pose` displaced by `offset_gripper_m`.
 
@@ -150,6 +212,7 @@ class StepExecutor:
             start_pose: joint targets, and the base pose by odometry if it has one.
             offset_gripper_m: (3,) right, forward, up of the gripper at the start pose [m].
             should_stop: as in `execute`.
+            on_progress: told what is being done, in words, at each step.
 
         Returns:
             A result whose translations are those of the whole way.
@@ -173,6 +236,8 @@ class StepExecutor:
                         ReasonCode.TIMEOUT,
                         f"start pose not reached in {self._config.start_timeout_s:g} s",
                     )
+                if on_progress is not None:
+                    on_progress(plan.phase(state))
                 sent, monitor = self._send(decision, state, should_stop)
                 travelled_m = travelled_m + decision.sent_base_delta_m
                 self._wait(monitor, should_stop, None)

@@ -18,6 +18,7 @@ from vinn.robot.types import JointLimits, ReasonCode, RobotState
 _WRIST_JOINTS = ("wrist_yaw_rad", "wrist_pitch_rad", "wrist_roll_rad")
 _NEAR_M = 0.002
 """A target this near needs no step of its own."""
+_GOING = "going to the start pose"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,20 @@ class StartMotion:
         self._opened = False
         self._open_m = 0.0
         self._retreat_m = self._config.executor.retreat_m
+        self._phase = "opening the gripper"
+
+    def phase(self, state: RobotState) -> str:
+        """What the step that `next` returned last is for, in words."""
+        if self._phase != _GOING:
+            return self._phase
+        goal = self._goal
+        left_m = math.hypot(
+            goal.base_xy_m[0] - state.base_x_m,
+            goal.base_xy_m[1] - state.base_y_m,
+            goal.arm_m - state.arm_m,
+            goal.lift_m - state.lift_m,
+        )
+        return f"{_GOING}, {left_m * 100:.0f} cm left"
 
     def next(self, state: RobotState, memory: FilterMemory) -> Decision | None:
         """The next step, or None at the start pose. A decision without a command is a failure."""
@@ -93,10 +108,12 @@ class StartMotion:
                 f"finger tips; wanted: {self._open_m * 1000:.0f} mm",
                 memory,
             )
+        self._phase = "retreating"
         while self._retreat_m > _NEAR_M:
             step = self._retreat(state, memory)
             if step is not None:
                 return step
+        self._phase = _GOING
         return self._towards_goal(state, memory)
 
     def _retreat(self, state: RobotState, memory: FilterMemory) -> Decision | None:
