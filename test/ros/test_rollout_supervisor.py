@@ -104,6 +104,7 @@ class Bench:
                     f"recordings:={self.directory}",
                     # Patient: the machine that runs the tests may be busy.
                     *("-p", "prediction_timeout_s:=2.0"),
+                    *("-p", "policy_timeout_s:=2.0"),
                     *("-p", "camera_timeout_s:=1.5"),
                     *("-p", "executor_timeout_s:=2.0"),
                 ]

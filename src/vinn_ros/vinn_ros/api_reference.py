@@ -56,6 +56,7 @@ MEANINGS = {
     "policy/markers": "arrows of prediction and neighbours, in the camera's frame",
     "policy/neighbors/compressed": "query and neighbours with arrows, if someone looks",
     "policy/prediction": "what the policy wants next, from which image",
+    "policy/status": "why a frame was refused, and that one is fit again",
     "runstop": "press or release the runstop",
     "scene/reset": "close the door, put the robot back",
     "scene/status": "ground truth: door angle, grasped, opened, fully opened",

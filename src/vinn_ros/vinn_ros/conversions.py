@@ -6,6 +6,8 @@ decoded: a wrong size costs nothing then.
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -41,6 +43,13 @@ _LATENCIES = {
 def to_nanoseconds(stamp: Time) -> int:
     """A stamp as nanoseconds since the epoch."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def cdr_stamp_ns(cdr: bytes) -> int:
+    """The stamp in a serialised message that begins with a header [ns since the epoch]."""
+    # Four bytes say how it is encoded; the second is odd for little-endian.
+    seconds, nanoseconds = struct.unpack_from("<iI" if cdr[1] & 1 else ">iI", cdr, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 def to_stamp(nanoseconds: int) -> Time:

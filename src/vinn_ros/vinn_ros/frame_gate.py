@@ -10,6 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from vinn.errors import ImageError
+from vinn.robot.types import ReasonCode
+
+_REASONS = {"stale": ReasonCode.STALE_INPUT, "identical": ReasonCode.CAMERA_STALE}
+"""Of what is refused; everything else is INVALID_IMAGE."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class FrameGate:
         self.refused: Counter[str] = Counter()
         self.last_refusal = ""
         """Why the newest frame was refused; empty: it was not."""
+        self.last_reason = ReasonCode.NONE
+        """The same as a reason code."""
 
     def check_bytes(self, data: bytes) -> str | None:
         """Why encoded bytes are refused, before they are decoded, or None."""
@@ -52,8 +58,11 @@ class FrameGate:
 
     def check_age(self, age_s: float) -> str | None:
         """Why a frame of this age is refused, or None."""
-        if not (math.isfinite(age_s) and age_s <= self._limits.max_age_s):
-            return self._refuse("stale", f"{age_s:.2f} s old; allowed: {self._limits.max_age_s:g}")
+        # A stamp in the future says as little about the age as an old one: the clocks differ.
+        if not (math.isfinite(age_s) and abs(age_s) <= self._limits.max_age_s):
+            return self._refuse(
+                "stale", f"{age_s:.2f} s old by its stamp; allowed: {self._limits.max_age_s:g}"
+            )
         return self._accept()
 
     def check_pixels(self, image_rgb: NDArray[np.uint8]) -> str | None:
@@ -87,7 +96,8 @@ class FrameGate:
     def _refuse(self, kind: str, message: str) -> str:
         self.refused[kind] += 1
         self.last_refusal = f"{kind} frame: {message}"
+        self.last_reason = _REASONS.get(kind, ReasonCode.INVALID_IMAGE)
         return self.last_refusal
 
     def _accept(self) -> None:
-        self.last_refusal = ""
+        self.last_refusal, self.last_reason = "", ReasonCode.NONE

@@ -15,9 +15,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from vinn.errors import DatasetError
 from vinn.rollout.recorder import RolloutRecorder
 
-from vinn_msgs.msg import ExecutorStatus, RolloutStatus, SceneStatus
+from vinn_msgs.msg import ExecutorStatus, PolicyStatus, RolloutStatus, SceneStatus
 from vinn_msgs.msg import Prediction as PredictionMsg
 from vinn_ros import qos
+from vinn_ros.conversions import cdr_stamp_ns
 from vinn_ros.lifecycle import VinnNode
 
 WRIST_TOPIC = "wrist_camera/image_raw/compressed"
@@ -26,6 +27,7 @@ TOPICS: Mapping[str, type] = {
     "wrist_camera/camera_info": CameraInfo,
     "overview_camera/image_raw/compressed": CompressedImage,
     "policy/prediction": PredictionMsg,
+    "policy/status": PolicyStatus,
     "executor/status": ExecutorStatus,
     "supervisor/status": RolloutStatus,
     "scene/status": SceneStatus,
@@ -45,9 +47,11 @@ class RolloutRecording:
         self,
         node: VinnNode,
         listeners: Mapping[str, Callable[[Any], None]],
-        on_frame: Callable[[], None],
+        on_frame: Callable[[int], None],
     ) -> None:
-        """Args: the node, who gets which topic's messages decoded, who hears of wrist frames."""
+        """Args: the node, who gets which topic's messages decoded, who hears the stamps of wrist
+        frames [ns since the epoch].
+        """
         self._node = node
         self._on_frame = on_frame
         self._lock = threading.Lock()
@@ -104,7 +108,7 @@ class RolloutRecording:
                     recorded_name, type_name, cdr, self._node.get_clock().now().nanoseconds
                 )
             if topic == WRIST_TOPIC:
-                self._on_frame()
+                self._on_frame(cdr_stamp_ns(cdr))
             if listener is not None:
                 listener(deserialize_message(cdr, message_type))
 

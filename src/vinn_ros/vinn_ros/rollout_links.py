@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +21,15 @@ from vinn.robot.types import ReasonCode, StepResult
 from vinn.rollout.loop import RolloutInterrupted
 
 from vinn_msgs.action import ExecuteStep
-from vinn_msgs.msg import ExecutorStatus, SceneStatus
+from vinn_msgs.msg import ExecutorStatus, PolicyStatus, SceneStatus
 from vinn_msgs.msg import Prediction as PredictionMsg
 from vinn_ros.calls import wait_for
-from vinn_ros.conversions import from_prediction_msg, to_step_result
+from vinn_ros.conversions import from_prediction_msg, to_nanoseconds, to_step_result
 
 _POLL_S = 0.05
 _GOAL_TIMEOUT_S = 1.0
 _END_OF_STOPPED_STEP_S = 2.0
+_REMEMBERED_FRAMES = 256
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Limits:
 
     prediction_timeout_s: float
     """From the moment a prediction is wanted."""
+    policy_timeout_s: float
+    """Without a prediction or a refusal, whether one is wanted or not."""
     camera_timeout_s: float
     executor_timeout_s: float
     """Between two executor/status."""
@@ -57,6 +61,11 @@ class RolloutLinks:
         self._captured_s = -math.inf
         self._predicted_s = -math.inf
         self._camera_s = -math.inf
+        self._frames: OrderedDict[int, float] = OrderedDict()
+        """When frames came in here, by their stamp; the newest."""
+        self._refusal: tuple[ReasonCode, str] | None = None
+        """Why the newest frame leads to no prediction; None: it does, or none came yet."""
+        self._refused_s = self._heeded_refusal_s = -math.inf
         self._executor: ExecutorStatus | None = None
         self._executor_s = -math.inf
         self._scene: SceneStatus | None = None
@@ -66,17 +75,43 @@ class RolloutLinks:
 
     # What arrives
 
-    def take_frame(self) -> None:
+    def take_frame(self, stamp_ns: int) -> None:
         """A camera frame was published."""
-        self._camera_s = time.monotonic()
+        with self._news:
+            self._camera_s = time.monotonic()
+            self._frames[stamp_ns] = self._camera_s
+            if len(self._frames) > _REMEMBERED_FRAMES:
+                self._frames.popitem(last=False)
 
     def take_prediction(self, prediction: PredictionMsg) -> None:
-        """The policy published."""
+        """The policy published. One that was overtaken by a newer one, or came twice, is dropped;
+        a policy that was silent for long may have begun to count anew.
+        """
         received_s = time.monotonic()
         with self._news:
+            newest = self._prediction
+            restarted = received_s - self._predicted_s > self._limits.policy_timeout_s
+            if newest is not None and 0 < prediction.sequence <= newest.sequence and not restarted:
+                return
             self._prediction = prediction
             self._predicted_s = received_s
-            self._captured_s = received_s - max(0.0, float(prediction.image_age_s))
+            # The policy knows how old the image was when it published; how long the prediction was
+            # under way is seen here, since the frame came here as well.
+            captured_s = received_s - max(0.0, float(prediction.image_age_s))
+            frame_s = self._frames.get(to_nanoseconds(prediction.header.stamp), captured_s)
+            self._captured_s = min(captured_s, frame_s)
+            self._refusal = None
+            self._news.notify_all()
+
+    def take_policy_status(self, status: PolicyStatus) -> None:
+        """The policy says that it cannot use a frame, or that it can again."""
+        reason = ReasonCode(status.reason)
+        with self._news:
+            if reason is ReasonCode.NONE:
+                self._refusal = None
+            else:
+                self._refusal = (reason, status.message)
+                self._refused_s = time.monotonic()
             self._news.notify_all()
 
     def take_executor(self, status: ExecutorStatus) -> None:
@@ -114,12 +149,30 @@ class RolloutLinks:
                 f"executor/status: silent for {self._limits.executor_timeout_s:g} s",
             )
         if executor.state == ExecutorStatus.LATCHED:
-            return ReasonCode.LATCHED, f"executor: {executor.reason}: {executor.message}"
+            return ReasonCode(executor.reason), f"the executor is latched: {executor.message}"
+        return None
+
+    def silence(self) -> tuple[ReasonCode, str] | None:
+        """Who has been silent for too long in a running rollout, or None."""
+        now_s = time.monotonic()
+        limits = self._limits
+        if now_s - self._camera_s > limits.camera_timeout_s:
+            return (
+                ReasonCode.CAMERA_STALE,
+                f"wrist_camera: silent for {limits.camera_timeout_s:g} s",
+            )
+        if now_s - max(self._predicted_s, self._refused_s) > limits.policy_timeout_s:
+            return (
+                ReasonCode.POLICY_LOST,
+                f"policy/prediction: silent for {limits.policy_timeout_s:g} s",
+            )
         return None
 
     def not_seeing(self) -> tuple[ReasonCode, str] | None:
         """Why no step could be predicted now, or None."""
         now_s = time.monotonic()
+        if self._refusal is not None:
+            return self._refusal
         if now_s - self._predicted_s <= self._limits.prediction_timeout_s:
             return None
         if now_s - self._camera_s > self._limits.camera_timeout_s:
@@ -175,8 +228,10 @@ class RolloutLinks:
         scene = self._scene
         if self._limits.success and scene is not None and getattr(scene, self._limits.success):
             return ReasonCode.SUCCESS
-        fault = self.fault()
-        return fault[0] if fault else None
+        fault = self.fault() or self.silence()
+        if fault is not None:
+            raise RolloutInterrupted(*fault)
+        return None
 
     def predict(self, settled_s: float) -> Prediction:
         """The prediction of an image captured after `settled_s`."""
@@ -185,6 +240,15 @@ class RolloutLinks:
             while self._prediction is None or self._captured_s <= settled_s:
                 if self._stop.is_set():
                     raise RolloutInterrupted(ReasonCode.OPERATOR_STOP, "stopped on request")
+                if self._refusal is not None and self._refused_s > max(
+                    settled_s, self._heeded_refusal_s
+                ):
+                    # Each refused frame is a troubled step of its own: a few in a row are borne.
+                    self._heeded_refusal_s = self._refused_s
+                    raise RolloutInterrupted(*self._refusal)
+                silence = self.silence()
+                if silence is not None:
+                    raise RolloutInterrupted(*silence)
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0.0:
                     raise RolloutInterrupted(*self._why_no_prediction())
@@ -224,8 +288,10 @@ class RolloutLinks:
         future.add_done_callback(lambda _: done.set())
         deadline_s = time.monotonic() + self._limits.step_timeout_s
         cancelled = False
+        silence = None
         while not done.wait(_POLL_S):
-            if self._stop.is_set() and not cancelled:
+            silence = silence or self.silence()
+            if (self._stop.is_set() or silence is not None) and not cancelled:
                 cancelled = True
                 handle.cancel_goal_async()
                 deadline_s = min(deadline_s, time.monotonic() + _END_OF_STOPPED_STEP_S)
@@ -237,4 +303,6 @@ class RolloutLinks:
                     ReasonCode.EXECUTOR_LOST,
                     f"executor/step: no result within {self._limits.step_timeout_s:g} s",
                 )
+        if silence is not None:
+            raise RolloutInterrupted(*silence)
         return future.result()

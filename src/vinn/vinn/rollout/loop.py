@@ -17,7 +17,7 @@ from vinn.rollout.config import RolloutConfig
 
 
 class RolloutInterrupted(Exception):
-    """Raised by `predict` or `execute` to end the rollout with a reason of their own."""
+    """Raised by `predict`, `execute` or `check` to end the rollout with a reason of their own."""
 
     def __init__(self, reason: ReasonCode, message: str) -> None:
         super().__init__(message)
@@ -76,7 +76,8 @@ def run_rollout(
         predict: from an image captured after the last motion had settled, at `clock` time
             `settled_s` (its argument); waits for one if need be.
         execute: does one step under a strictly increasing sequence number, 1 first.
-        check: polled before and after every step; SUCCESS, a stop or a fault ends the rollout.
+        check: polled before and after every step; SUCCESS, a stop or a fault ends the rollout
+            (`RolloutInterrupted` instead of a reason gives a message as well).
         config: limits, and how much trouble is tolerated.
         on_step: told every turn as it ends.
         clock: seconds that never jump.
@@ -90,7 +91,7 @@ def run_rollout(
     reason: ReasonCode | None
     message = ""
     while True:
-        reason = check()
+        reason, message = _checked(check)
         if reason is not None:
             break
         if len(records) >= config.max_steps:
@@ -111,9 +112,18 @@ def run_rollout(
         in_a_row[record.reason] = in_a_row.get(record.reason, 0) + 1
         if in_a_row[record.reason] > config.tolerated.get(record.reason, 0):
             # The check knows better why, if a stop or the success came in the meantime.
-            reason, message = check() or record.reason, record.message
+            reason, message = _checked(check)
+            if reason is None or reason is record.reason:
+                reason, message = record.reason, record.message
             break
     return RolloutOutcome(reason, message, tuple(records), clock() - started_s)
+
+
+def _checked(check: Callable[[], ReasonCode | None]) -> tuple[ReasonCode | None, str]:
+    try:
+        return check(), ""
+    except RolloutInterrupted as end:
+        return end.reason, end.message
 
 
 def _turn(

@@ -84,7 +84,8 @@ class RolloutSupervisorNode(VinnNode):
             "status_rate_hz", 10.0, "rate of supervisor/status", unit="Hz", lower=4.0, upper=100.0
         ),
         _seconds("prediction_timeout_s", 1.0, "from the wish for a prediction to its arrival"),
-        _seconds("camera_timeout_s", 0.5, "without a frame the camera counts as lost"),
+        _seconds("policy_timeout_s", 0.4, "without prediction or refusal the policy is lost"),
+        _seconds("camera_timeout_s", 0.35, "without a frame the camera counts as lost"),
         _seconds("executor_timeout_s", 0.5, "without executor/status the executor counts as lost"),
         _seconds("step_timeout_s", 15.0, "for one step", upper=600.0),
         _seconds("reset_timeout_s", 90.0, "for a whole reset", upper=600.0),
@@ -113,6 +114,7 @@ class RolloutSupervisorNode(VinnNode):
             stop_motion,
             Limits(
                 prediction_timeout_s=self.value("prediction_timeout_s"),
+                policy_timeout_s=self.value("policy_timeout_s"),
                 camera_timeout_s=self.value("camera_timeout_s"),
                 executor_timeout_s=self.value("executor_timeout_s"),
                 step_timeout_s=self.value("step_timeout_s"),
@@ -125,6 +127,7 @@ class RolloutSupervisorNode(VinnNode):
             self,
             {
                 "policy/prediction": self._links.take_prediction,
+                "policy/status": self._links.take_policy_status,
                 "executor/status": self._take_executor,
                 "scene/status": self._links.take_scene,
             },

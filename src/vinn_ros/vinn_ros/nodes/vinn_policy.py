@@ -15,9 +15,10 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import CompressedImage, Image
 from vinn.errors import ImageError, VinnError
 from vinn.policies.types import Prediction
+from vinn.robot.types import ReasonCode
 
+from vinn_msgs.msg import PolicyStatus, RolloutStatus
 from vinn_msgs.msg import Prediction as PredictionMsg
-from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import LoadPolicy
 from vinn_ros import qos
 from vinn_ros.conversions import (
@@ -45,7 +46,11 @@ class _Frame:
     received_s: float
     """Steady clock."""
     age_s: float
-    """When it came in, by the stamp."""
+    """When it came in, by the stamp; below 0: its clock is ahead."""
+
+    def age_now_s(self) -> float:
+        """Its age, time spent here included; at least the latter."""
+        return max(0.0, self.age_s) + time.monotonic() - self.received_s
 
 
 def _grey(name: str, default: float, description: str) -> Parameter:
@@ -118,11 +123,13 @@ class VinnPolicyNode(VinnNode):
         self._gate = FrameGate(self._gate_limits())
         self._position = ("", 0)
         self._sequence = 0
+        self._refused_in_a_row = 0
         self._last_frame_s = time.monotonic()
         self._problem = ""
         self._predictions = self.create_lifecycle_publisher(
             PredictionMsg, "policy/prediction", qos.NEWEST
         )
+        self._statuses = self.create_lifecycle_publisher(PolicyStatus, "policy/status", qos.STREAM)
         self._mosaics = self.create_lifecycle_publisher(
             CompressedImage, "policy/neighbors/compressed", qos.NEWEST
         )
@@ -154,7 +161,7 @@ class VinnPolicyNode(VinnNode):
 
     def activate(self) -> None:
         """Begin to predict."""
-        self._sequence = 0
+        self._sequence = self._refused_in_a_row = 0
         self._gate = FrameGate(self._gate_limits())
         self._frames, self._drawings = Newest(), Newest()
         self._threads = [
@@ -200,7 +207,7 @@ class VinnPolicyNode(VinnNode):
         if silent_s > _SILENT_AFTER_S:
             return ERROR, f"CAMERA_STALE: no frame for {silent_s:.1f} s", values
         if self._gate.last_refusal:
-            return WARN, f"INVALID_IMAGE: {self._gate.last_refusal}", values
+            return WARN, f"{self._gate.last_reason.value}: {self._gate.last_refusal}", values
         return OK, "active", values
 
     # What comes in
@@ -210,7 +217,7 @@ class VinnPolicyNode(VinnNode):
         self._last_frame_s = received_s
         if self.active:
             now_ns = self.get_clock().now().nanoseconds
-            age_s = max(0.0, (now_ns - to_nanoseconds(message.header.stamp)) * 1e-9)
+            age_s = (now_ns - to_nanoseconds(message.header.stamp)) * 1e-9
             self._frames.put(_Frame(message, received_s, age_s))
 
     def _take_status(self, status: RolloutStatus) -> None:
@@ -255,21 +262,24 @@ class VinnPolicyNode(VinnNode):
         gate = self._gate
         waited_s = time.monotonic() - frame.received_s
         if gate.check_age(frame.age_s + waited_s) or gate.check_bytes(bytes(frame.message.data)):
+            self._report(frame, policy, gate.last_reason, gate.last_refusal)
             return
         decode_s = time.monotonic()
         try:
             image_rgb = self._decode(frame.message)
         except ImageError as error:
-            gate.malformed(error)
+            self._report(frame, policy, ReasonCode.INVALID_IMAGE, gate.malformed(error))
             return
         decode_s = time.monotonic() - decode_s
         if gate.check_pixels(image_rgb):
+            self._report(frame, policy, gate.last_reason, gate.last_refusal)
             return
         try:
             prediction = policy.predict(image_rgb, *self._position)
         except VinnError as error:
-            self._problem = f"POLICY_LOST: {error}"
+            self._problem = f"{ReasonCode.POLICY_LOST.value}: {error}"
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
+            self._report(frame, policy, ReasonCode.POLICY_LOST, str(error))
             return
         self._problem = ""
         self._sequence += 1
@@ -278,10 +288,32 @@ class VinnPolicyNode(VinnNode):
         message.sequence = self._sequence
         message.policy = policy.label
         message.preprocess_latency_s += decode_s
-        message.image_age_s = frame.age_s + time.monotonic() - frame.received_s
+        message.image_age_s = frame.age_now_s()
         self._predictions.publish(message)
+        if self._refused_in_a_row:
+            self._report(frame, policy, ReasonCode.NONE, "")
         if self.value("mosaic_rate_hz") > 0 and self._mosaics.get_subscription_count() > 0:
             self._drawings.put((image_rgb, prediction, policy, frame.message.header))
+
+    def _report(
+        self, frame: _Frame, policy: LoadedPolicy, reason: ReasonCode, message: str
+    ) -> None:
+        """Tell why this frame leads to no prediction, or that one does again (NONE)."""
+        refused = reason is not ReasonCode.NONE
+        self._refused_in_a_row = self._refused_in_a_row + 1 if refused else 0
+        status = PolicyStatus(
+            header=frame.message.header,
+            reason=reason.value,
+            message=message,
+            policy=policy.label,
+            predictions=self._sequence,
+            refused=self._gate.refused.total(),
+            refused_in_a_row=self._refused_in_a_row,
+            image_age_s=frame.age_now_s(),
+        )
+        self._statuses.publish(status)
+        if self._refused_in_a_row == 1:
+            self.publish_diagnostics()
 
     def _decode(self, message: Any) -> NDArray[np.uint8]:
         largest_px = self.value("max_image_px")
