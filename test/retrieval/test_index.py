@@ -111,7 +111,7 @@ def test_an_index_that_does_not_fit_is_refused(
     with pytest.raises(ArtefactMismatchError, match="5999"):
         open_index(index, embeddings[:-1], HASH)
     (index / "inverted.faiss").write_bytes((index / "inverted.faiss").read_bytes()[:1000])
-    with pytest.raises(ArtefactError, match=r"inverted\.faiss"):
+    with pytest.raises(ArtefactMismatchError, match=r"inverted\.faiss"):
         open_index(index, embeddings, HASH)
     (index / "index.json").write_text("{", encoding="utf-8")
     with pytest.raises(ArtefactError, match=r"index\.json"):
@@ -120,9 +120,7 @@ def test_an_index_that_does_not_fit_is_refused(
         build_index(tmp_path / "flat", embeddings, ids, HASH, IndexKind.FLAT)
 
 
-def test_a_truncated_projection_is_refused(
-    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]) -> None:
     embeddings, ids = memory
     index = tmp_path / "index"
     build_index(index, embeddings, ids, HASH)
@@ -130,6 +128,6 @@ def test_a_truncated_projection_is_refused(
         path = index / name
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(ArtefactError, match=name):
+        with pytest.raises(ArtefactMismatchError, match=name):
             open_index(index, embeddings, HASH)
         path.write_bytes(whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,12 @@ from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ConfigError
 from vinn.evaluation.selection import Selection, select_k_and_bandwidth
-from vinn.policies.artefact import PolicyKind, open_artefact
+from vinn.policies.artefact import INDEX_FOLDER, PolicyArtefact, PolicyKind, open_artefact
 from vinn.policies.build import build_control, build_policy, embed_dataset
 from vinn.policies.memory import ActionMemory
 from vinn.policies.preset import load_preset
 from vinn.policies.types import Prediction
+from vinn.retrieval.index import IndexKind, build_index, kind_for, read_index_manifest
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -105,9 +107,39 @@ def build(
 
 
 @app.command()
+def index(
+    directory: Artefact,
+    kind: Annotated[
+        IndexKind | None,
+        typer.Option(help="How it shall search; default: by the number of frames."),
+    ] = None,
+) -> None:
+    """Prepare the search of a nearest-neighbour policy, in place of what it had.
+
+    Policies are built with the index that their size asks for; this is for trying another one.
+    """
+    artefact = open_artefact(directory)
+    folder = directory / INDEX_FOLDER
+    kind = kind or kind_for(len(artefact.memory))
+    embeddings = artefact.embeddings
+    with out.status(f"preparing the search over {len(embeddings)} frames"):
+        shutil.rmtree(folder, ignore_errors=True)
+        if kind is not IndexKind.FLAT:
+            build_index(
+                folder,
+                embeddings,
+                artefact.memory.demonstration_ids,
+                artefact.manifest.files["embeddings.npy"],
+                kind,
+            )
+    info(directory)
+
+
+@app.command()
 def info(directory: Artefact) -> None:
     """Check a policy artefact and print what it is."""
-    manifest = open_artefact(directory).manifest
+    artefact = open_artefact(directory)
+    manifest = artefact.manifest
     table = Table(title=str(directory), show_header=False)
     table.add_row("kind", manifest.kind.value)
     table.add_row("name", manifest.name)
@@ -128,7 +160,28 @@ def info(directory: Artefact) -> None:
             "encoder",
             f"{settings.encoder_name}, {settings.dimension}-d, {settings.encoder_hash[:16]}",
         )
+        for name, value in _index_rows(artefact):
+            table.add_row(name, value)
     out.print(table)
+
+
+def _index_rows(artefact: PolicyArtefact) -> list[tuple[str, str]]:
+    """What `info` says of the search."""
+    folder = artefact.directory / INDEX_FOLDER
+    if not folder.is_dir():
+        return [("search", f"{kind_for(len(artefact.memory)).value}, prepared at start")]
+    artefact.neighbors()  # refuses a damaged one
+    manifest = read_index_manifest(folder)
+    rows = [("search", f"{manifest.kind.value}, built in {manifest.build_s:.1f} s")]
+    if manifest.recall is not None:
+        rows.append(
+            (
+                f"recall at {manifest.recall_k}",
+                f"{manifest.recall:.4f} over {manifest.recall_queries} frames, "
+                f"{manifest.probes} of {manifest.lists} lists read",
+            )
+        )
+    return rows
 
 
 @app.command()

@@ -7,6 +7,7 @@
     embeddings.npy   (N, D) float32                         (kind "vinn" only)
     heads.npz        trained heads on the embedding         (kinds "bc" and "ibc" only)
     encoder/         the encoder artefact they were made with (not with controls)
+    index/           what a fast search prepared (`vinn.retrieval.index`); optional, may be removed
 
 It is built beside its goal and renamed when complete. Whatever does not belong together is refused
 when it is opened, with both values named.
@@ -41,9 +42,11 @@ from vinn.policies.open_loop import OpenLoopPolicy
 from vinn.policies.random import RandomPolicy
 from vinn.policies.types import Policy
 from vinn.policies.vinn import VinnPolicy
-from vinn.retrieval.flat import FlatNeighbors
+from vinn.retrieval.index import open_index, search_over
+from vinn.retrieval.neighbors import Neighbors
 
 SCHEMA_VERSION = 1
+INDEX_FOLDER = "index"
 
 FRAME_COLUMNS = pa.schema(
     [
@@ -171,6 +174,17 @@ class PolicyArtefact:
             )
         return embeddings
 
+    def neighbors(self) -> Neighbors:
+        """The search over the embeddings: by the artefact's index, or as their number asks for.
+
+        Raises:
+            ArtefactError, ArtefactMismatchError: the index is damaged or of other embeddings.
+        """
+        index = self.directory / INDEX_FOLDER
+        if index.is_dir():
+            return open_index(index, self.embeddings, self.manifest.files["embeddings.npy"])
+        return search_over(self.embeddings)
+
     def thumbnail(self, index: int) -> NDArray[np.uint8]:
         """The small image (h, w, 3) uint8 RGB of frame `index` (`Neighbor.index`).
 
@@ -217,7 +231,7 @@ class PolicyArtefact:
         settings = self._vinn_settings()
         return VinnPolicy(
             encoder=load_encoder(self.directory / "encoder", threads, precision),
-            neighbors=FlatNeighbors(self.embeddings),
+            neighbors=self.neighbors(),
             memory=self.memory,
             k=settings.k if k is None else k,
             bandwidth=settings.bandwidth if bandwidth is None else bandwidth,

@@ -23,6 +23,7 @@ from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.policies.artefact import (
     FRAME_COLUMNS,
+    INDEX_FOLDER,
     PARAMETRIC,
     ParametricSettings,
     PolicyKind,
@@ -34,6 +35,7 @@ from vinn.policies.artefact import (
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp, save_heads
 from vinn.policies.vinn import PAPER_BANDWIDTH, PAPER_K
+from vinn.retrieval.index import IndexKind, build_index, kind_for
 from vinn.retrieval.leave_one_out import neighbors_in_other_demonstrations
 
 NOVELTY_QUANTILE = 0.99
@@ -131,6 +133,13 @@ def build_policy(
             novelty_limit=calibrate_novelty_limit(embedded.embeddings, memory.demonstration_ids),
             novelty_quantile=NOVELTY_QUANTILE,
         )
+        if kind_for(len(memory)) is not IndexKind.FLAT:
+            build_index(
+                folder / INDEX_FOLDER,
+                embedded.embeddings,
+                memory.demonstration_ids,
+                sha256_file(folder / "embeddings.npy"),
+            )
         _write_manifest(
             folder, PolicyKind.VINN, name or out_dir.name, dataset, memory, provenance, settings
         )

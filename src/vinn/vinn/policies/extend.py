@@ -22,7 +22,13 @@ from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest as read_encoder_manifest
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError
-from vinn.policies.artefact import FRAME_COLUMNS, PolicyArtefact, data_files, open_artefact
+from vinn.policies.artefact import (
+    FRAME_COLUMNS,
+    INDEX_FOLDER,
+    PolicyArtefact,
+    data_files,
+    open_artefact,
+)
 from vinn.policies.build import (
     EmbeddedDataset,
     Progress,
@@ -30,6 +36,7 @@ from vinn.policies.build import (
     embed_dataset,
     write_frames,
 )
+from vinn.retrieval.index import build_index, read_index_manifest, read_projection
 
 
 def extend_policy(
@@ -71,6 +78,7 @@ def extend_policy(
             folder / "embeddings.npy", np.concatenate([artefact.embeddings, embedded.embeddings])
         )
         _append_frames(artefact, added, folder)
+        _extend_index(artefact, added, folder)
         _write_manifest(artefact, added, folder, out_dir.name, dict(provenance or {}))
     return out_dir
 
@@ -105,6 +113,23 @@ def _append_frames(artefact: PolicyArtefact, added: Dataset, folder: Path) -> No
     with fresh.open("ab") as file:
         file.write(behind.read_bytes())
     behind.unlink()
+
+
+def _extend_index(artefact: PolicyArtefact, added: Dataset, folder: Path) -> None:
+    """Where the policy has an index, the longer one keeps its projection and its kind."""
+    index = artefact.directory / INDEX_FOLDER
+    if not index.is_dir():
+        return
+    first = len(artefact.memory.names)
+    new_ids = np.repeat(np.arange(len(added)) + first, [len(d) for d in added.demonstrations])
+    build_index(
+        folder / INDEX_FOLDER,
+        np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
+        np.concatenate([artefact.memory.demonstration_ids, new_ids]),
+        sha256_file(folder / "embeddings.npy"),
+        kind=read_index_manifest(index).kind,
+        projection=read_projection(index),
+    )
 
 
 def _write_manifest(

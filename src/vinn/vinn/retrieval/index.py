@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vinn.demos.files import atomic_directory
+from vinn.demos.files import atomic_directory, sha256_file
+from vinn.encoders.artefact import check_files
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.retrieval.approximate import (
     ApproximateNeighbors,
@@ -67,6 +68,8 @@ class IndexManifest(BaseModel):
     count: int = Field(ge=1)
     dimension: int = Field(ge=1)
     embeddings_sha256: str
+    files: dict[str, str]
+    """SHA-256 of each other file of the folder."""
     build_s: float = Field(ge=0)
     lists: int | None = None
     """Kind "approximate": lists of the inverted file."""
@@ -136,6 +139,7 @@ def build_index(
             count=embeddings.shape[0],
             dimension=embeddings.shape[1],
             embeddings_sha256=embeddings_sha256,
+            files={path.name: sha256_file(path) for path in sorted(folder.iterdir())},
             build_s=time.perf_counter() - started_s,
             **extra,
         )
@@ -179,7 +183,7 @@ def open_index(
 
     Raises:
         ArtefactError: files are missing or malformed.
-        ArtefactMismatchError: it was made for other embeddings.
+        ArtefactMismatchError: files have changed, or it was made for other embeddings.
     """
     manifest = read_index_manifest(directory)
     pairs = {
@@ -191,6 +195,7 @@ def open_index(
             raise ArtefactMismatchError(
                 f"{directory}: index made for {what} {wanted}, the policy has {found}"
             )
+    check_files(directory, manifest.files)
     projection = read_projection(directory)
     if manifest.kind is IndexKind.APPROXIMATE:
         index = read_inverted_file(directory / "inverted.faiss")
