@@ -5,9 +5,9 @@ A point at the depth Z of a scene at rest moves in the picture of a camera that 
 
     du = (-f t_x + (u - c_u) t_z) / Z        dv = (-f t_y + (v - c_v) t_z) / Z
 
-A sideways motion shifts the picture the other way, a motion forward enlarges it. Only directions are
-compared, so neither depths nor a calibration are needed. What moves with the camera, such as the
-fingers, stands still in the picture and is left out.
+A sideways motion shifts the picture the other way, a motion forward enlarges it. Only directions
+are compared, so neither depths nor a calibration are needed. What moves with the camera, such as
+the fingers, stands still in the picture and is left out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import cv2
 import numpy as np
@@ -120,8 +121,9 @@ def check_axis(
 
     Args:
         axis: which was jogged, for the report.
-        pairs: (before, after, moved): two (H, W, 3) uint8 RGB pictures, and the camera's translation
-            between them as joints and odometry measured it, (3,) in its optical frame [m].
+        pairs: (before, after, moved): two (H, W, 3) uint8 RGB pictures, and the camera's
+            translation between them as joints and odometry measured it, (3,) in its optical
+            frame [m].
     """
     results = [_check_pair(axis, *pair) for pair in pairs]
     verdicts = {result.verdict for result in results}
@@ -145,9 +147,13 @@ def track(
     if corners is None:
         return np.zeros((0, 2)), np.zeros((0, 2))
     window = max(9, (width // 15) | 1)
-    settings = {"winSize": (window, window), "maxLevel": 3}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(grey[0], grey[1], corners, None, **settings)
-    home, found_home, _ = cv2.calcOpticalFlowPyrLK(grey[1], grey[0], there, None, **settings)
+    settings: dict[str, Any] = {"winSize": (window, window), "maxLevel": 3}
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        grey[0], grey[1], corners, np.empty_like(corners), **settings
+    )
+    home, found_home, _ = cv2.calcOpticalFlowPyrLK(
+        grey[1], grey[0], there, np.empty_like(corners), **settings
+    )
     miss = np.linalg.norm((home - corners).reshape(-1, 2), axis=1)
     good = (found.ravel() == 1) & (found_home.ravel() == 1) & (miss < _BACK_AND_FORTH_PX)
     points = corners.reshape(-1, 2)[good].astype(np.float64)

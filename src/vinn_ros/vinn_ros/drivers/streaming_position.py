@@ -19,23 +19,13 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 from vinn.errors import RobotError
-from vinn.robot.types import JointCommand, JointLimits, JointRange, RobotState
+from vinn.robot.types import JointCommand, JointLimits, RobotState
 
 from vinn_ros import qos
 from vinn_ros.calls import checked
+from vinn_ros.drivers.joint_names import FINGERS, JOINTS, joint_limits, named
 from vinn_ros.drivers.pose_command import HEAD_ENTRIES, PoseLayout, finger_rad_to_aperture
 from vinn_ros.lifecycle import VinnNode
-
-_JOINTS = {
-    "lift_m": ("joint_lift",),
-    "arm_m": ("wrist_extension", "joint_arm"),
-    "wrist_yaw_rad": ("joint_wrist_yaw",),
-    "wrist_pitch_rad": ("joint_wrist_pitch",),
-    "wrist_roll_rad": ("joint_wrist_roll",),
-}
-"""Field of `RobotState` -> the names under which the driver may publish it."""
-
-_FINGERS = ("joint_gripper_finger_left", "joint_gripper_finger_right")
 
 
 class StreamingPositionDriver:
@@ -117,7 +107,7 @@ class StreamingPositionDriver:
                 if value is None:
                     raise RobotError(f"{topic}: nothing received")
             joints = self._joints
-            values = {field: self._named(joints, *names) for field, names in _JOINTS.items()}
+            values = {field: named(joints, *names) for field, names in JOINTS.items()}
             x, y, theta = self._base
             state = RobotState(
                 steady_s=self._received_s,
@@ -195,19 +185,8 @@ class StreamingPositionDriver:
             self._changed.notify_all()
 
     def _take_limits(self, message: JointState) -> None:
-        """The driver sends lower limits as positions and upper limits as velocities."""
-        ranges = {
-            name: JointRange(lower, upper)
-            for name, lower, upper in zip(
-                message.name, message.position, message.velocity, strict=False
-            )
-            if math.isfinite(lower) and math.isfinite(upper) and lower <= upper
-        }
         try:
-            limits = JointLimits(
-                gripper_aperture_m=self._aperture_range(ranges),
-                **{field: self._named(ranges, *names) for field, names in _JOINTS.items()},
-            )
+            limits = joint_limits(message)
         except RobotError as error:
             self._node.get_logger().warning(f"joint_limits: {error}", throttle_duration_sec=10.0)
             return
@@ -237,26 +216,8 @@ class StreamingPositionDriver:
             with self._changed:
                 self._base = values
 
-    @staticmethod
-    def _named(values: Mapping[str, Any], *names: str) -> Any:
-        for name in names:
-            if name in values:
-                value = values[name]
-                if isinstance(value, float) and not math.isfinite(value):
-                    raise RobotError(f"joint states: {name} is {value}")
-                return value
-        raise RobotError(f"joint states: {names[0]} is missing")
-
     def _aperture(self, joints: Mapping[str, float]) -> float:
         if "gripper_aperture" in joints:
-            return float(self._named(joints, "gripper_aperture"))
-        fingers = [float(self._named(joints, name)) for name in _FINGERS]
+            return float(named(joints, "gripper_aperture"))
+        fingers = [float(named(joints, name)) for name in FINGERS]
         return finger_rad_to_aperture(sum(fingers) / len(fingers))
-
-    def _aperture_range(self, ranges: Mapping[str, JointRange]) -> JointRange:
-        if "gripper_aperture" in ranges:
-            return ranges["gripper_aperture"]
-        finger = self._named(ranges, *_FINGERS)
-        return JointRange(
-            finger_rad_to_aperture(finger.lower), finger_rad_to_aperture(finger.upper)
-        )
