@@ -26,7 +26,7 @@ AREAS = {
     "policy": "Build policies from demonstrations, look at them, predict with them.",
     "tasks": "List and record the tasks of the comparison (needs their simulators).",
     "sim": "Record and play in simulation (needs the 'sim' extra).",
-    "eval": "Closed-loop trials in simulation (needs the 'sim' extra).",
+    "eval": "Errors on held-out demonstrations; closed-loop trials in simulation ('sim' extra).",
     "replay": "See a recorded rollout again with a policy; compare.",
     "recordings": "List recordings; repair those that were cut off.",
     "report": "Videos and an HTML report from recorded rollouts.",
@@ -49,6 +49,7 @@ EXTRAS = {
     "tensorboard": "train",
     "metaworld": "tasks",
     "pycolmap": "ingest",
+    "rerun": "rerun",
 }
 """Module to the extra of the package `vinn` that brings it."""
 

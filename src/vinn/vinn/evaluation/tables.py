@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,14 @@ class Unit:
 
     Attributes:
         data: the task.
-        name: of its result in the workspace.
+        folder: of the workspace that keeps its result.
+        name: of its result there.
         seed: of the method.
         measure: does the work.
     """
 
     data: TaskData
+    folder: Path
     name: str
     seed: int
     measure: Callable[[], dict[str, Any]]
@@ -87,7 +90,7 @@ def run_tables(
     for done, unit in enumerate(units):
         if on_unit is not None:
             on_unit(done, len(units), f"{unit.data.name}: {unit.name}")
-        found = workspace.unit(unit.data, unit.name, unit.measure)
+        found = workspace.unit(unit.folder, unit.name, unit.measure)
         results[unit.data.name, unit.name] = found
     if on_unit is not None:
         on_unit(len(units), len(units), "done")
@@ -109,14 +112,18 @@ def _units(config: TablesConfig, data: TaskData, workspace: Workspace) -> Iterat
         method = method_named(name)
         for seed in seeds_of(config, method):
             measure = partial(measure_method, workspace, method, data, seed)
-            yield Unit(data, f"{name}-{seed}", seed, measure)
+            folder = workspace.task_dir(data, method.encoder)
+            yield Unit(data, folder, f"{name}-{seed}", seed, measure)
     for name in config.curve_methods:
+        method = method_named(name)
+        folder = workspace.task_dir(data, method.encoder)
         for count in curve_counts(config, data):
             for seed in range(config.curve_seeds):
-                measure = partial(_measure_curve, workspace, method_named(name), data, count, seed)
-                yield Unit(data, f"curve-{name}-{count}-{seed}", seed, measure)
+                measure = partial(_measure_curve, workspace, method, data, count, seed)
+                yield Unit(data, folder, f"curve-{name}-{count}-{seed}", seed, measure)
     if config.k_curve:
-        yield Unit(data, "k-curve", 0, partial(_measure_k_curve, workspace, data, config.k_curve))
+        measure = partial(_measure_k_curve, workspace, data, config.k_curve)
+        yield Unit(data, workspace.task_dir(data), "k-curve", 0, measure)
 
 
 def _cost(unit: str) -> int:
@@ -133,8 +140,9 @@ def measure_method(
     policy = load_policy(workspace.policy(method, data, seed))
     embeddings = None
     if isinstance(policy, VinnPolicy | ParametricPolicy):
-        encoder = workspace.task_dir(data) / "policies" / f"{method.name}-{seed}" / "encoder"
-        if method.encoder is not None:
+        if method.encoder is None:
+            encoder = workspace.task_dir(data) / "policies" / f"{method.name}-{seed}" / "encoder"
+        else:
             encoder = workspace.encoder(method.encoder, data, seed)
         embeddings = workspace.embeddings(encoder, data, "test").embeddings
     error = offline_error(policy, data.test, embeddings)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from vinn.errors import ConfigError
 from vinn.evaluation.methods import METHODS
 from vinn.learning.config import BackboneConfig, write_config
-from vinn.robot.config_file import load_config
+from vinn.robot.config_file import load_config, load_preset
 from vinn.tasks.registry import TASKS
 
 PRESETS_DIR = Path(__file__).parent / "presets"
@@ -45,6 +45,21 @@ class TablesConfig(BaseModel):
     k_curve: tuple[Count, ...] = ()
     """Numbers of neighbours of figure 6."""
 
+    def with_methods(self, names: tuple[str, ...]) -> TablesConfig:
+        """The same with some rows alone; figures 4 and 6 only of encoders that a row trains."""
+        encoders = {METHODS[name].encoder for name in names}
+        return self.model_copy(
+            update={
+                "methods": names,
+                "curve_methods": tuple(
+                    name
+                    for name in self.curve_methods
+                    if METHODS[name].encoder in {None, *encoders}
+                ),
+                "k_curve": self.k_curve if METHODS["vinn"].encoder in encoders else (),
+            }
+        )
+
     @field_validator("tasks", "methods", "curve_methods")
     @classmethod
     def _known(cls, names: tuple[str, ...], info: Any) -> tuple[str, ...]:
@@ -61,15 +76,7 @@ def load_tables_config(name_or_path: str) -> TablesConfig:
     Raises:
         ConfigError: no such preset or file, an unknown key, or a value out of range.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = PRESETS_DIR / f"{name_or_path}.yaml"
-        known = sorted(file.stem for file in PRESETS_DIR.glob("*.yaml"))
-        if name_or_path not in known:
-            raise ConfigError(
-                f"preset '{name_or_path}' is unknown; known: {', '.join(known)}, or a .yaml file"
-            )
-    return load_config(path, TablesConfig)
+    return load_preset(name_or_path, TablesConfig, PRESETS_DIR)
 
 
 def claim_workspace(root: Path, config: TablesConfig) -> None:

@@ -2,9 +2,10 @@
 
     ROOT/encoders/{imagenet,raw-pixels}            the same for every task
     ROOT/TASK-HASH/encoders/KIND-SEED              training runs; KIND-SEED/encoder is the artefact
-    ROOT/TASK-HASH/embeddings/ENCODER-PART.npy     of the frames of train, test or pool
+    ROOT/TASK-HASH/embeddings/ENCODER-FRAMES.npy   of the frames of train, test or pool
     ROOT/TASK-HASH/policies/METHOD-SEED            policy artefacts or training runs
     ROOT/TASK-HASH/units/UNIT.json                 results
+    ROOT/joint-HASHES/...                          what depends on the training frames of all tasks
 
 HASH is the training demonstrations'. Every part appears when it is complete; a killed run goes on
 with the first part that is missing, and a training run from its last checkpoint.
@@ -51,6 +52,7 @@ SELF_SUPERVISION: dict[EncoderKind, str] = {
     EncoderKind.QUIRKS: "byol",
 }
 HASH_LENGTH = 8
+JOINT_HASH_LENGTH = 4
 
 
 class Workspace:
@@ -72,15 +74,26 @@ class Workspace:
         """End the process that trains."""
         self.training.close()
 
-    def task_dir(self, data: TaskData) -> Path:
-        """The folder of a task's parts."""
-        return self.root / f"{data.name}-{data.train.hash[:HASH_LENGTH]}"
+    def task_dir(self, data: TaskData, encoder: EncoderKind | None = None) -> Path:
+        """The folder of a task's parts; another one where they depend on the other tasks too."""
+        root = self._joint_dir() if encoder is EncoderKind.JOINT else self.root
+        return root / f"{data.name}-{data.train.hash[:HASH_LENGTH]}"
+
+    def _joint_dir(self) -> Path:
+        hashes = "-".join(task.train.hash[:JOINT_HASH_LENGTH] for task in self._tasks)
+        return self.root / f"joint-{hashes}"
 
     def unit(
-        self, data: TaskData, name: str, measure: Callable[[], dict[str, Any]]
+        self, folder: Path, name: str, measure: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        """The result of a unit of work: read if it was measured before, else measured and kept."""
-        path = self.task_dir(data) / "units" / f"{name}.json"
+        """The result of a unit of work: read if it was measured before, else measured and kept.
+
+        Args:
+            folder: of the task's parts that it belongs to (`task_dir`).
+            name: of the unit in that folder.
+            measure: does the work.
+        """
+        path = folder / "units" / f"{name}.json"
         if path.exists():
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return found
@@ -88,10 +101,6 @@ class Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_atomically(path, json.dumps(result, indent=2).encode())
         return result
-
-    def has_unit(self, data: TaskData, name: str) -> bool:
-        """Whether a unit was measured before."""
-        return (self.task_dir(data) / "units" / f"{name}.json").exists()
 
     def encoder(self, kind: EncoderKind, data: TaskData, seed: int) -> Path:
         """The encoder artefact of a kind, trained if it is not there yet."""
@@ -107,8 +116,7 @@ class Workspace:
         folder, datasets = self.task_dir(data), [data.train]
         if kind is EncoderKind.JOINT:
             datasets = [task.train for task in self._tasks]
-            names = "-".join(dataset.hash[:4] for dataset in datasets)
-            folder = self.root / f"joint-{names}"
+            folder = self._joint_dir()
         run = folder / "encoders" / f"{kind.value}-{seed}"
         if not (run / "result.json").exists():
             method = SELF_SUPERVISION[kind]
@@ -131,7 +139,7 @@ class Workspace:
         """Embeddings of the frames of `train`, `test` or `pool`."""
         dataset: Dataset = getattr(data, part)
         encoder_hash = read_manifest(encoder_dir).hash
-        name = f"{encoder_hash[:HASH_LENGTH]}-{part}-{dataset.hash[:HASH_LENGTH]}.npy"
+        name = f"{encoder_hash[:HASH_LENGTH]}-{dataset.hash[:HASH_LENGTH]}.npy"
         path = self.task_dir(data) / "embeddings" / name
         if path.exists():
             return EmbeddedDataset(np.load(path), dataset.hash, encoder_hash)
@@ -144,7 +152,7 @@ class Workspace:
 
     def policy(self, method: Method, data: TaskData, seed: int) -> Path:
         """The policy artefact of a method, trained if it is not there yet."""
-        folder = self.task_dir(data) / "policies" / f"{method.name}-{seed}"
+        folder = self.task_dir(data, method.encoder) / "policies" / f"{method.name}-{seed}"
         cloned = method.form in CLONING_METHODS
         if (folder / ("result.json" if cloned else "manifest.json")).exists():
             return folder / "policy" if cloned else folder

@@ -96,6 +96,8 @@ def build_backbone(config: BackboneConfig) -> Backbone:
     preprocessing = architecture.preprocessing.model_copy(
         update={"width_px": config.image_px, "height_px": config.image_px}
     )
+    # Convolutions on a CPU take two thirds of the time with channels last; results are the same.
+    features.to(memory_format=torch.channels_last)
     return Backbone(
         config.name,
         features.train(),

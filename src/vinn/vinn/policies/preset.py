@@ -6,8 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vinn.errors import ConfigError
-from vinn.robot.config_file import load_config
+from vinn.robot import config_file
 
 PRESETS_DIR = Path(__file__).parent / "presets"
 """The project's `config/policy`, installed with the package."""
@@ -29,12 +28,4 @@ def load_preset(name_or_path: str) -> PolicyPreset:
     Raises:
         ConfigError: no such preset or file, an unknown key, or a value out of range.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = PRESETS_DIR / f"{name_or_path}.yaml"
-        known = sorted(file.stem for file in PRESETS_DIR.glob("*.yaml"))
-        if name_or_path not in known:
-            raise ConfigError(
-                f"preset '{name_or_path}' is unknown; known: {', '.join(known)}, or a .yaml file"
-            )
-    return load_config(path, PolicyPreset)
+    return config_file.load_preset(name_or_path, PolicyPreset, PRESETS_DIR)

@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vinn.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Base of every model that a file fills: frozen, no unknown keys, finite numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def read_mapping(path: Path | str) -> dict[str, Any]:
@@ -79,3 +85,20 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
         current = field.annotation
     known = getattr(current, "model_fields", None)
     return ", ".join(known) if known else "see the file's schema"
+
+
+def load_preset(name_or_path: str, model: type[Model], folder: Path) -> Model:
+    """Read a preset `NAME.yaml` of a folder by its name, or any YAML file by its path.
+
+    Raises:
+        ConfigError: no such preset or file, an unknown key, or a value out of range.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = folder / f"{name_or_path}.yaml"
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        if name_or_path not in known:
+            raise ConfigError(
+                f"preset '{name_or_path}' is unknown; known: {', '.join(known)}, or a .yaml file"
+            )
+    return load_config(path, model)
