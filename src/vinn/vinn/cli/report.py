@@ -44,11 +44,16 @@ def pages(
         Path | None, typer.Option("--out", help="Folder; by default `pages` beside the first.")
     ] = None,
     policy: PolicyDir = None,
+    rerun: Annotated[
+        bool,
+        typer.Option("--rerun", help="Write RUN.rrd for the Rerun viewer, too (extra 'rerun')."),
+    ] = False,
 ) -> None:
     """Make a page for each rollout: scrub through frames, neighbours, tracks; and an index."""
     found = find_recordings(recordings)
     with progress_bar("making pages") as progress:
-        index = write_rollout_pages(found, out_dir or found[0].parent / "pages", policy, progress)
+        folder = out_dir or found[0].parent / "pages"
+        index = write_rollout_pages(found, folder, policy, progress, rerun)
     out.print(str(index), highlight=False, soft_wrap=True)
 
 

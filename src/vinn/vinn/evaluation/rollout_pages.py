@@ -14,6 +14,7 @@ from vinn.policies.artefact import PolicyArtefact, open_artefact
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import RecordingSummary, summarize_recording
 from vinn.viz.report import Link, Report, Tile
+from vinn.viz.rerun_recording import write_rerun
 from vinn.viz.scrubber import neighbor_jumps, scrubber_data
 from vinn.viz.timeline import RolloutTimeline, load_timeline
 from vinn.viz.tracks import load_tracks
@@ -26,6 +27,7 @@ def write_rollout_pages(
     out_dir: Path,
     policy_dir: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    rerun: bool = False,
 ) -> Path:
     """Write a page for each recording, and `index.html`.
 
@@ -35,6 +37,7 @@ def write_rollout_pages(
         policy_dir: artefact that the neighbours' pictures come from; by default the one that a
             recording names, where it is still there.
         on_progress: called with (pages done, pages in all).
+        rerun: write a Rerun recording (`.rrd`) beside each page, too.
 
     Returns:
         The index.
@@ -42,6 +45,7 @@ def write_rollout_pages(
     Raises:
         DatasetError: not a recording of a rollout.
         ArtefactError: the artefact is malformed.
+        ModuleNotFoundError: `rerun` without the package `rerun-sdk`.
     """
     digests = []
     for done, recording in enumerate(recordings, start=1):
@@ -50,7 +54,12 @@ def write_rollout_pages(
         artefact = None if directory is None else open_artefact(directory)
         digest = digest_recording(recording, _policy_name(summary))
         digests.append((digest, summary))
-        rollout_page(digest, summary, artefact).write(out_dir / _page_name(recording))
+        page = out_dir / _page_name(recording)
+        rollout_page(digest, summary, artefact).write(page)
+        if rerun:
+            thumbnail = artefact.thumbnail if artefact else None
+            tracks = load_tracks(recording)
+            write_rerun(load_timeline(recording), tracks, thumbnail, page.with_suffix(".rrd"))
         if on_progress is not None:
             on_progress(done, len(recordings))
     return _index(digests).write(out_dir / INDEX)
