@@ -8,7 +8,7 @@ import re
 import sys
 
 # Built from this workspace.
-OWN_PACKAGES = {"vinn", "vinn-msgs", "vinn-ros"}
+OWN_PACKAGES = {"control-msgs", "vinn", "vinn-msgs", "vinn-ros"}
 
 HEADER = """\
 # The versions that were tested together (CPython 3.11, Linux x86-64); pip takes these with -c.

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from vinn.robot.config import EmptyRule, GripperConfig, StallRule
 from vinn.robot.gripper import GripperStateMachine, gripper_signal
+from vinn.robot.gripper_config import EmptyRule, GripperConfig, StallRule
 
 CONFIG = GripperConfig(
     close_above=1.6,

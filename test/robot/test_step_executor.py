@@ -10,10 +10,10 @@ from vinn.robot.config import (
     ExecutorConfig,
     GripperConfig,
     RobotConfig,
-    StallRule,
     StartPose,
 )
 from vinn.robot.executor import StepExecutor
+from vinn.robot.gripper_config import StallRule
 from vinn.robot.motion_filter import MotionFilter
 from vinn.robot.types import ReasonCode, StepRequest
 

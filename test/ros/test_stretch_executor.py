@@ -227,6 +227,8 @@ def test_an_old_image_moves_nothing(bench: Bench) -> None:
 
 
 def test_home_goes_to_the_displaced_start_pose(bench: Bench) -> None:
+    bench.renewing = False
+    bench.ros.wait_for(lambda: bench.node._lease.session == "")
     request = MoveToStart.Request()
     request.offset.x, request.offset.y, request.offset.z = 0.02, 0.04, -0.05
     answer = bench.ros.call(MoveToStart, "executor/home", request)

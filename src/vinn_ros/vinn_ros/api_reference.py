@@ -47,6 +47,7 @@ MEANINGS = {
     "home_the_robot": "home all joints",
     "is_homed": "whether the joints are homed",
     "is_runstopped": "whether the runstop is pressed",
+    "is_streaming_position": "whether `joint_pose_cmd` is followed, where the driver tells",
     "joint_limits": "lower limits as positions, upper limits as velocities",
     "joint_pose_cmd": "targets for every joint, base as increments (see `pose_layout`)",
     "mode": "position, navigation or trajectory",

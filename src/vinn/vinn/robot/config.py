@@ -8,21 +8,18 @@ seconds.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
-from vinn.robot.config_file import read_mapping, validated
+from vinn.robot.config_file import Settings, read_mapping, validated
+from vinn.robot.gripper_config import GripperConfig
 from vinn.robot.types import JointLimits, JointRange, ReasonCode
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CameraMount(_Settings):
+class CameraMount(Settings):
     """How the wrist camera looks at what the gripper does (see `kinematics.gripper_R_camera`)."""
 
     tilt_rad: float = Field(default=0.349, ge=-1.6, le=1.6, description="pitched down [rad]")
@@ -31,7 +28,7 @@ class CameraMount(_Settings):
     )
 
 
-class WristGeometry(_Settings):
+class WristGeometry(Settings):
     """From the wrist yaw axis to the point between the finger tips, at pitch 0."""
 
     pitch_axis_up_m: float = Field(
@@ -45,7 +42,7 @@ class WristGeometry(_Settings):
     )
 
 
-class Range(_Settings):
+class Range(Settings):
     """Allowed interval, ends included."""
 
     lower: float
@@ -58,7 +55,7 @@ class Range(_Settings):
         return self
 
 
-class ToolLimits(_Settings):
+class ToolLimits(Settings):
     """Joint limits with this tool; what the robot reports narrows them further."""
 
     lift_m: Range = Range(lower=0.0, upper=1.10)
@@ -73,7 +70,7 @@ class ToolLimits(_Settings):
         return JointLimits(**{name: JointRange(r.lower, r.upper) for name, r in self})
 
 
-class ToolProfile(_Settings):
+class ToolProfile(Settings):
     """What the mounted tool is like. Open and closed differ per tool, so they stand here."""
 
     name: str = "tool_stretch_dex_wrist"
@@ -88,6 +85,14 @@ class ToolProfile(_Settings):
     )
     geometry: WristGeometry = WristGeometry()
     limits: ToolLimits = ToolLimits()
+    gripper: dict[str, Any] = Field(
+        default_factory=dict, description="keys of `gripper` that suit this tool"
+    )
+
+    @model_validator(mode="after")
+    def _gripper_keys(self) -> ToolProfile:
+        GripperConfig.model_validate(self.gripper)
+        return self
 
     @model_validator(mode="after")
     def _opens(self) -> ToolProfile:
@@ -99,57 +104,7 @@ class ToolProfile(_Settings):
         return self
 
 
-class StallRule(_Settings):
-    """Close when the hand hovers: see `vinn.robot.gripper`."""
-
-    enabled: bool = True
-    motion_m: float = Field(
-        default=0.008, ge=0.0, le=0.1, description="a hand that moved less stood still [m]"
-    )
-    steps: int = Field(default=2, ge=1, le=100, description="after so many such steps in a row")
-    close_above: float = Field(
-        default=0.6, ge=0.0, le=3.0, description="only while the signal is at least this [0..3]"
-    )
-
-
-class EmptyRule(_Settings):
-    """Open again when nothing is between the fingers: see `vinn.robot.gripper`."""
-
-    enabled: bool = True
-    aperture_m: float = Field(
-        default=0.004, ge=-0.2, le=0.1, description="closed to less than this is empty [m]"
-    )
-    open_steps: int = Field(
-        default=3, ge=0, le=100, description="steps before it may close once more"
-    )
-
-
-class GripperConfig(_Settings):
-    """When the gripper closes and opens. The signal runs from 0 (open) to 3 (closed)."""
-
-    signal: Literal["value", "probability"] = Field(
-        default="value",
-        description="value: the averaged state; probability: 3 (P(almost closed) + P(closed))",
-    )
-    close_above: float = Field(default=1.5, ge=0.0, le=3.0, description="close at or above [0..3]")
-    open_below: float = Field(default=0.75, ge=0.0, le=3.0, description="open below [0..3]")
-    min_closed_steps: int = Field(
-        default=2, ge=0, le=10_000, description="once closed stay so for this many steps"
-    )
-    stall: StallRule = StallRule()
-    empty: EmptyRule = EmptyRule()
-
-    @model_validator(mode="after")
-    def _hysteresis(self) -> GripperConfig:
-        if self.open_below > self.close_above:
-            raise ValueError(
-                f"open_below {self.open_below:g} must not be above close_above "
-                f"{self.close_above:g} (hysteresis)"
-            )
-        return self
-
-
-class CollisionConfig(_Settings):
+class CollisionConfig(Settings):
     """Keep-out volumes for the gripper, in base axes; see `vinn.robot.collision`."""
 
     gripper_radius_m: float = Field(
@@ -164,7 +119,7 @@ class CollisionConfig(_Settings):
     clearance_m: float = Field(default=0.01, ge=0.0, le=0.5, description="from base and mast [m]")
 
 
-class MotionConfig(_Settings):
+class MotionConfig(Settings):
     """Settings of the motion filter, in the order of its stages."""
 
     max_image_age_s: float = Field(
@@ -221,7 +176,7 @@ class MotionConfig(_Settings):
         return self
 
 
-class ExecutorConfig(_Settings):
+class ExecutorConfig(Settings):
     """When a step has arrived, when it has failed, and how the start pose is reached."""
 
     poll_s: float = Field(default=0.02, gt=0.0, le=0.2, description="between two looks [s]")
@@ -268,13 +223,34 @@ class ExecutorConfig(_Settings):
     start_lateral_m: float = Field(
         default=0.03, gt=0.0, le=1.0, description="sideways error of the base it cannot undo [m]"
     )
+    start_travel_m: float = Field(
+        default=1.0, gt=0.0, le=10.0, description="a saved base pose farther off is refused [m]"
+    )
     latch_on: tuple[ReasonCode, ...] = Field(
         default=(ReasonCode.RUNSTOP, ReasonCode.STATE_STALE, ReasonCode.ROBOT_ERROR),
         description="faults after which an operator must clear the latch",
     )
 
 
-class StartPose(_Settings):
+class ContactThresholds(Settings):
+    """Effort at which a joint gives up, of the motor's largest [%]; none: the robot's own."""
+
+    lift_percent: float | None = Field(default=None, gt=0.0, le=100.0)
+    arm_percent: float | None = Field(default=None, gt=0.0, le=100.0)
+    base_percent: float | None = Field(default=None, gt=0.0, le=100.0)
+
+
+class ContactConfig(Settings):
+    """Guarded contact: free, and while the gripper is closed, when the pull of a door counts.
+
+    Streaming commands carry no thresholds: there the robot's own count.
+    """
+
+    free: ContactThresholds = ContactThresholds()
+    pull: ContactThresholds = ContactThresholds(arm_percent=80.0, base_percent=80.0)
+
+
+class StartPose(Settings):
     """Where a rollout starts. Base pose by odometry; left out, the base starts where it stands."""
 
     lift_m: float = Field(default=0.6, ge=0.0, le=1.2)
@@ -294,7 +270,7 @@ class StartPose(_Settings):
         return self
 
 
-class RobotConfig(_Settings):
+class RobotConfig(Settings):
     """Everything `vinn.robot` needs to know."""
 
     tool: ToolProfile = ToolProfile()
@@ -302,7 +278,32 @@ class RobotConfig(_Settings):
     gripper: GripperConfig = GripperConfig()
     motion: MotionConfig = MotionConfig()
     executor: ExecutorConfig = ExecutorConfig()
+    contact: ContactConfig = ContactConfig()
     start_pose: StartPose = StartPose()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gripper_of_the_tool(cls, content: Any) -> Any:
+        """The tool's gripper keys under those of the robot's own `gripper`."""
+        if not isinstance(content, dict):
+            return content
+        tool = content.get("tool")
+        suits = tool.get("gripper") if isinstance(tool, dict) else getattr(tool, "gripper", None)
+        own = content.get("gripper", {})
+        if not suits or not isinstance(suits, dict) or not isinstance(own, dict):
+            return content
+        return {**content, "gripper": _merged(suits, own)}
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Two mappings in one; where both have a key, `above` counts."""
+    result = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = _merged(result[key], value)
+        else:
+            result[key] = value
+    return result
 
 
 def load_robot_config(path: Path | str) -> RobotConfig:

@@ -292,6 +292,7 @@ class MotionFilter:
             **targets,
             gripper_aperture_m=clamp(aperture, limits.gripper_aperture_m),
             base_translate_m=base_m,
+            loaded=gripper_closed,
         )
         sent_base_m = translation_fk(
             JointIncrement(

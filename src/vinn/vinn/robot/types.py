@@ -95,6 +95,8 @@ class JointCommand:
     base_translate_m: float = 0.0
     """Increment along base x; never together with `base_rotate_rad`."""
     base_rotate_rad: float = 0.0
+    loaded: bool = False
+    """The gripper is closed and may hold something: lift, arm and base may meet resistance."""
 
 
 @dataclass(frozen=True)

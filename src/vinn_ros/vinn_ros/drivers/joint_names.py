@@ -39,8 +39,12 @@ def named(values: Mapping[str, Any], *names: str) -> Any:
     raise RobotError(f"joint states: {names[0]} is missing")
 
 
-def joint_limits(message: JointState) -> JointLimits:
+def joint_limits(message: JointState, fixed: Mapping[str, float] | None = None) -> JointLimits:
     """Limits as `stretch_driver` sends them: lower ones as positions, upper ones as velocities.
+
+    Args:
+        message: what the driver sent.
+        fixed: joints that the tool does not have, by field, and where they count as standing.
 
     Raises:
         vinn.errors.RobotError: a joint is missing, or its limits are no interval.
@@ -52,6 +56,9 @@ def joint_limits(message: JointState) -> JointLimits:
         )
         if math.isfinite(lower) and math.isfinite(upper) and lower <= upper
     }
+    for field, value in (fixed or {}).items():
+        if not ranges.keys() & set(JOINTS[field]):
+            ranges[JOINTS[field][0]] = JointRange(value, value)
     return JointLimits(
         gripper_aperture_m=_aperture_range(ranges),
         **{field: named(ranges, *names) for field, names in JOINTS.items()},

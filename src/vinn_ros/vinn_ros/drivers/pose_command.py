@@ -6,6 +6,7 @@ would drive its joint to zero: encoding fills every entry or refuses.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 
 from vinn.errors import ConfigError, RobotError
@@ -22,6 +23,8 @@ JOINT_FIELDS = {
     "base_translate": "base_translate_m",
     "base_rotate": "base_rotate_rad",
 }
+_WRIST_ENTRIES = ("wrist_pitch", "wrist_roll")
+"""A tool that only yaws has no entries for them."""
 ENTRIES = (*JOINT_FIELDS, GRIPPER_ENTRY, *HEAD_ENTRIES)
 DEFAULT_LAYOUT = (
     "arm",
@@ -36,6 +39,8 @@ DEFAULT_LAYOUT = (
     "base_rotate",
 )
 """Dexterous wrist with gripper."""
+DEX_TOOLS = ("tool_stretch_dex_wrist", "eoa_wrist_dw3_tool_sg3")
+AUTO = "auto"
 
 GRIPPER_UNITS = ("percent", "finger_rad", "aperture_m")
 
@@ -53,6 +58,38 @@ def finger_rad_to_aperture(finger_rad: float) -> float:
     return finger_rad * 2.0 * _FINGER_LENGTH_M
 
 
+def layout_of_tool(tool: str) -> tuple[str, ...]:
+    """Entries of the vector for a tool: as the driver's own index helper says, where installed.
+
+    Raises:
+        vinn.errors.ConfigError: not installed, and no default is known for the tool.
+    """
+    try:
+        helper = importlib.import_module("hello_helpers.joint_qpos_conversion")
+    except ImportError:
+        if tool in DEX_TOOLS:
+            return DEFAULT_LAYOUT
+        raise ConfigError(
+            f"pose_layout: {AUTO} for tool {tool} needs hello_helpers, which is not installed; "
+            f"allowed: the entries in order, out of {', '.join(ENTRIES)}"
+        ) from None
+    try:
+        index = helper.get_Idx(tool)
+    except Exception as error:
+        raise ConfigError(f"pose_layout: hello_helpers knows no tool {tool} ({error})") from error
+    places = {
+        int(getattr(index, entry.upper())): entry
+        for entry in ENTRIES
+        if hasattr(index, entry.upper())
+    }
+    if sorted(places) != list(range(int(index.num_joints))):
+        raise ConfigError(
+            f"pose_layout: hello_helpers has {index.num_joints} entries for tool {tool}, known are "
+            f"{', '.join(places.values())}; allowed: the entries in order"
+        )
+    return tuple(places[place] for place in sorted(places))
+
+
 class PoseLayout:
     """Order of the vector and unit of its gripper entry."""
 
@@ -67,7 +104,8 @@ class PoseLayout:
             raise ConfigError(
                 f"pose_layout: {list(entries)}; allowed: each at most once of {', '.join(ENTRIES)}"
             )
-        missing = [entry for entry in (*JOINT_FIELDS, GRIPPER_ENTRY) if entry not in entries]
+        needed = [entry for entry in (*JOINT_FIELDS, GRIPPER_ENTRY) if entry not in _WRIST_ENTRIES]
+        missing = [entry for entry in needed if entry not in entries]
         if missing:
             raise ConfigError(f"pose_layout: {list(entries)}; missing: {', '.join(missing)}")
         if gripper_unit not in GRIPPER_UNITS:
@@ -104,7 +142,7 @@ class PoseLayout:
         if len(values) != len(self.entries):
             raise RobotError(f"joint_pose_cmd: {len(values)} values; allowed: {len(self.entries)}")
         named = dict(zip(self.entries, values, strict=True))
-        joints = {field: float(named[entry]) for entry, field in JOINT_FIELDS.items()}
+        joints = {field: float(named.get(entry, 0.0)) for entry, field in JOINT_FIELDS.items()}
         return JointCommand(
             gripper_aperture_m=self._gripper_to_aperture(float(named[GRIPPER_ENTRY])), **joints
         )

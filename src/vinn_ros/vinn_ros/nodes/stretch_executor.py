@@ -27,8 +27,8 @@ from vinn_ros.conversions import (
     to_step_result_msg,
     to_vector3,
 )
-from vinn_ros.drivers.pose_command import DEFAULT_LAYOUT, GRIPPER_UNITS, PoseLayout
-from vinn_ros.drivers.streaming_position import StreamingPositionDriver
+from vinn_ros.drivers.build import DRIVERS, build_driver
+from vinn_ros.drivers.pose_command import AUTO, GRIPPER_UNITS
 from vinn_ros.lease import Lease
 from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
 from vinn_ros.parameters import Parameter
@@ -49,7 +49,8 @@ class StretchExecutorNode(VinnNode):
     NAME = "stretch_executor"
     PARAMETERS = (
         Parameter("robot_config", "", "YAML file of vinn.robot: tool, filter, executor, start"),
-        Parameter("pose_layout", list(DEFAULT_LAYOUT), "entries of joint_pose_cmd, in order"),
+        Parameter("driver", "streaming", "how the robot is reached", choices=DRIVERS),
+        Parameter("pose_layout", [AUTO], "entries of joint_pose_cmd, in order; auto: by the tool"),
         Parameter(
             "gripper_unit", "finger_rad", "unit of joint_pose_cmd's gripper", choices=GRIPPER_UNITS
         ),
@@ -86,10 +87,12 @@ class StretchExecutorNode(VinnNode):
         self._stop = threading.Event()
         self._lease = Lease(self.value("lease_s"))
         self._status = ExecutorStatus(reason=ReasonCode.NONE.value)
-        self._driver = StreamingPositionDriver(
+        self._driver = build_driver(
+            self.value("driver"),
             self,
-            PoseLayout(self.value("pose_layout"), self.value("gripper_unit")),
-            self.value("service_timeout_s"),
+            pose_layout=self.value("pose_layout"),
+            gripper_unit=self.value("gripper_unit"),
+            service_timeout_s=self.value("service_timeout_s"),
         )
         self._publisher = self.create_lifecycle_publisher(
             ExecutorStatus, "executor/status", qos.STREAM
@@ -297,7 +300,7 @@ class StretchExecutorNode(VinnNode):
         """
         if self._executor is None:
             config = self._settings
-            self._driver.start()
+            self._driver.start(config)
             self._executor = StepExecutor(
                 self._driver, MotionFilter(config, self._driver.limits()), config.executor
             )

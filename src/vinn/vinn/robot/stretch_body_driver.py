@@ -1,0 +1,207 @@
+"""Stretch without its ROS driver: straight through Hello Robot's `stretch_body`.
+
+For a robot on which `stretch_driver` does not run; only one process may use `stretch_body` at a
+time. What it does: commands are queued per joint and sent by `push_command`; `move_to` clips to the
+soft limits; the wrist's motors obey at once and drop NaN without a word; `get_status` is as new as
+its threads' last reading (25 Hz); the base takes increments.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from typing import Any
+
+from vinn.errors import RobotError
+from vinn.robot.config import ContactConfig, RobotConfig
+from vinn.robot.types import JointCommand, JointLimits, JointRange, RobotState
+
+_APERTURE_M_PER_PERCENT = 0.09 / 70.0
+_WRIST = {
+    "wrist_yaw_rad": "wrist_yaw",
+    "wrist_pitch_rad": "wrist_pitch",
+    "wrist_roll_rad": "wrist_roll",
+}
+_GRIPPER = "stretch_gripper"
+_HELD = JointRange(0.0, 0.0)
+"""A wrist joint that the tool does not have."""
+
+
+class StretchBodyDriver:
+    """A `vinn.robot.types.RobotDriver`. One thread calls it."""
+
+    def __init__(self, robot: Any = None) -> None:
+        """Args: a `stretch_body.robot.Robot` that is not started yet; None makes one at `start`."""
+        self._robot = robot
+        self._started = False
+        self._contact = ContactConfig()
+        self._gripper_m: float | None = None
+        self._stamp: float | None = None
+        """`timestamp_pc` of the newest reading (wall clock), and the steady time it came at."""
+        self._received_s = -math.inf
+
+    def start(self, config: RobotConfig) -> None:
+        """Take the robot and set the base to increments. Homes nothing.
+
+        Raises:
+            vinn.errors.RobotError: stretch_body is not installed, another process has the robot,
+                or a device did not start.
+        """
+        self._contact = config.contact
+        if self._started:
+            return
+        if self._robot is None:
+            try:
+                module = importlib.import_module("stretch_body.robot")
+            except ImportError as error:
+                raise RobotError(f"stretch_body: not installed ({error})") from error
+            self._robot = module.Robot()
+        if not self._robot.startup():
+            raise RobotError(
+                "stretch_body: startup failed: another process has the robot (stretch_driver?), or "
+                "a device does not answer (see stretch_system_check.py)"
+            )
+        self._started = True
+        # The robot's own check of the whole arm, besides ours of the gripper; off by default.
+        self._robot.enable_collision_mgmt()
+        self._robot.base.enable_pos_incr_mode()
+        self._robot.push_command()
+
+    def stop(self) -> None:
+        """Stop its threads and give the robot back."""
+        if self._started:
+            self._started = False
+            self._robot.stop()
+            self._robot = None
+
+    def state(self) -> RobotState:
+        """The newest reading; `steady_s` is when its time stamp was first seen.
+
+        Raises:
+            vinn.errors.RobotError: not started, or a value is missing or not finite.
+        """
+        robot = self._ready()
+        status = robot.get_status()
+        try:
+            base, arm_end = status["base"], status["end_of_arm"]
+            # Joint readings come from two threads: as old as the older one.
+            stamp = min(
+                float(status["lift"]["timestamp_pc"]),
+                float(status["arm"]["timestamp_pc"]),
+                float(arm_end["wrist_yaw"]["timestamp_pc"]),
+            )
+            values = {
+                "lift_m": float(status["lift"]["pos"]),
+                "arm_m": float(status["arm"]["pos"]),
+                "gripper_aperture_m": float(arm_end[_GRIPPER]["pos_pct"]) * _APERTURE_M_PER_PERCENT,
+                "base_x_m": float(base["x"]),
+                "base_y_m": float(base["y"]),
+                "base_theta_rad": float(base["theta"]),
+            }
+            for field, name in _WRIST.items():
+                values[field] = float(arm_end[name]["pos"]) if name in arm_end else 0.0
+            runstopped = bool(status["pimu"]["runstop_event"])
+        except KeyError as error:
+            raise RobotError(f"stretch_body: status has no {error}") from error
+        for field, value in values.items():
+            if not math.isfinite(value):
+                raise RobotError(f"stretch_body: {field} is {value}")
+        if stamp != self._stamp:
+            self._stamp, self._received_s = stamp, time.monotonic()
+        return RobotState(
+            steady_s=self._received_s,
+            homed=bool(robot.is_homed()),
+            runstopped=runstopped,
+            mode="position",
+            **values,
+        )
+
+    def limits(self) -> JointLimits:
+        """The soft limits that stretch_body applies now."""
+        robot = self._ready()
+        motors = robot.end_of_arm
+
+        def soft(joint: Any) -> JointRange:
+            lower, upper = joint.get_soft_motion_limits()
+            return JointRange(float(lower), float(upper))
+
+        wrist = {
+            field: soft(motors.get_joint(name)) if name in motors.joints else _HELD
+            for field, name in _WRIST.items()
+        }
+        open_percent = float(motors.get_joint(_GRIPPER).pct_max_open)
+        return JointLimits(
+            lift_m=soft(robot.lift),
+            arm_m=soft(robot.arm),
+            gripper_aperture_m=JointRange(
+                -100.0 * _APERTURE_M_PER_PERCENT, open_percent * _APERTURE_M_PER_PERCENT
+            ),
+            **wrist,
+        )
+
+    def now_s(self) -> float:
+        """The steady clock."""
+        return time.monotonic()
+
+    def send(self, command: JointCommand) -> JointCommand:
+        """Queue targets for every joint and push them at once.
+
+        Raises:
+            vinn.errors.RobotError: not started, not finite, not homed or runstopped: stretch_body
+                drops such commands without a word.
+        """
+        robot = self._ready()
+        if not all(math.isfinite(value) for value in vars(command).values()):
+            raise RobotError(f"command refused: not finite: {command}")
+        if command.base_translate_m and command.base_rotate_rad:
+            raise RobotError("command refused: base translation and rotation in one command")
+        if not robot.is_homed():
+            raise RobotError("command refused: the robot is not homed")
+        if robot.get_status()["pimu"]["runstop_event"]:
+            raise RobotError("command refused: the robot is runstopped")
+        thresholds = self._contact.pull if command.loaded else self._contact.free
+        _move(robot.lift, command.lift_m, thresholds.lift_percent)
+        _move(robot.arm, command.arm_m, thresholds.arm_percent)
+        if command.base_translate_m:
+            robot.base.translate_by(
+                command.base_translate_m, contact_thresh=thresholds.base_percent
+            )
+        elif command.base_rotate_rad:
+            robot.base.rotate_by(command.base_rotate_rad, contact_thresh=thresholds.base_percent)
+        for field, name in _WRIST.items():
+            if name in robot.end_of_arm.joints:
+                robot.end_of_arm.move_to(name, getattr(command, field))
+        robot.end_of_arm.move_to(_GRIPPER, command.gripper_aperture_m / _APERTURE_M_PER_PERCENT)
+        robot.push_command()
+        self._gripper_m = command.gripper_aperture_m
+        return command
+
+    def hold(self) -> None:
+        """The measured pose becomes the target, base motion is cancelled; the grip stays."""
+        robot = self._ready()
+        robot.base.translate_by(0.0)
+        # By increments of zero: they need neither a fresh reading nor a target of our own.
+        robot.lift.move_by(0.0)
+        robot.arm.move_by(0.0)
+        robot.push_command()
+        for name in _WRIST.values():
+            if name in robot.end_of_arm.joints:
+                robot.end_of_arm.move_by(name, 0.0)
+
+    def wait(self, seconds: float) -> None:
+        """Let `seconds` pass; the readings come from stretch_body's own threads."""
+        time.sleep(seconds)
+
+    def _ready(self) -> Any:
+        if not self._started:
+            raise RobotError("stretch_body: not started")
+        return self._robot
+
+
+def _move(joint: Any, target_m: float, percent: float | None) -> None:
+    """Lift or arm; no threshold leaves the robot's own, which differ by direction."""
+    if percent is None:
+        joint.move_to(target_m)
+    else:
+        joint.move_to(target_m, contact_thresh_pos=percent, contact_thresh_neg=-percent)
