@@ -10,14 +10,24 @@ from pydantic import ValidationError
 from vinn.errors import ConfigError
 from vinn.robot.types import JointCommand
 from vinn.sim.cabinets import CABINETS, CabinetParameters, cabinet_named, sample_cabinet
+from vinn.sim.camera_sensor import CameraSensor
 from vinn.sim.difficulty import DIFFICULTIES, difficulty_named
 from vinn.sim.driver import SimulatedStretch
 from vinn.sim.scene import Occlusion, SceneConfig
+from vinn.sim.scene_model import FRONT_GEOMS
 from vinn.sim.world import DoorWorld
 
 pytestmark = pytest.mark.physics
 
 HARD = DIFFICULTIES["hard"]
+FROZEN_DRAWS = (
+    *(0.110872, -0.019628, 0.008167),
+    *(0.450750, 0.392365, 0.474578, 0.365892, 0.346543, 0.358515),
+    *(0.010773, 0.006733, 0.984716, 0.173705),
+    *(0.559933, 0.493027, 0.726136),
+    *(0.092844, -0.003, -0.152164),
+)
+"""Start, lights, camera, a front's paint and a picture's place of seed 700 000."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +51,100 @@ def test_the_same_seed_gives_the_same_world():
     np.testing.assert_array_equal(start, back)
     assert np.abs(start - elsewhere).max() > 1e-3
     assert (first != other).mean() > 0.5
+
+
+def test_hard_is_frozen():
+    """Tables made with it are only comparable while these stay."""
+    assert HARD.model_dump() == {
+        "name": "hard",
+        "start_right_m": 0.12,
+        "start_forward_m": 0.05,
+        "start_up_m": 0.09,
+        "handle_length_factor": 0.5,
+        "gripper_aperture_m": 0.05,
+        "latch_nm": (0.5, 2.0),
+        "light_jitter": 0.5,
+        "color_jitter": 0.2,
+        "camera_jitter_m": 0.006,
+        "camera_jitter_rad": 0.04,
+        "exposure_stops": 0.7,
+        "white_balance": 0.15,
+        "distractors": 8,
+        "varied_background": True,
+        "pixel_noise": 4.0,
+        "expert_step_m": (0.018, 0.032),
+        "expert_noise_m": 0.006,
+    }
+    with DoorWorld(SceneConfig(difficulty=HARD)) as world:
+        world.reset(700_000)
+        drawn = np.concatenate(
+            [
+                HARD.start_offset(700_000),
+                world.model.light_diffuse.ravel(),
+                world.model.cam_quat[world.model.camera("wrist_camera").id],
+                world.model.geom("front_left").rgba[:3],
+                world.model.geom("distractor_0").pos,
+            ]
+        )
+    np.testing.assert_allclose(drawn, FROZEN_DRAWS, atol=2e-6)
+
+
+def test_a_covered_handle_has_the_doors_colour_and_nothing_else_of_the_seed_changes():
+    def scenery(occlusion):
+        with DoorWorld(SceneConfig(difficulty=HARD, occlusion=occlusion)) as world:
+            world.reset(5)
+            model = world.model
+            names = ("handle_bar", "door", "wall", *FRONT_GEOMS, "distractor_3")
+            return {
+                name: (model.geom(name).rgba.copy(), model.geom(name).pos.copy()) for name in names
+            }
+
+    seen, covered = scenery(Occlusion.NONE), scenery(Occlusion.SIGNS_HANDLE_BOTH_BINS)
+    tint = covered["door"][0][:3]
+    np.testing.assert_allclose(
+        covered["handle_bar"][0][:3], CABINETS["oak"].door.rgb * tint, atol=1e-6
+    )
+    assert np.abs(seen["handle_bar"][0] - covered["handle_bar"][0]).max() > 0.1
+    for name in seen:
+        np.testing.assert_array_equal(seen[name][1], covered[name][1])
+        if name != "handle_bar":
+            np.testing.assert_array_equal(seen[name][0], covered[name][0])
+
+
+def test_the_robot_keeps_its_colours_and_the_scenery_does_not():
+    with DoorWorld(SceneConfig(difficulty=HARD)) as world:
+        before = world.model.geom_rgba.copy()
+        world.reset(9)
+        changed = np.any(world.model.geom_rgba != before, axis=1)
+        roots = world.model.body_rootid[world.model.geom_bodyid]
+        robot = roots == world.model.body("base_link").id
+        assert robot.sum() > 10
+        assert not changed[robot].any()
+        assert changed[world.model.geom("door").id]
+
+
+def test_a_camera_off_its_exposure_scales_its_channels():
+    grey = np.full((20, 30, 3), 60, np.uint8)
+    bright = HARD.model_copy(update={"pixel_noise": 0.01})
+    sensor = CameraSensor(30, 20, bright)
+    gains = []
+    for seed in range(40):
+        sensor.reset(seed)
+        gains.append(sensor.expose(grey).reshape(-1, 3).mean(axis=0) / 60)
+    gains = np.array(gains)
+    # Green is exposure alone: 2^-0.7 to 2^0.7; red and blue are off by 15 % at most beside it.
+    assert 0.6 < gains[:, 1].min() < 0.75
+    assert 1.35 < gains[:, 1].max() < 1.65
+    for channel in (0, 2):
+        ratio = gains[:, channel] / gains[:, 1]
+        assert 0.82 < ratio.min() < 0.9
+        assert 1.1 < ratio.max() < 1.18
+    np.testing.assert_array_equal(
+        CameraSensor(30, 20, DIFFICULTIES["easy"].model_copy(update={"pixel_noise": 0.01})).expose(
+            grey
+        ),
+        grey,
+    )
 
 
 def test_no_two_frames_are_alike_though_nothing_moves(world):

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
-from vinn.sim.scene import SceneConfig
+from vinn.sim.scene import Occlusion, SceneConfig
 from vinn.sim.scene_model import (
+    CABINET_BODY,
     DISTRACTOR_SLOTS,
     DISTRACTOR_SLOTS_ON_DOOR,
+    DOOR_GEOM,
     FLOOR_GEOM,
+    FRONT_GEOMS,
+    FRONT_LOOKS,
+    HANDLE_GEOMS,
     LIGHTS,
+    SIGN_GEOM,
     WALL_GEOM,
 )
 from vinn.sim.stretch_model import WRIST_CAMERA
@@ -30,19 +37,29 @@ class SceneAppearance:
         self._light_diffuse = model.light_diffuse.copy()
         self._light_dir = model.light_dir.copy()
         self._geom_pos = model.geom_pos.copy()
-        self._geom_rgba = model.geom_rgba.copy()
-        self._mat_rgba = model.mat_rgba.copy()
+        self._colors = _own_colors(model)
+        self._scenery = _scenery(model)
+        self._door = model.geom(DOOR_GEOM).id
+        self._handle = [model.geom(name).id for name in HANDLE_GEOMS]
+        covered = scene.occlusion is not Occlusion.NONE
+        self._covered = [*self._handle, model.geom(SIGN_GEOM).id] if covered else []
+        """What is wrapped in the door's material keeps the door's colour."""
         self._cam_pos = model.cam_pos.copy()
         self._cam_quat = model.cam_quat.copy()
         self._ambient = np.array(model.vis.headlight.ambient)
 
     def redraw(self, rng: np.random.Generator) -> None:
-        """Draw a new appearance; draws happen whatever the difficulty, so seeds stay comparable."""
-        self._redraw_lights(rng)
-        self._redraw_colors(rng)
-        self._redraw_camera(rng)
-        self._redraw_background(rng)
-        self._redraw_distractors(rng)
+        """Draw a new appearance.
+
+        Each aspect draws from a stream of its own, whatever the difficulty and however many geoms
+        there are: the same seed looks the same but for what a scene covers.
+        """
+        streams = (np.random.default_rng(int(seed)) for seed in rng.integers(1 << 62, size=5))
+        self._redraw_lights(next(streams))
+        self._redraw_colors(next(streams))
+        self._redraw_camera(next(streams))
+        self._redraw_background(next(streams))
+        self._redraw_distractors(next(streams))
 
     def _redraw_lights(self, rng: np.random.Generator) -> None:
         jitter = self._difficulty.light_jitter
@@ -57,12 +74,12 @@ class SceneAppearance:
 
     def _redraw_colors(self, rng: np.random.Generator) -> None:
         jitter = self._difficulty.color_jitter
-        for original, current in (
-            (self._geom_rgba, self._model.geom_rgba),
-            (self._mat_rgba, self._model.mat_rgba),
-        ):
-            factor = 1.0 + jitter * rng.uniform(-1.0, 1.0, (len(original), 3))
-            current[:, :3] = np.clip(original[:, :3] * factor, 0.0, 1.0)
+        factor = 1.0 + jitter * rng.uniform(-1.0, 1.0, self._colors.shape)
+        factor[self._handle] = factor[self._handle[0]]
+        if jitter:
+            colors = np.clip(self._colors * factor, 0.0, 1.0)
+            colors[self._covered] = self._colors[self._covered] * colors[self._door]
+            self._model.geom_rgba[self._scenery, :3] = colors[self._scenery]
 
     def _redraw_camera(self, rng: np.random.Generator) -> None:
         difficulty = self._difficulty
@@ -75,10 +92,18 @@ class SceneAppearance:
 
     def _redraw_background(self, rng: np.random.Generator) -> None:
         surface, wall_rgb = SURFACES[rng.integers(len(SURFACES))], rng.uniform(0.3, 0.9, 3)
+        looks = rng.integers(len(FRONT_LOOKS), size=len(FRONT_GEOMS))
+        shades = rng.uniform(0.25, 1.0, (len(FRONT_GEOMS), 1))
+        paints = np.clip(shades * rng.uniform(0.75, 1.25, (len(FRONT_GEOMS), 3)), 0.0, 1.0)
         if not self._difficulty.varied_background:
             return
-        self._model.geom(FLOOR_GEOM).matid = self._model.material(f"surface_{surface}").id
-        self._model.geom(WALL_GEOM).rgba[:3] = wall_rgb
+        model = self._model
+        model.geom(FLOOR_GEOM).matid = model.material(f"surface_{surface}").id
+        model.geom(WALL_GEOM).rgba[:3] = wall_rgb
+        for name, look, paint in zip(FRONT_GEOMS, looks, paints, strict=True):
+            material = FRONT_LOOKS[look]
+            model.geom(name).matid = -1 if material is None else model.material(material).id
+            model.geom(name).rgba[:3] = paint
 
     def _redraw_distractors(self, rng: np.random.Generator) -> None:
         if not self._difficulty.distractors:
@@ -102,3 +127,19 @@ class SceneAppearance:
         if on_door:
             return to_hinge * rng.uniform(0.08, self._cabinet.door_width_m - inset - 0.06), up
         return -to_hinge * rng.uniform(inset + 0.08, 0.4), up
+
+
+def _own_colors(model: mujoco.MjModel) -> NDArray[np.float32]:
+    """(geoms, 3) what each geom is drawn with: its own colour, or else its material's."""
+    colors = model.geom_rgba[:, :3].copy()
+    unset = np.all(model.geom_rgba == 0.5 * np.array([1, 1, 1, 2]), axis=1)
+    from_material = unset & (model.geom_matid >= 0)
+    colors[from_material] = model.mat_rgba[model.geom_matid[from_material], :3]
+    return colors
+
+
+def _scenery(model: mujoco.MjModel) -> NDArray[np.int64]:
+    """Geoms of cabinet and room: the robot keeps its colours."""
+    roots = model.body_rootid[model.geom_bodyid]
+    cabinet = model.body(CABINET_BODY).id
+    return np.flatnonzero((roots == cabinet) | (roots == 0))

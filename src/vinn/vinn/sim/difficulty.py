@@ -2,7 +2,8 @@
 
 `easy` is the quick start: wide starts, so that replaying a mean motion fails, but a steady view.
 `hard` is for telling methods apart: wider starts, a short handle, a narrower gripper, a latch, and
-light, colours, camera, backgrounds and clutter redrawn for every episode.
+light, colours, camera, backgrounds and clutter redrawn for every episode. It is frozen: tables are
+only comparable while it, and what it draws from a seed, stay as they are.
 """
 
 from __future__ import annotations
@@ -36,10 +37,14 @@ class Difficulty(BaseModel):
     camera_jitter_m: float = Field(default=0.0, ge=0.0, le=0.05)
     camera_jitter_rad: float = Field(default=0.0, ge=0.0, le=0.3)
     """How the camera sits on the gripper (the mount the robot believes in stays as configured)."""
-    distractors: int = Field(default=0, ge=0, le=6)
-    """Pictures scattered over door, cabinet and wall."""
+    exposure_stops: float = Field(default=0.0, ge=0.0, le=2.0)
+    """How far the camera's exposure is off, either way, in stops."""
+    white_balance: float = Field(default=0.0, ge=0.0, le=0.5)
+    """Relative error of the camera's red and blue gains."""
+    distractors: int = Field(default=0, ge=0, le=12)
+    """Pictures scattered over the door and the fronts beside it."""
     varied_background: bool = False
-    """Wall and floor redrawn for every episode."""
+    """Floor, wall and fixed fronts redrawn for every episode."""
     pixel_noise: float = Field(default=2.0, gt=0.0, le=30.0)
     """Standard deviation of the sensor noise, of 255."""
     expert_step_m: tuple[float, float] = (0.02, 0.035)
@@ -65,11 +70,13 @@ DIFFICULTIES: dict[str, Difficulty] = {
             handle_length_factor=0.5,
             gripper_aperture_m=0.05,
             latch_nm=(0.5, 2.0),
-            light_jitter=0.35,
-            color_jitter=0.12,
-            camera_jitter_m=0.004,
-            camera_jitter_rad=0.02,
-            distractors=4,
+            light_jitter=0.5,
+            color_jitter=0.2,
+            camera_jitter_m=0.006,
+            camera_jitter_rad=0.04,
+            exposure_stops=0.7,
+            white_balance=0.15,
+            distractors=8,
             varied_background=True,
             pixel_noise=4.0,
             expert_step_m=(0.018, 0.032),

@@ -14,9 +14,15 @@ DOOR_HINGE = "door_hinge"
 DOOR_GEOM = "door"
 HANDLE_GEOMS = ("handle_bar", "handle_post_top", "handle_post_bottom")
 HANDLE_SITE = "handle"
+SIGN_GEOM = "sign"
 WALL_GEOM, FLOOR_GEOM = "wall", "floor"
-DISTRACTOR_SLOTS = 6
-DISTRACTOR_SLOTS_ON_DOOR = (0, 1)
+FRONT_GEOMS = ("front_left", "front_right", "front_above", "front_below")
+"""The fixed fronts around the door."""
+FRONT_LOOKS = ("carcass", *(f"front_{surface}" for surface in SURFACES), None)
+"""Materials a varied front may have; None is plain paint."""
+CABINET_BODY = "cabinet"
+DISTRACTOR_SLOTS = 12
+DISTRACTOR_SLOTS_ON_DOOR = (0, 1, 2)
 LIGHTS = ("ceiling", "window")
 DOOR_OPENS_TO_RAD = 1.75
 
@@ -56,7 +62,7 @@ class _SceneBuilder:
         self._floor_z = -pose[2, 3]
         quaternion = np.empty(4)
         mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(pose[:3, :3]).ravel())
-        self._frame = spec.worldbody.add_body(name="cabinet", pos=pose[:3, 3], quat=quaternion)
+        self._frame = spec.worldbody.add_body(name=CABINET_BODY, pos=pose[:3, 3], quat=quaternion)
 
     def add(self) -> None:
         self._add_materials()
@@ -75,6 +81,9 @@ class _SceneBuilder:
         for surface in SURFACES if varied else (cabinet.floor,):
             image = tinted(photo(surface), cabinet.floor_rgb)
             self._add_texture_material(f"surface_{surface}", image, repeat=2.0)
+            if varied:
+                image = tinted(photo(surface), (0.8, 0.8, 0.8))
+                self._add_texture_material(f"front_{surface}", image, repeat=2.0)
         photos = PHOTOS if self._config.difficulty.distractors else (cabinet.sign.photo,)
         for name in photos:
             self._add_texture_material(f"photo_{name}", photo(name), repeat=None)
@@ -170,12 +179,17 @@ class _SceneBuilder:
         panel_y = front + _DOOR_HALF_THICKNESS_M
         thickness = 2 * _DOOR_HALF_THICKNESS_M
         tall = top + board + 0.35 - self._floor_z
+        side_z = self._floor_z + tall / 2
         for name, center, size in (
-            ("front_left", (left - board - 0.35, panel_y, self._floor_z + tall / 2), (0.7, tall)),
-            ("front_right", (right + board + 0.35, panel_y, self._floor_z + tall / 2), (0.7, tall)),
-            ("front_above", (x, panel_y, top + board + 0.175), (width + 2 * board, 0.35)),
+            (FRONT_GEOMS[0], (left - board - 0.35, panel_y, side_z), (0.7, tall)),
             (
-                "front_below",
+                FRONT_GEOMS[1],
+                (right + board + 0.35, panel_y, self._floor_z + tall / 2),
+                (0.7, tall),
+            ),
+            (FRONT_GEOMS[2], (x, panel_y, top + board + 0.175), (width + 2 * board, 0.35)),
+            (
+                FRONT_GEOMS[3],
                 (x, panel_y, 0.5 * (self._floor_z + bottom - board)),
                 (width + 2 * board, bottom - board - self._floor_z),
             ),
@@ -256,7 +270,7 @@ class _SceneBuilder:
         covered = self._config.occlusion is not Occlusion.NONE
         self._add_box(
             door,
-            "sign",
+            SIGN_GEOM,
             (bar_x + self._away * sign.beside_handle_m, -0.001, sign.above_handle_m),
             (sign.width_m, sign.height_m, 0.002),
             material=None if covered else f"photo_{sign.photo}",
@@ -303,12 +317,12 @@ class _SceneBuilder:
         """Pictures at the handle's place; every episode moves them (`vinn.sim.appearance`)."""
         for slot in range(DISTRACTOR_SLOTS):
             on_door = slot in DISTRACTOR_SLOTS_ON_DOOR
+            # Each a little before the last: pictures that overlap would flicker on one plane.
+            y = -0.003 - 0.0003 * slot
             self._add_box(
                 door if on_door else self._frame,
                 f"distractor_{slot}",
-                (bar_x, -0.003, 0.0)
-                if on_door
-                else (0.0, self._cabinet.handle.standoff_m - 0.003, 0.0),
+                (bar_x, y, 0.0) if on_door else (0.0, self._cabinet.handle.standoff_m + y, 0.0),
                 (0.1, 0.1, 0.002),
                 material=f"photo_{PHOTOS[slot % len(PHOTOS)]}",
             )

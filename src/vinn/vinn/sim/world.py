@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from vinn.errors import ConfigError
 from vinn.robot.types import JointCommand
 from vinn.sim.appearance import SceneAppearance
+from vinn.sim.camera_sensor import CameraSensor
 from vinn.sim.rendering import SceneRenderer
 from vinn.sim.scene import SceneConfig
 from vinn.sim.scene_model import DOOR_HINGE, HANDLE_GEOMS, HANDLE_SITE, build_model
-from vinn.sim.sensor_noise import SensorNoise
 from vinn.sim.stretch_model import (
     ARM_JOINTS,
     FINGER_JOINTS,
@@ -59,9 +59,7 @@ class DoorWorld:
         self.data = mujoco.MjData(self.model)
         self._renderer = SceneRenderer(self.model)
         camera = self.scene.camera
-        self._noise = SensorNoise(
-            camera.width_px, camera.height_px, self.scene.difficulty.pixel_noise
-        )
+        self._sensor = CameraSensor(camera.width_px, camera.height_px, self.scene.difficulty)
         self._appearance = SceneAppearance(self.model, self.scene)
         self._joint_qpos = np.array([self.model.joint(n).qposadr[0] for n in JOINTS])
         self._joint_dof = np.array([self.model.joint(n).dofadr[0] for n in JOINTS])
@@ -109,7 +107,7 @@ class DoorWorld:
         self.seed = seed
         self._latch_nm = float(rng.uniform(*difficulty.latch_nm))
         self._appearance.redraw(rng)
-        self._noise.reset(seed)
+        self._sensor.reset(seed)
         self._grasped = self._opened = self._fully_opened = False
         mujoco.mj_resetData(self.model, self.data)
         self._goal = self._start_joints(np.asarray(offset_gripper_m, dtype=np.float64))
@@ -280,7 +278,7 @@ class DoorWorld:
         """A frame of the wrist camera, (H, W, 3) uint8 RGB, with fresh sensor noise."""
         camera = self.scene.camera
         image = self._renderer.render(self.data, WRIST_CAMERA, camera.width_px, camera.height_px)
-        return self._noise.add(image)
+        return self._sensor.expose(image)
 
     def overview_image(
         self, width_px: int = OVERVIEW_WIDTH_PX, height_px: int = OVERVIEW_HEIGHT_PX
