@@ -150,6 +150,24 @@ def clear_latch(context: typer.Context, timeout: Timeout = 5.0) -> None:
     _trigger(context.obj, "executor/clear_latch", timeout)
 
 
+@app.command("save-start")
+def save_start(context: typer.Context, timeout: Timeout = 10.0) -> None:
+    """Let rollouts start where the robot stands now; reset next."""
+    _trigger(context.obj, "executor/save_start", timeout)
+
+
+@app.command()
+def ready(context: typer.Context, timeout: Timeout = 5.0) -> None:
+    """Tell a reset that waits for it that the environment is ready."""
+    _trigger(context.obj, "supervisor/environment_ready", timeout)
+
+
+@app.command()
+def home(context: typer.Context, timeout: Timeout = 90.0) -> None:
+    """Home the robot's joints: the arm moves to its ends; keep clear."""
+    _trigger(context.obj, "home_the_robot", timeout)
+
+
 class _Follower:
     """The supervisor's status as it comes in."""
 

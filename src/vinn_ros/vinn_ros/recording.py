@@ -18,7 +18,6 @@ from vinn.rollout.recorder import RolloutRecorder
 from vinn_msgs.msg import ExecutorStatus, PolicyStatus, RolloutStatus, SceneStatus
 from vinn_msgs.msg import Prediction as PredictionMsg
 from vinn_ros import qos
-from vinn_ros.conversions import cdr_stamp_ns
 from vinn_ros.lifecycle import VinnNode
 
 WRIST_TOPIC = "wrist_camera/image_raw/compressed"
@@ -47,10 +46,10 @@ class RolloutRecording:
         self,
         node: VinnNode,
         listeners: Mapping[str, Callable[[Any], None]],
-        on_frame: Callable[[int], None],
+        on_frame: Callable[[bytes], None],
     ) -> None:
-        """Args: the node, who gets which topic's messages decoded, who hears the stamps of wrist
-        frames [ns since the epoch].
+        """Args: the node, who gets which topic's messages decoded, who gets the wrist
+        frames, serialised.
         """
         self._node = node
         self._on_frame = on_frame
@@ -108,7 +107,7 @@ class RolloutRecording:
                     recorded_name, type_name, cdr, self._node.get_clock().now().nanoseconds
                 )
             if topic == WRIST_TOPIC:
-                self._on_frame(cdr_stamp_ns(cdr))
+                self._on_frame(cdr)
             if listener is not None:
                 listener(deserialize_message(cdr, message_type))
 

@@ -16,7 +16,7 @@ from vinn.robot.gripper import note_motion
 from vinn.robot.ik import JointIncrement, translation_fk
 from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
 from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter, held_targets
-from vinn.robot.start_motion import StartMotion, start_goal, unreachable
+from vinn.robot.start_motion import StartMotion, start_goal, too_far, unreachable
 from vinn.robot.types import (
     JointCommand,
     ReasonCode,
@@ -289,8 +289,11 @@ class StepExecutor:
                 ReasonCode.INVALID_INPUT,
                 f"offset_gripper_m: {offset.tolist()}; allowed: three finite numbers",
             )
-        goal = start_goal(start_pose, offset, self._read_state())
-        problem = unreachable(goal, self._filter.limits)
+        state = self._read_state()
+        goal = start_goal(start_pose, offset, state)
+        problem = unreachable(goal, self._filter.limits) or too_far(
+            goal, state, self._config.start_travel_m
+        )
         if problem:
             raise Halted(ReasonCode.UNREACHABLE, problem)
         return StartMotion(self._filter, goal)

@@ -63,7 +63,7 @@ class Observations:
     """Since the newest frame arrived."""
     camera_rate_hz: float | None = None
     policy: str | None = None
-    """Name and hash of the artefact in use; empty: the node runs without one."""
+    """Name and hash of the artefact that predicts."""
     clock_differences_s: Mapping[str, float] = field(default_factory=dict)
     """Stamps of who against this machine's clock, the way there included."""
     free_bytes: int | None = None
@@ -252,12 +252,12 @@ def _camera(seen: Observations, config: PreflightConfig) -> Check:
 
 def _policy(seen: Observations) -> Check:
     if seen.policy is None:
-        return _failed("policy", ReasonCode.POLICY_LOST, "the policy node says nothing")
-    if not seen.policy:
         return _failed(
-            "policy", ReasonCode.POLICY_LOST, "no artefact is loaded: vinn-operator load-policy"
+            "policy",
+            ReasonCode.POLICY_LOST,
+            "nothing was predicted: is an artefact loaded (vinn-operator load-policy)?",
         )
-    return _ok("policy", seen.policy)
+    return _ok("policy", seen.policy or "without a name")
 
 
 def _clocks(seen: Observations, config: PreflightConfig) -> tuple[Check, ...]:

@@ -54,6 +54,18 @@ def start_goal(
     )
 
 
+def too_far(goal: StartGoal, state: RobotState, farthest_m: float) -> str | None:
+    """Why the base should not drive to the goal by itself, or None."""
+    x_m, y_m = goal.base_xy_m
+    away_m = math.hypot(x_m - state.base_x_m, y_m - state.base_y_m)
+    if away_m <= farthest_m:
+        return None
+    return (
+        f"start pose: the base is {away_m:.2f} m away from it; allowed: {farthest_m:g} m: "
+        "drive it near, and save the start pose again if odometry began anew"
+    )
+
+
 def unreachable(goal: StartGoal, limits: JointLimits) -> str | None:
     """Which joint of the goal lies outside the limits, or None."""
     joints = {"lift_m": goal.lift_m, "arm_m": goal.arm_m} | dict(

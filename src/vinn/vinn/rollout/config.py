@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vinn.robot.config_file import load_config
+from vinn.robot.preflight import PreflightConfig
 from vinn.robot.types import ReasonCode
 
 Interval = tuple[float, float]
@@ -61,6 +62,8 @@ class RolloutConfig(_Settings):
         description="troubled steps in a row, of each kind, that do not yet end the rollout",
     )
     start_poses: StartPosesConfig = StartPosesConfig()
+    preflight: PreflightConfig = PreflightConfig()
+    """What must be well before a reset and a start."""
 
 
 def load_rollout_config(path: Path | str) -> RolloutConfig:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from rclpy.action import ActionClient
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from std_srvs.srv import Trigger
-from vinn.errors import DatasetError, RobotError
+from vinn.errors import DatasetError
 from vinn.policies.types import Prediction
+from vinn.robot.config import load_robot_config
 from vinn.robot.types import ReasonCode
 from vinn.rollout.config import RolloutConfig, load_rollout_config
 from vinn.rollout.label import RolloutLabel, write_label
@@ -26,16 +27,18 @@ from vinn.rollout.states import RolloutEvent, RolloutMachine, RolloutState
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
-from vinn_msgs.srv import LabelRollout, MoveToStart, ResetScene, StartRollout
+from vinn_msgs.msg import Prediction as PredictionMsg
+from vinn_msgs.srv import Jog, LabelRollout, MoveToStart, ResetScene, StartRollout
 from vinn_ros import qos
-from vinn_ros.calls import call, checked
-from vinn_ros.conversions import to_vector3
+from vinn_ros.conversions import cdr_stamp_ns
 from vinn_ros.lifecycle import OK, WARN, Diagnosis, VinnNode, run_node
 from vinn_ros.parameter_snapshot import ParameterSnapshot
 from vinn_ros.parameters import Parameter
 from vinn_ros.paths import config_file
+from vinn_ros.preflight_probe import PreflightProbe
 from vinn_ros.recording import RolloutRecording
 from vinn_ros.rollout_links import Limits, RolloutLinks
+from vinn_ros.rollout_reset import SIGN_CHECKS, ResetClients, ResetSettings, RolloutReset
 from vinn_ros.step_mode import StepMode
 
 _NO_FAULT = (ReasonCode.NONE, ReasonCode.SUCCESS, ReasonCode.STEP_LIMIT, ReasonCode.TIME_LIMIT)
@@ -55,6 +58,11 @@ class RolloutSupervisorNode(VinnNode):
     NAME = "rollout_supervisor"
     PARAMETERS = (
         Parameter("rollout_config", "robot/rollout.yaml", "YAML file of vinn.rollout"),
+        Parameter(
+            "robot_config",
+            "",
+            "the executor's file: the preflight compares tool and limits; empty: it does not",
+        ),
         Parameter("recordings", "runs/rollouts", "directory of the recordings"),
         Parameter("has_simulation", False, "a reset also resets the simulated scene"),
         Parameter(
@@ -71,6 +79,13 @@ class RolloutSupervisorNode(VinnNode):
             upper=2**31 - 1,
             run_time=True,
         ),
+        Parameter(
+            "sign_check",
+            "off",
+            "when a reset jogs the camera's axes and compares the picture's motion",
+            choices=SIGN_CHECKS,
+        ),
+        Parameter("confirm_environment", False, "a reset waits for supervisor/environment_ready"),
         Parameter("step_mode", False, "each step waits for supervisor/step", run_time=True),
         Parameter(
             "min_free_mib",
@@ -88,7 +103,10 @@ class RolloutSupervisorNode(VinnNode):
         _seconds("camera_timeout_s", 0.35, "without a frame the camera counts as lost"),
         _seconds("executor_timeout_s", 0.5, "without executor/status the executor counts as lost"),
         _seconds("step_timeout_s", 15.0, "for one step", upper=600.0),
-        _seconds("reset_timeout_s", 90.0, "for a whole reset", upper=600.0),
+        _seconds(
+            "reset_timeout_s", 90.0, "of a reset: for the scene, and for the robot", upper=600.0
+        ),
+        _seconds("environment_timeout_s", 600.0, "for supervisor/environment_ready", upper=3600.0),
     )
 
     def __init__(self, cli_args: list[str] | None = None) -> None:
@@ -105,8 +123,6 @@ class RolloutSupervisorNode(VinnNode):
         self._started_s = 0.0
         clients = MutuallyExclusiveCallbackGroup()
         stop_motion = self.create_client(Trigger, "executor/stop", callback_group=clients)
-        self._home = self.create_client(MoveToStart, "executor/home", callback_group=clients)
-        self._reset_scene = self.create_client(ResetScene, "scene/reset", callback_group=clients)
         step = ActionClient(self, ExecuteStep, "executor/step", callback_group=clients)
         success = self.value("success")
         self._links = RolloutLinks(
@@ -121,17 +137,38 @@ class RolloutSupervisorNode(VinnNode):
                 success="" if success == "operator" else success,
             ),
         )
+        self._probe = PreflightProbe(self, Path(self.value("recordings")))
+        self._reset = RolloutReset(
+            ResetClients(
+                home=self.create_client(MoveToStart, "executor/home", callback_group=clients),
+                jog=self.create_client(Jog, "executor/jog", callback_group=clients),
+                scene=(
+                    self.create_client(ResetScene, "scene/reset", callback_group=clients)
+                    if self.value("has_simulation")
+                    else None
+                ),
+            ),
+            self._links,
+            self._probe,
+            ResetSettings(
+                timeout_s=self.value("reset_timeout_s"),
+                sign_check=self.value("sign_check"),
+                confirm_environment=self.value("confirm_environment"),
+                environment_timeout_s=self.value("environment_timeout_s"),
+            ),
+            self._tell,
+        )
         self._step_mode = StepMode(self.value("step_mode"))
         self._snapshot = ParameterSnapshot(self, (self.NAME, *_WITH_PARAMETERS))
         self._recording = RolloutRecording(
             self,
             {
-                "policy/prediction": self._links.take_prediction,
+                "policy/prediction": self._take_prediction,
                 "policy/status": self._links.take_policy_status,
                 "executor/status": self._take_executor,
                 "scene/status": self._links.take_scene,
             },
-            on_frame=self._links.take_frame,
+            on_frame=self._take_frame,
         )
         self._publisher = self.create_lifecycle_publisher(
             RolloutStatus, "supervisor/status", qos.STREAM
@@ -139,6 +176,7 @@ class RolloutSupervisorNode(VinnNode):
         requests = ReentrantCallbackGroup()
         for service_type, name, answer in (
             (Trigger, "supervisor/reset", self._on_reset),
+            (Trigger, "supervisor/environment_ready", self._on_environment_ready),
             (StartRollout, "supervisor/start_rollout", self._on_start),
             (Trigger, "supervisor/stop_rollout", self._on_stop),
             (Trigger, "supervisor/step", self._on_step_request),
@@ -155,6 +193,13 @@ class RolloutSupervisorNode(VinnNode):
         """Read the settings of a rollout."""
         self._config = load_rollout_config(
             config_file(self.value("rollout_config"), "rollout_config")
+        )
+        robot = self.value("robot_config")
+        # A recording needs so much room; the preflight looks before, not at the first message.
+        room = {"min_free_mib": float(self.value("min_free_mib"))}
+        self._reset.configure(
+            self._config.preflight.model_copy(update=room),
+            load_robot_config(config_file(robot, "robot_config")) if robot else None,
         )
 
     def deactivate(self) -> None:
@@ -195,8 +240,13 @@ class RolloutSupervisorNode(VinnNode):
         self._trial += 1
         self._links.begin("")
         self._set_status(reason=ReasonCode.NONE, message="", step=0, outcome=RolloutStatus.UNKNOWN)
-        reason, message = self._reset()
+        trial, seed = self._trial, self.value("seed")
+        self._offset_m = StartPoses(self._config.start_poses, seed).offset(trial)
+        reason, message = self._reset.run((seed + trial) % _SEEDS, self._offset_m)
         done = reason is ReasonCode.NONE
+        if done:
+            offset = ", ".join(f"{value:+.3f}" for value in self._offset_m)
+            message = f"trial {trial}, offset ({offset}) m right, forward, up"
         self._set_status(
             RolloutEvent.RESET_DONE if done else RolloutEvent.RESET_FAILED,
             reason=reason,
@@ -206,25 +256,13 @@ class RolloutSupervisorNode(VinnNode):
         response.message = message if done else f"{reason.value}: {message}"
         return response
 
-    def _reset(self) -> tuple[ReasonCode, str]:
-        trial = self._trial
-        self._offset_m = StartPoses(self._config.start_poses, self.value("seed")).offset(trial)
-        timeout_s = self.value("reset_timeout_s")
-        try:
-            if self.value("has_simulation"):
-                seed = (self.value("seed") + trial) % _SEEDS
-                checked(self._reset_scene, ResetScene.Request(seed=seed), timeout_s)
-                self._links.wait_for_closed_door(timeout_s=2.0)
-            if self._links.stopping:
-                return ReasonCode.OPERATOR_STOP, "stopped during the reset"
-            home = call(
-                self._home, MoveToStart.Request(offset=to_vector3(self._offset_m)), timeout_s
-            )
-        except RobotError as error:
-            return ReasonCode.ROBOT_ERROR, str(error)
-        offset = ", ".join(f"{value:+.3f}" for value in self._offset_m)
-        where = f"trial {trial}, offset ({offset}) m right, forward, up"
-        return ReasonCode(home.reason), where if home.success else home.message
+    def _on_environment_ready(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """The operator has put everything in place."""
+        response.success = self._reset.confirm_environment()
+        response.message = "ready" if response.success else "no reset waits for that"
+        return response
 
     def _on_start(
         self, request: StartRollout.Request, response: StartRollout.Response
@@ -233,7 +271,7 @@ class RolloutSupervisorNode(VinnNode):
         with self._status_lock:
             refusal = None
             if self._machine.state is RolloutState.READY:
-                refusal = self._links.fault() or self._links.not_seeing()
+                refusal = self._links.fault() or self._links.not_seeing() or self._reset.refusal()
             refusal = refusal or self._ask(RolloutEvent.START)
             response.accepted = refusal is None
             if refusal is not None:
@@ -367,12 +405,30 @@ class RolloutSupervisorNode(VinnNode):
         refusal = self._machine.handle(event)
         return None if refusal is None else (refusal.reason, refusal.message)
 
+    def _take_prediction(self, prediction: PredictionMsg) -> None:
+        self._links.take_prediction(prediction)
+        self._probe.take_policy(prediction)
+
+    def _take_frame(self, cdr: bytes) -> None:
+        self._links.take_frame(cdr_stamp_ns(cdr))
+        self._probe.take_frame(cdr)
+
     def _take_executor(self, status: ExecutorStatus) -> None:
         self._links.take_executor(status)
-        if status.state == ExecutorStatus.LATCHED and self._machine.state is RolloutState.READY:
+        state = self._machine.state
+        if state is RolloutState.RESETTING and status.state == ExecutorStatus.HOMING:
+            self._tell(status.message)
+        # After a fault or a changed setting what was prepared is void.
+        void = status.state == ExecutorStatus.LATCHED or status.reason == ReasonCode.NOT_READY.value
+        if void and state is RolloutState.READY:
             self._set_status(
                 RolloutEvent.FAULT, reason=ReasonCode(status.reason), message=status.message
             )
+
+    def _tell(self, doing: str) -> None:
+        """Progress of a reset."""
+        if doing and doing != self._status.message:
+            self._set_status(message=doing)
 
     def _set_status(self, event: RolloutEvent | None = None, **fields: Any) -> None:
         """Change status and state together, and publish at once."""

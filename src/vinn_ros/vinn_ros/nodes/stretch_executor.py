@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
@@ -11,14 +13,15 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 from vinn.errors import ConfigError, RobotError
-from vinn.robot.config import RobotConfig, load_robot_config
+from vinn.robot.config import RobotConfig, StartPose, load_robot_config
 from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter
-from vinn.robot.types import ReasonCode
+from vinn.robot.saved_start import load_start_pose, save_start_pose, start_pose_of
+from vinn.robot.types import ReasonCode, StepResult
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
-from vinn_msgs.srv import MoveToStart
+from vinn_msgs.srv import Jog, MoveToStart
 from vinn_ros import qos
 from vinn_ros.conversions import (
     from_vector3,
@@ -66,6 +69,11 @@ class StretchExecutorNode(VinnNode):
             "status_rate_hz", 10.0, "rate of executor/status", unit="Hz", lower=1.0, upper=100.0
         ),
         Parameter(
+            "start_pose_file",
+            "",
+            "where executor/save_start keeps the joints of the start pose; empty: nowhere",
+        ),
+        Parameter(
             "service_timeout_s",
             5.0,
             "for an answer of the robot's services",
@@ -82,6 +90,10 @@ class StretchExecutorNode(VinnNode):
         self._configured: RobotConfig | None = None
         """As the file says; `_config` has the tuning parameters in it."""
         self._config: RobotConfig | None = None
+        self._start_pose: StartPose | None = None
+        """As the operator saved it; None: as configured."""
+        self._reset_needed = ""
+        """Why a reset must come before the next step; empty: it need not."""
         self._executor: StepExecutor | None = None
         self._robot = threading.Lock()
         self._stop = threading.Event()
@@ -109,6 +121,8 @@ class StretchExecutorNode(VinnNode):
             result_timeout=10,
         )
         self.serve(MoveToStart, "executor/home", self._home, moving)
+        self.serve(Jog, "executor/jog", self._jog, moving)
+        self.serve(Trigger, "executor/save_start", self._save_start, moving)
         self.serve(Trigger, "executor/stop", self._on_stop, quick)
         self.serve(Trigger, "executor/clear_latch", self._clear_latch, quick)
         self.subscribe(
@@ -127,6 +141,8 @@ class StretchExecutorNode(VinnNode):
         file = config_file(self.value("robot_config"), "robot_config")
         self._configured = load_robot_config(file)
         self._config = tuned(self._configured, self._tuning())
+        if self.value("start_pose_file"):
+            self._start_pose = load_start_pose(Path(self.value("start_pose_file")))
 
     def activate(self) -> None:
         """Allow motion."""
@@ -156,8 +172,10 @@ class StretchExecutorNode(VinnNode):
             self._config = config
             if self._executor is not None:
                 self._executor.use_filter(MotionFilter(config, self._driver.limits()))
+            self._reset_needed = f"{names} changed: reset before the next step"
         finally:
             self._robot.release()
+        self._set_status(reason=ReasonCode.NOT_READY.value, message=self._reset_needed)
 
     def diagnose(self) -> Diagnosis:
         """Latched is an error, a robot not met yet a warning."""
@@ -189,6 +207,8 @@ class StretchExecutorNode(VinnNode):
             refusal = self._lease.refusal(request.session)
             if refusal is not None:
                 return self._finish(goal, _failure(*refusal))
+            if self._reset_needed:
+                return self._finish(goal, _failure(ReasonCode.NOT_READY, self._reset_needed))
             try:
                 executor = self._meet_robot()
             except (RobotError, ConfigError) as error:
@@ -231,33 +251,85 @@ class StretchExecutorNode(VinnNode):
         self, request: MoveToStart.Request, response: MoveToStart.Response
     ) -> MoveToStart.Response:
         """Open the gripper and go to the start pose."""
-        reason, message = ReasonCode.BUSY, "another motion is under way"
+
+        def move(executor: StepExecutor) -> StepResult:
+            self._set_status(state=_STATES.HOMING, session="", message="")
+            result = executor.move_to_start(
+                self._start_pose or self._settings.start_pose,
+                from_vector3(request.offset),
+                should_stop=lambda: self._should_stop(None, None),
+                on_progress=lambda doing: self._set_status(message=doing),
+            )
+            if result.reason is ReasonCode.NONE:
+                self._reset_needed = ""
+            return result
+
+        reason, response.message = self._outside_rollouts(move)
+        response.success, response.reason = reason is ReasonCode.NONE, reason.value
+        return response
+
+    def _jog(self, request: Jog.Request, response: Jog.Response) -> Jog.Response:
+        """Move a little along the camera's axes."""
+
+        def move(executor: StepExecutor) -> StepResult:
+            self._set_status(state=_STATES.HOMING, session="", message="jogging")
+            result, moved_m = executor.jog(
+                from_vector3(request.camera_delta),
+                should_stop=lambda: self._should_stop(None, None),
+            )
+            response.moved = to_vector3(moved_m)
+            return result
+
+        reason, response.message = self._outside_rollouts(move)
+        response.success, response.reason = reason is ReasonCode.NONE, reason.value
+        return response
+
+    def _outside_rollouts(
+        self, move: Callable[[StepExecutor], StepResult]
+    ) -> tuple[ReasonCode, str]:
+        """Do a motion that belongs to no session; its reason is in the status as well."""
         if not self.active:
-            reason, message = ReasonCode.NOT_READY, "the executor is not active"
-        elif self._robot.acquire(blocking=False):
-            try:
-                self._stop.clear()
-                executor = self._meet_robot()
-                self._set_status(state=_STATES.HOMING, session="")
-                result = executor.move_to_start(
-                    self._settings.start_pose,
-                    from_vector3(request.offset),
-                    should_stop=lambda: self._should_stop(None, None),
-                )
-                reason, message = result.reason, result.message
-                self._set_status(
-                    state=self._resting_state(),
-                    reason=reason.value,
-                    message=message,
-                    gripper_closed=result.gripper_closed,
-                )
-            except (RobotError, ConfigError) as error:
-                reason, message = ReasonCode.ROBOT_ERROR, str(error)
-            finally:
-                self._robot.release()
-        response.success = reason is ReasonCode.NONE
-        response.reason = reason.value
-        response.message = message
+            return ReasonCode.NOT_READY, "the executor is not active"
+        if self._lease.session:
+            return ReasonCode.BUSY, "a rollout is running"
+        if not self._robot.acquire(blocking=False):
+            return ReasonCode.BUSY, "another motion is under way"
+        try:
+            self._stop.clear()
+            result = move(self._meet_robot())
+            self._set_status(
+                state=self._resting_state(),
+                reason=result.reason.value,
+                message=result.message,
+                gripper_closed=result.gripper_closed,
+            )
+            return result.reason, result.message
+        except (RobotError, ConfigError) as error:
+            return ReasonCode.ROBOT_ERROR, str(error)
+        finally:
+            self._robot.release()
+
+    def _save_start(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Where the robot stands now is where rollouts start from now on."""
+        try:
+            if not self.active or self._lease.session or self._robot.locked():
+                raise RobotError("executor: not active, or the robot is moving")
+            with self._robot:
+                self._meet_robot()
+                pose = start_pose_of(self._driver.state())
+            if self.value("start_pose_file"):
+                save_start_pose(Path(self.value("start_pose_file")), pose)
+        except (RobotError, ConfigError) as error:
+            response.success, response.message = False, str(error)
+            return response
+        self._start_pose = pose
+        self._reset_needed = "another start pose: reset before the next step"
+        self._set_status(reason=ReasonCode.NOT_READY.value, message=self._reset_needed)
+        response.success = True
+        response.message = (
+            f"start pose: lift {pose.lift_m:.3f} m, arm {pose.arm_m:.3f} m, "
+            f"wrist yaw {pose.wrist_yaw_rad:.2f} rad, base where it stands"
+        )
         return response
 
     def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -15,6 +15,7 @@ from sensor_msgs.msg import BatteryState, CameraInfo, CompressedImage, Image, Jo
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from vinn.errors import RobotError, VinnError
+from vinn.robot.arrival import wrap_angle
 from vinn.robot.config import RobotConfig, load_robot_config
 from vinn.sim.cabinets import CABINETS, cabinet_named
 from vinn.sim.difficulty import DIFFICULTIES, difficulty_named
@@ -81,6 +82,15 @@ class StretchSimNode(VinnNode):
             run_time=True,
         ),
         Parameter("robot_config", "", "YAML file of vinn.robot: tool, camera mount, start pose"),
+        Parameter(
+            "camera_misroll_rad",
+            0.0,
+            "the camera is mounted turned by this about its optical axis from what robot_config "
+            "says; 3.1416: upside down",
+            unit="rad",
+            lower=-3.2,
+            upper=3.2,
+        ),
         Parameter("pose_layout", list(DEFAULT_LAYOUT), "entries of joint_pose_cmd, in order"),
         Parameter(
             "gripper_unit", "finger_rad", "unit of joint_pose_cmd's gripper", choices=GRIPPER_UNITS
@@ -322,8 +332,10 @@ class StretchSimNode(VinnNode):
         return self.create_lifecycle_publisher(message_type, topic, qos.STREAM)
 
     def _camera(self) -> WristCamera:
+        mount = self._robot_config.camera
+        roll_rad = wrap_angle(mount.roll_rad + self.value("camera_misroll_rad"))
         return WristCamera(
-            mount=self._robot_config.camera,
+            mount=mount.model_copy(update={"roll_rad": roll_rad}),
             width_px=self.value("camera_width_px"),
             height_px=self.value("camera_height_px"),
         )
