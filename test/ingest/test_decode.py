@@ -36,6 +36,22 @@ def test_samples_are_the_frames_of_their_times(video: Path) -> None:
     assert [frame.slot for frame in part] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "avi", "ts"])
+def test_a_late_start_gives_the_same_frames_as_reading_from_the_first(
+    tmp_path: Path, ending: str
+) -> None:
+    images = [np.full((64, 96, 3), 10 + 3 * (i % 80), np.uint8) for i in range(160)]
+    path = write_video(tmp_path / f"long.{ending}", images, 10)
+
+    def samples(start_s: float) -> dict[float, int]:
+        found = sample_frames(path, 5.0, start_s, 15.0)
+        return {round(f.time_s, 2): round(float(f.image_rgb.mean())) for f in found}
+
+    whole, late = samples(0.0), samples(12.0)
+    assert len(late) >= 14
+    assert late == {time_s: level for time_s, level in whole.items() if time_s >= 11.95}
+
+
 def test_a_gap_skips_slots(tmp_path: Path) -> None:
     numbers = [*range(10), *range(20, 30)]
     images = [grey_levels(40)[n] for n in numbers]

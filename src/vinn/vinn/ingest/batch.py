@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from vinn.errors import VinnError
 from vinn.ingest.camera_profile import CameraProfile
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.pipeline import IngestSettings, process_clip
+
+_ALMOST_FULL_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def process_clips(
                     message: tuple[Any, ...] = ready.recv()
                 except EOFError:
                     process.join()
-                    message = ("end", f"its process died (exit code {process.exitcode})")
+                    message = ("end", _death(process.exitcode, work_root))
                 if message[0] == "progress":
                     if on_progress is not None:
                         on_progress(task.name, message[1], message[2])
@@ -104,6 +107,15 @@ def process_clips(
             process.terminate()
             process.join()
     return [results[task.name] for task in tasks]
+
+
+def _death(exit_code: int | None, work_root: Path) -> str:
+    """Why a clip's process may have ended without a word."""
+    there = next(folder for folder in (work_root, *work_root.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < _ALMOST_FULL_BYTES:
+        return f"its process died; the disk of {work_root} is full ({free / 2**20:.0f} MiB free)"
+    return f"its process died (exit code {exit_code}); run the command again to resume"
 
 
 def _work(

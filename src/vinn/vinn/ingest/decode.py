@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vinn.errors import CameraError
 
 _MAX_SIDE_PX = 8192
+_WORTH_A_JUMP_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,8 @@ def sample_frames(
     with _open(path) as (container, stream):
         source_rate = float(stream.average_rate or stream.base_rate or 30.0)
         slack_s = 0.5 / source_rate
-        first_s: float | None = None
         wanted = 0
-        for index, frame in enumerate(_frames(path, container, stream)):
-            stamp_s = frame.time if frame.time is not None else index / source_rate
-            if first_s is None:
-                first_s = stamp_s
-            time_s = stamp_s - first_s
+        for time_s, frame in _timed_frames(path, container, stream, source_rate, start_s):
             if time_s >= end_s:
                 break
             if time_s + slack_s < start_s + wanted / rate_hz:
@@ -96,6 +92,47 @@ def sample_frames(
             yield SampledFrame(slot, time_s, _image(frame, path))
     if not found:
         raise CameraError(f"{path}: no frame between {start_s:g} s and {end_s:g} s")
+
+
+def _timed_frames(
+    path: Path, container: Any, stream: Any, source_rate: float, start_s: float
+) -> Iterator[tuple[float, Any]]:
+    """Frames and their time since the first one [s]; many of those before `start_s` are skipped.
+
+    So the end of an hour-long recording is reached at once, where the file says when its frames
+    are and can be searched; else it is read from its start.
+    """
+    first_s: float | None = None
+    for index, frame in enumerate(_frames(path, container, stream)):
+        stamp_s = frame.time if frame.time is not None else index / source_rate
+        if first_s is None:
+            first_s = stamp_s
+            if frame.time is not None and _jumped(container, stream, first_s + start_s):
+                break
+        yield stamp_s - first_s, frame
+    else:
+        return
+    late = True
+    for frame in _frames(path, container, stream):
+        if frame.time is None or (late and frame.time - first_s > start_s):
+            break
+        late = False
+        yield frame.time - first_s, frame
+    if late:
+        # Some formats are searched by guessing, and this one was led astray: read all.
+        with _open(path) as (again, its_stream):
+            yield from _timed_frames(path, again, its_stream, source_rate, 0.0)
+
+
+def _jumped(container: Any, stream: Any, time_s: float) -> bool:
+    """Go to the last key frame before a time; False if it is near or the file cannot do it."""
+    if time_s < _WORTH_A_JUMP_S:
+        return False
+    try:
+        container.seek(int((time_s - 0.5) / float(stream.time_base)), stream=stream)
+    except (av.error.FFmpegError, OSError):
+        return False
+    return True
 
 
 @contextmanager

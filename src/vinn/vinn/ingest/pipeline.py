@@ -283,13 +283,14 @@ def _reconstructed(
     work = clip.path / "sfm"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    tell(f"reconstruction of {len(steps)} steps", 0.0)
     sfm = SfmSettings(**{**asdict(settings.sfm), "refine_intrinsics": profile.refine_intrinsics})
     names = [f"{slot:06d}.jpg" for slot in slots]
-    found = reconstruct(
-        clip.frames_dir, names, profile.output_lens, mask, list(steps.values()), work, sfm
-    )
-    shutil.rmtree(work)
+    try:
+        found = reconstruct(
+            clip.frames_dir, names, profile.output_lens, mask, list(steps.values()), work, sfm, tell
+        )
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     # The worse of the two: each mapper must explain the picture.
     consistent = np.array(
         [

@@ -7,7 +7,8 @@ Registration rate and reprojection error stay good in such failures (docs/ingest
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.errors import ConfigError
+from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.lens import Lens
 from vinn.ingest.matching import keep_widest_motion, picture_motion_px
 
 SFM_SEED = 0
+_BYTES_PER_FEATURE = 400
+"""In the database: descriptor 128, keypoint 24, its matches over all gaps; with room to spare."""
+_SPARE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def reconstruct(
     steps: Sequence[tuple[int, int]],
     work_dir: Path,
     settings: SfmSettings,
+    on_progress: Callable[[str, float], None] | None = None,
 ) -> Reconstruction:
     """Reconstruct the camera path of N frames with both mappers.
 
@@ -132,14 +137,50 @@ def reconstruct(
         steps: M pairs of rows, the first and the last frame of each whole step, in order.
         work_dir: existing folder for the database and the models; made anew by each call.
         settings: see `SfmSettings`.
+        on_progress: called with what begins and about how much is done, 0..1.
 
     Returns:
         Both mappings; a mapper that fails has 0 models.
 
     Raises:
         ConfigError: pycolmap is missing.
+        DatasetError: too little space in `work_dir`, or pycolmap cannot work there.
     """
     colmap = require_pycolmap()
+    _check_space(work_dir, len(names), settings)
+    try:
+        tell = on_progress or (lambda what, share: None)
+        return _reconstructed(
+            colmap, frames_dir, names, lens, mask, steps, work_dir, settings, tell
+        )
+    except RuntimeError as cause:
+        # What C++ threw: a database that cannot be written, above all.
+        reason = str(cause).strip().splitlines()[0]
+        raise DatasetError(f"{work_dir}: structure from motion stopped: {reason}") from cause
+
+
+def _check_space(work_dir: Path, frames: int, settings: SfmSettings) -> None:
+    """Refuse before the work: pycolmap ends its process when its database cannot grow."""
+    needed = _SPARE_BYTES + frames * settings.max_features * _BYTES_PER_FEATURE
+    free = shutil.disk_usage(work_dir).free
+    if free < needed:
+        raise DatasetError(
+            f"{work_dir}: {free / 2**20:.0f} MiB free; the reconstruction of {frames} frames "
+            f"needs {needed / 2**20:.0f} MiB"
+        )
+
+
+def _reconstructed(
+    colmap: Any,
+    frames_dir: Path,
+    names: Sequence[str],
+    lens: Lens,
+    mask: NDArray[np.bool_] | None,
+    steps: Sequence[tuple[int, int]],
+    work_dir: Path,
+    settings: SfmSettings,
+    tell: Callable[[str, float], None],
+) -> Reconstruction:
     colmap.logging.minloglevel = int(colmap.logging.FATAL)
     colmap.set_random_seed(SFM_SEED)
     database = work_dir / "database.db"
@@ -155,6 +196,7 @@ def reconstruct(
     extraction.num_threads = settings.threads
     extraction.sift.max_num_features = settings.max_features
     extraction.sift.peak_threshold = settings.peak_threshold
+    tell(f"features of {len(names)} frames", 0.0)
     colmap.extract_features(
         database, frames_dir, list(names), colmap.CameraMode.SINGLE, reader, extraction
     )
@@ -163,6 +205,7 @@ def reconstruct(
     pairing = colmap.ImportedPairingOptions()
     pairing.match_list_path = str(_write_pairs(work_dir / "pairs.txt", names, steps, settings))
     matching.skip_geometric_verification = True
+    tell("matches", 0.2)
     colmap.match_image_pairs(database, matching, pairing)
     original = keep_widest_motion(colmap, database, lens)
     verification = colmap.GeometricVerifierOptions()
@@ -172,9 +215,12 @@ def reconstruct(
     still = _still_steps(step_matches, lens, settings.still_fraction)
     segment = segments(still, steps, len(names))
     found: dict[str, list[Mapping]] = {"incremental": [], "global": []}
-    for index in range(int(segment.max()) + 1):
+    parts = int(segment.max()) + 1
+    for index in range(parts):
         part = [name for name, own in zip(names, segment, strict=True) if own == index]
         for mapper, run in (("incremental", _incremental), ("global", _global)):
+            done = 0.5 + 0.5 * (index + (mapper == "global") / 2) / parts
+            tell(f"{mapper} mapping, part {index + 1} of {parts}", done)
             folder = work_dir / f"{mapper}-{index}"
             folder.mkdir(exist_ok=True)
             models = run(colmap, database, frames_dir, part, folder, settings)
