@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recorded_rollout import IMAGES
-from tiny_encoder import write_square_demos
+from tiny_encoder import write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
-from vinn.errors import DatasetError
+from vinn.encoders.encoder import load_encoder
+from vinn.errors import ArtefactMismatchError, DatasetError
 from vinn.evaluation.replay import SAME_ACTION, angle_between, replay_recording
 from vinn.policies.artefact import load_policy
 from vinn.policies.build import build_policy
@@ -38,6 +39,23 @@ def test_the_same_artefact_gives_the_same_actions(rollout: Path, square_policy: 
     assert summary.same_actions == summary.predictions == IMAGES - 1
     assert summary.max_action_difference <= SAME_ACTION
     assert summary.speed > 0
+
+
+def test_several_encoders_say_what_one_says(
+    rollout: Path, square_policy: Path, tmp_path: Path
+) -> None:
+    policy = load_policy(square_policy / "policy")
+    more = [load_encoder(square_policy / "policy" / "encoder") for _ in range(2)]
+    done: list[tuple[int, int]] = []
+    one = replay_recording(rollout, policy)
+    three = replay_recording(rollout, policy, lambda *now: done.append(now), more)
+    assert done == [(i + 1, IMAGES - 1) for i in range(IMAGES - 1)]
+    for alone, together in zip(one.rows, three.rows, strict=True):
+        np.testing.assert_array_equal(alone.replayed.camera_delta, together.replayed.camera_delta)
+        assert alone.replayed.neighbors[0].distance == together.replayed.neighbors[0].distance
+    stranger = load_encoder(write_tiny_encoder(tmp_path / "stranger", gain=2.0))
+    with pytest.raises(ArtefactMismatchError, match="hash"):
+        replay_recording(rollout, policy, encoders=[stranger])
 
 
 def test_another_artefact_differs_and_the_difference_is_measured(

@@ -14,17 +14,19 @@ import typer
 from rich.table import Table
 
 from vinn.cli.console import out, progress_bar
+from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.errors import ConfigError
 from vinn.evaluation.replay import Replay, ReplaySummary, replay_recording, replay_rows
 from vinn.evaluation.replay_report import build_replay_report
 from vinn.evaluation.rollout_pages import recorded_policy
-from vinn.policies.artefact import open_artefact
+from vinn.policies.artefact import PolicyArtefact, open_artefact
 from vinn.rollout.reader import summarize_recording
 from vinn.viz.output import write_text
 
 app = typer.Typer(no_args_is_help=True)
 
 _PLAYER = "bag_player"
+_MOST_ENCODERS = 8
 
 
 @app.command()
@@ -39,7 +41,9 @@ def replay(
     out_file: Annotated[
         Path | None, typer.Option("--out", help="HTML page or JSON file to write (by its ending).")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads of the encoder.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Images embedded at a time; by default all cores.")
+    ] = None,
     ros: Annotated[
         bool, typer.Option("--ros", help="Publish the recording to running nodes instead.")
     ] = False,
@@ -61,7 +65,9 @@ def replay(
         name = artefact.manifest.name
         name = f"{name} ({directory})" if name in replays else name
         with progress_bar(name) as progress:
-            replays[name] = replay_recording(bag, artefact.policy(threads), progress)
+            replays[name] = replay_recording(
+                bag, artefact.policy(), progress, _more_encoders(artefact, threads)
+            )
     _show({name: each.summary() for name, each in replays.items()})
     if out_file is None:
         return
@@ -77,6 +83,15 @@ def replay(
         }
         write_text(out_file, json.dumps(content, indent=2) + "\n")
     out.print(str(out_file), highlight=False)
+
+
+def _more_encoders(artefact: PolicyArtefact, threads: int | None) -> list[Encoder]:
+    """Encoders beside the policy's own. One thread each: what they say is what the robot was told,
+    and two of them are faster than one with two threads."""
+    if artefact.manifest.vinn is None:
+        return []
+    count = (threads or min(os.cpu_count() or 1, _MOST_ENCODERS)) - 1
+    return [load_encoder(artefact.directory / "encoder") for _ in range(count)]
 
 
 def _recorded_policy(bag: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -66,7 +66,7 @@ class RecordingSummary:
 
 
 def read_recording(
-    path: Path | str, topics: Collection[str] | None = None
+    path: Path | str, topics: Container[str] | None = None
 ) -> Iterator[RecordedMessage]:
     """Messages in the order they were written, of all or of some topics.
 
@@ -81,12 +81,11 @@ def read_recording(
         for recorded in rosbag2_messages(path, topics):
             yield RecordedMessage(*recorded)
         return
-    store = get_typestore(Stores.EMPTY)
-    schemas: dict[int, str] = {}
+    schemas: dict[int, Schema] = {}
     channels: dict[int, Channel] = {}
     for record in mcap_records(path):
         if isinstance(record, Schema):
-            schemas[record.id] = _register(store, record, path)
+            schemas[record.id] = record
         elif isinstance(record, Channel):
             channels[record.id] = record
         elif isinstance(record, Message):
@@ -95,12 +94,13 @@ def read_recording(
                 raise DatasetError(f"{path}: damaged: a message without channel or definition")
             if topics is not None and channel.topic not in topics:
                 continue
-            type_name = schemas[channel.schema_id]
+            schema = schemas[channel.schema_id]
+            store = _store_of(schema, path)
             try:
-                message = store.deserialize_cdr(record.data, type_name)
+                message = store.deserialize_cdr(record.data, schema.name)
             except (SerdeError, LookupError, MemoryError) as error:
                 raise DatasetError(f"{path}: damaged message on {channel.topic}") from error
-            yield RecordedMessage(channel.topic, type_name, record.publish_time, message)
+            yield RecordedMessage(channel.topic, schema.name, record.publish_time, message)
 
 
 def summarize_recording(path: Path | str) -> RecordingSummary:
@@ -200,18 +200,22 @@ def mcap_records(path: Path) -> Iterator[Any]:
 
 
 @lru_cache(maxsize=256)
-def _parse(text: str, name: str) -> Any:
-    """Parsed definitions; recordings repeat the same few, and parsing is most of opening one."""
-    return get_types_from_msg(text, name)
+def _store(text: str, name: str) -> Typestore:
+    """A type with what it consists of, from its definition.
+
+    Recordings repeat the same few definitions, and compiling them is most of opening one.
+    """
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg(text, name))
+    return store
 
 
-def _register(store: Typestore, schema: Schema, path: Path) -> str:
+def _store_of(schema: Schema, path: Path) -> Typestore:
     if schema.encoding != "ros2msg":
         raise DatasetError(
             f"{path}: {schema.name} is defined in {schema.encoding!r}; allowed: ros2msg"
         )
     try:
-        store.register(_parse(schema.data.decode(), schema.name))
+        return _store(schema.data.decode(), schema.name)
     except (TypesysError, ValueError, LookupError, SyntaxError) as error:
         raise DatasetError(f"{path}: {schema.name}: its definition cannot be read") from error
-    return str(schema.name)

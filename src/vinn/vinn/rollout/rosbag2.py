@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def is_rosbag2_directory(path: Path) -> bool:
 
 
 def rosbag2_messages(
-    path: Path, topics: Collection[str] | None = None
+    path: Path, topics: Container[str] | None = None
 ) -> Iterator[tuple[str, str, int, Any]]:
     """(topic, type name, time [ns], message) in the order of recording, of all or some topics.
 

@@ -116,6 +116,27 @@ class RolloutTimeline:
         return None
 
 
+_TOPICS = (
+    "wrist_camera/image_raw/compressed",
+    "overview_camera/image_raw/compressed",
+    "policy/prediction",
+    "executor/status",
+    "supervisor/status",
+    "scene/status",
+)
+
+
+class TopicsEndingIn:
+    """Topics whose names, in any namespace, end in one of some."""
+
+    def __init__(self, *endings: str) -> None:
+        self._endings = endings
+
+    def __contains__(self, topic: object) -> bool:
+        """Whether a topic is one of them."""
+        return str(topic).endswith(self._endings)
+
+
 def load_timeline(path: Path) -> RolloutTimeline:
     """Read a recording of one rollout, complete or cut off; one that ended at once has no series.
 
@@ -123,7 +144,7 @@ def load_timeline(path: Path) -> RolloutTimeline:
         DatasetError: missing or not a recording.
     """
     timeline = RolloutTimeline(path)
-    for entry in read_recording(path):
+    for entry in read_recording(path, TopicsEndingIn(*_TOPICS)):
         _take(timeline, entry.topic.lstrip("/"), entry.stamp_ns, entry.message)
     return timeline
 

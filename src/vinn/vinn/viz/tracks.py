@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vinn.rollout.reader import read_recording
 from vinn.rollout.states import RolloutState
-from vinn.viz.timeline import EXECUTING
+from vinn.viz.timeline import EXECUTING, TopicsEndingIn
 
 SHOWN_JOINTS = ("joint_lift", "wrist_extension", "joint_arm", "joint_wrist_yaw")
 _CLOSE, _OPEN = "gripper_close_above", "gripper_open_below"
@@ -60,7 +60,7 @@ def load_tracks(path: Path) -> RolloutTracks:
     """
     tracks = RolloutTracks()
     reader = _Reader(tracks)
-    for entry in read_recording(path):
+    for entry in read_recording(path, TopicsEndingIn(*reader.takers)):
         for ending, take in reader.takers.items():
             if entry.topic.endswith(ending):
                 take(entry.stamp_ns, entry.message)
