@@ -11,7 +11,7 @@ import pytest
 from rclpy.action import ActionClient
 from ros_harness import Harness
 from std_srvs.srv import Trigger
-from stretch_driver import FakeStretchDriver
+from stretch_driver import HAS_TRAJECTORY, FakeStretchDriver
 from vinn_ros.calls import wait_for
 from vinn_ros.nodes.stretch_executor import StretchExecutorNode
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.ros
 
 # Motion along the arm at wrist yaw 0; the camera tilt makes it move the lift as well.
 CONFIG = """
-executor: {settle_window_s: 0.05, start_s: 0.1, max_state_age_s: 0.3, step_timeout_s: 8.0}
+executor: {settle_window_s: 0.05, start_s: 0.1, max_state_age_s: 1.0, step_timeout_s: 8.0}
 camera: {tilt_rad: 0.0}
 start_pose: {lift_m: 0.6, arm_m: 0.2}
 """
@@ -33,14 +33,20 @@ start_pose: {lift_m: 0.6, arm_m: 0.2}
 class Bench:
     """An executor, a robot, and a supervisor's voice."""
 
-    def __init__(self, ros: Harness, directory: Path) -> None:
+    def __init__(self, ros: Harness, directory: Path, driver: str) -> None:
         config = directory / "robot.yaml"
         config.write_text(CONFIG)
         self.ros = ros
+        self.driver = driver
         self.robot = ros.add(FakeStretchDriver())
         self.node = ros.add(
             StretchExecutorNode(
-                ["--ros-args", "-p", f"robot_config:={config}", "-p", "lease_s:=0.5"]
+                [
+                    "--ros-args",
+                    *("-p", f"robot_config:={config}"),
+                    *("-p", "lease_s:=0.5"),
+                    *("-p", f"driver:={driver}"),
+                ]
             )
         )
         self.statuses = ros.listen(ExecutorStatus, "executor/status")
@@ -77,9 +83,18 @@ class Bench:
         return self.result(self.send(sequence, forward_m, **changes))
 
 
-@pytest.fixture
-def bench(ros: Harness, tmp_path: Path) -> Iterator[Bench]:
-    yield Bench(ros, tmp_path)
+@pytest.fixture(
+    params=[
+        "streaming",
+        pytest.param(
+            "trajectory",
+            marks=pytest.mark.skipif(not HAS_TRAJECTORY, reason="control_msgs is not installed"),
+        ),
+    ]
+)
+def bench(ros: Harness, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Over either way of commanding `stretch_driver`."""
+    yield Bench(ros, tmp_path, request.param)
 
 
 def test_a_step_moves_the_arm_and_fills_every_entry(bench: Bench) -> None:
@@ -88,11 +103,15 @@ def test_a_step_moves_the_arm_and_fills_every_entry(bench: Bench) -> None:
     assert bench.robot.joints.position["wrist_extension"] == pytest.approx(0.23, abs=0.009)
     assert result.sent_base_delta.y == pytest.approx(-0.03, abs=1e-3)
     assert result.sent.arm_m == pytest.approx(0.23, abs=1e-3)
-    arm, lift, *_, pan, tilt, gripper, translate, rotate = bench.robot.commands[-1].vector
-    assert (lift, pan, tilt) == pytest.approx((0.6, 0.3, -0.4), abs=1e-3)
-    assert gripper > 0.1  # finger angle: open, and not the zero of a forgotten entry
-    assert (translate, rotate) == pytest.approx((0.0, 0.0), abs=1e-9)
-    assert arm == pytest.approx(0.23, abs=1e-3)
+    targets = bench.robot.commands[-1].targets
+    assert targets["wrist_extension"] == pytest.approx(0.23, abs=1e-3)
+    assert targets["joint_lift"] == pytest.approx(0.6, abs=1e-3)
+    assert targets["gripper_aperture"] == pytest.approx(0.064, abs=1e-3)
+    if bench.driver == "streaming":
+        # Every entry is filled: none is the zero of a forgotten one.
+        *_, pan, tilt, _, translate, rotate = bench.robot.commands[-1].vector
+        assert (pan, tilt) == pytest.approx((0.3, -0.4), abs=1e-3)
+        assert (translate, rotate) == pytest.approx((0.0, 0.0), abs=1e-9)
     status = bench.ros.wait_for(
         lambda: next((s for s in bench.statuses if s.sent.arm_m > 0.22), None)
     )
@@ -136,7 +155,7 @@ def test_a_lease_that_runs_out_holds_the_robot(bench: Bench) -> None:
     result = bench.result(handle)
     assert result.error_code == "SUPERVISOR_LOST"
     # The last command holds: the measured pose is the target.
-    assert bench.robot.commands[-1].vector[0] == pytest.approx(0.2, abs=1e-3)
+    assert bench.robot.commands[-1].targets["wrist_extension"] == pytest.approx(0.2, abs=1e-3)
     assert "stop_the_robot" in [name for _, name in bench.robot.services_called]
 
 
@@ -150,7 +169,7 @@ def test_stop_is_answered_and_obeyed_during_a_step(bench: Bench) -> None:
     assert result.error_code == "OPERATOR_STOP"
     held = bench.robot.commands[-1]
     assert held.hold and held.steady_s >= asked_s
-    assert held.vector[0] == pytest.approx(0.2, abs=1e-3)
+    assert held.targets["wrist_extension"] == pytest.approx(0.2, abs=1e-3)
     # The stop holds for the rest of the session.
     bench.robot.joints.stuck = set()
     assert bench.step(2).error_code == "OPERATOR_STOP"
@@ -162,7 +181,7 @@ def test_cancelling_a_step_holds_the_robot(bench: Bench) -> None:
     bench.ros.wait_for(lambda: bench.robot.commands)
     wait_for(handle.cancel_goal_async(), 5.0, "cancel")
     assert bench.result(handle).error_code == "OPERATOR_STOP"
-    assert bench.robot.commands[-1].vector[0] == pytest.approx(0.2, abs=1e-3)
+    assert bench.robot.commands[-1].targets["wrist_extension"] == pytest.approx(0.2, abs=1e-3)
 
 
 def test_a_second_motion_is_refused_while_one_runs(bench: Bench) -> None:
@@ -208,10 +227,14 @@ def test_a_mode_that_someone_else_switches_ends_the_motion(bench: Bench) -> None
 
 
 def test_a_service_that_refuses_is_an_error(bench: Bench) -> None:
-    bench.robot.refuse = {"activate_streaming_position"}
+    service = {
+        "streaming": "activate_streaming_position",
+        "trajectory": "deactivate_streaming_position",
+    }[bench.driver]
+    bench.robot.refuse = {service}
     result = bench.step(1)
     assert result.error_code == "ROBOT_ERROR"
-    assert "activate_streaming_position" in result.error_msg
+    assert service in result.error_msg
     assert bench.robot.commands == []
 
 
