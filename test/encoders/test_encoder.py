@@ -44,6 +44,21 @@ def test_embedding_does_not_depend_on_company(directory: Path) -> None:
     assert encoder.embed([]).shape == (0, DIMENSION)
 
 
+@pytest.mark.parametrize("streams", [1, 3])
+def test_images_in_work_together_keep_their_order_and_their_embedding(
+    directory: Path, streams: int
+) -> None:
+    images = random_images(11)
+    single = load_encoder(directory)
+    expected = np.stack([single.encode(single.preprocessing.resize(image)) for image in images])
+    progress: list[tuple[int, int]] = []
+    found = load_encoder(directory, streams=streams).embed(
+        images, lambda done, total: progress.append((done, total))
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert progress == [(number, 11) for number in range(1, 12)]
+
+
 def test_embedding_is_not_overwritten_by_the_next(directory: Path) -> None:
     encoder = load_encoder(directory)
     first, second = (encoder.preprocessing.resize(image) for image in random_images(2))
@@ -93,6 +108,8 @@ def test_files_of_another_encoder_are_refused(tmp_path: Path, directory: Path) -
 
 
 def test_bad_options_are_refused(directory: Path) -> None:
+    with pytest.raises(ConfigError, match="streams: 0"):
+        load_encoder(directory, streams=0)
     with pytest.raises(ConfigError, match="threads: 0"):
         load_encoder(directory, threads=0)
     with pytest.raises(ConfigError, match="int8"):

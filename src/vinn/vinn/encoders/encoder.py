@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,16 +20,17 @@ PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class Encoder:
-    """Image to embedding. Not thread-safe: one inference request is reused.
+    """Image to embedding. Not thread-safe: inference requests are reused.
 
-    Images go through one by one. On a CPU a batch is not faster, and this way a frame's embedding
-    does not depend on its company: a demonstration's frame is at distance 0 from itself.
+    Every image is a batch of its own, several of which may be in work at a time. On a CPU a larger
+    batch is not faster, and this way a frame's embedding does not depend on its company: a
+    demonstration's frame is at distance 0 from itself.
     """
 
-    def __init__(self, manifest: EncoderManifest, request: Any) -> None:
-        """Use `load_encoder`. `request` takes (1, height, width, 3) uint8, gives (1, D)."""
+    def __init__(self, manifest: EncoderManifest, requests: Sequence[Any]) -> None:
+        """Use `load_encoder`. Requests take (1, height, width, 3) uint8 and give (1, D)."""
         self.manifest = manifest
-        self._request = request
+        self._requests = tuple(requests)
 
     @property
     def name(self) -> str:
@@ -56,8 +58,38 @@ class Encoder:
         Raises:
             ImageError: the network's answer is not finite.
         """
-        results = self._request.infer({0: resized_rgb[None]})
-        embedding = np.array(next(iter(results.values()))[0], dtype=np.float32)
+        request = self._requests[0]
+        request.infer({0: resized_rgb[None]})
+        return self._embedding(request)
+
+    def encode_each(
+        self, resized_rgb: Iterable[NDArray[np.uint8]]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Embed images as `encode` does, in their order; the next ones are fetched meanwhile.
+
+        As many are in work as the encoder has streams, and one more is fed.
+
+        Raises:
+            ImageError: an answer is not finite.
+        """
+        idle, busy = deque(self._requests), deque[Any]()
+        for image in resized_rgb:
+            if not idle:
+                yield self._awaited(busy, idle)
+            request = idle.popleft()
+            request.start_async({0: image[None]})
+            busy.append(request)
+        while busy:
+            yield self._awaited(busy, idle)
+
+    def _awaited(self, busy: deque[Any], idle: deque[Any]) -> NDArray[np.float32]:
+        request = busy.popleft()
+        request.wait()
+        idle.append(request)
+        return self._embedding(request)
+
+    def _embedding(self, request: Any) -> NDArray[np.float32]:
+        embedding = np.array(request.get_output_tensor(0).data[0], dtype=np.float32)
         if not np.isfinite(embedding).all():
             raise ImageError(f"encoder {self.name}: the embedding of the image is not finite")
         return embedding
@@ -80,14 +112,17 @@ class Encoder:
             ImageError: an image has the wrong shape or type.
         """
         embeddings = np.empty((len(images_rgb), self.dimension), np.float32)
-        for index, image in enumerate(images_rgb):
-            embeddings[index] = self.encode(self.preprocessing.resize(image))
+        resized = (self.preprocessing.resize(image) for image in images_rgb)
+        for index, embedding in enumerate(self.encode_each(resized)):
+            embeddings[index] = embedding
             if on_progress is not None:
                 on_progress(index + 1, len(images_rgb))
         return embeddings
 
 
-def load_encoder(directory: Path, threads: int = 1, precision: Precision = "fp32") -> Encoder:
+def load_encoder(
+    directory: Path, threads: int = 1, precision: Precision = "fp32", streams: int = 1
+) -> Encoder:
     """Load an encoder artefact for the CPU.
 
     Args:
@@ -95,14 +130,18 @@ def load_encoder(directory: Path, threads: int = 1, precision: Precision = "fp32
         threads: CPU threads for inference.
         precision: "fp32" gives the same embeddings on every machine; "bf16" is faster where the
             CPU has it, and changes embeddings; "auto" leaves the choice to OpenVINO.
+        streams: images in work at a time in `embed` and `encode_each`, with `threads` each; for
+            many images, one thread in each of as many streams as there are processors is fastest.
 
     Raises:
         ArtefactError: missing or malformed.
         ArtefactMismatchError: files, dimension or input size are not what the manifest says.
-        ConfigError: bad `threads` or `precision`.
+        ConfigError: bad `threads`, `streams` or `precision`.
     """
     if threads < 1:
         raise ConfigError(f"threads: {threads}; allowed: 1 or more")
+    if streams < 1:
+        raise ConfigError(f"streams: {streams}; allowed: 1 or more")
     if precision not in ("auto", *PRECISION_HINTS):
         raise ConfigError(f"precision: '{precision}'; allowed: auto, fp32, bf16")
     directory = Path(directory)
@@ -111,8 +150,8 @@ def load_encoder(directory: Path, threads: int = 1, precision: Precision = "fp32
     core = openvino.Core()
     options: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads * streams,
+        "NUM_STREAMS": streams,
     }
     if precision != "auto":
         options["INFERENCE_PRECISION_HINT"] = PRECISION_HINTS[precision]
@@ -130,7 +169,9 @@ def load_encoder(directory: Path, threads: int = 1, precision: Precision = "fp32
             f"{directory}: the network gives shape {list(found)}, the manifest says dimension "
             f"{manifest.dimension}"
         )
-    return Encoder(manifest, compiled.create_infer_request())
+    # One request more than streams: it is fed while the others are in work.
+    count = 1 if streams == 1 else streams + 1
+    return Encoder(manifest, [compiled.create_infer_request() for _ in range(count)])
 
 
 def _with_normalisation(model: Any, preprocessing: Preprocessing) -> Any:
