@@ -194,7 +194,7 @@ def test_missing_extra_is_named_with_its_remedy() -> None:
     script = (
         "import sys; sys.modules['mujoco'] = sys.modules['torchvision'] = None\n"
         "from vinn.cli.main import run\n"
-        "run(['eval', '--help'])\n"
+        "run(['sim', '--help'])\n"
         "print(run(['encoder', 'export', 'resnet18', '--out', 'never']))"
     )
     done = subprocess.run(

@@ -5,6 +5,7 @@
                      thumbnail_offset, thumbnail_size
     thumbnails.bin   small JPEGs, one after the other
     embeddings.npy   (N, D) float32                         (kind "vinn" only)
+    metric.npz       mean and matrix of a linear metric     (kind "vinn" with a metric only)
     heads.npz        trained heads on the embedding         (kinds "bc" and "ibc" only)
     encoder/         the encoder artefact they were made with (not with controls)
     index/           what a fast search prepared (`vinn.retrieval.index`); optional, may be removed
@@ -35,17 +36,21 @@ from vinn.encoders.encoder import Precision, load_encoder
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, ImageError
 from vinn.policies.bc import BehaviourCloningPolicy
+from vinn.policies.features import MAX_CONTEXT, Features, load_metric
 from vinn.policies.ibc import ImplicitPolicy
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import load_heads
 from vinn.policies.open_loop import OpenLoopPolicy
+from vinn.policies.progress import ProgressSettings
 from vinn.policies.random import RandomPolicy
 from vinn.policies.types import Policy
+from vinn.policies.views import ORIGINAL
 from vinn.policies.vinn import VinnPolicy
 from vinn.retrieval.index import open_index, search_over
 from vinn.retrieval.neighbors import Neighbors
 
 SCHEMA_VERSION = 1
+METRIC_FILE = "metric.npz"
 INDEX_FOLDER = "index"
 
 FRAME_COLUMNS = pa.schema(
@@ -76,6 +81,14 @@ PARAMETRIC = (PolicyKind.BC, PolicyKind.IBC)
 """Kinds whose answer is computed by a trained head, and not from the demonstrations' actions."""
 
 
+class MetricKind(str, Enum):
+    """How embeddings are compared."""
+
+    EUCLIDEAN = "euclidean"
+    PCA_WHITENING = "pca-whitening"
+    NCA = "nca"
+
+
 class VinnSettings(BaseModel):
     """What a nearest-neighbour policy needs to know besides actions."""
 
@@ -93,6 +106,20 @@ class VinnSettings(BaseModel):
     demonstrations are too few to tell."""
     novelty_quantile: float = Field(gt=0, le=1)
     """Quantile of the leave-one-demonstration-out nearest distances that is the limit."""
+    views: tuple[str, ...] = (ORIGINAL,)
+    """Of each demonstration; see `vinn.policies.views`."""
+    context: int = Field(default=1, ge=1, le=MAX_CONTEXT)
+    """Frames compared together; see `vinn.policies.features`."""
+    metric: MetricKind = MetricKind.EUCLIDEAN
+    metric_dimension: int | None = Field(default=None, gt=0)
+    """Length of a stored vector where there is a metric."""
+    progress: ProgressSettings | None = None
+    """Prior over progress; None is off."""
+
+    @property
+    def stored_dimension(self) -> int:
+        """Length of a vector in embeddings.npy."""
+        return self.metric_dimension or self.context * self.dimension
 
 
 class ParametricSettings(BaseModel):
@@ -166,7 +193,7 @@ class PolicyArtefact:
             embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as cause:
             raise ArtefactError(f"{path}: malformed or truncated NumPy file") from cause
-        wanted = (self.manifest.frame_count, settings.dimension)
+        wanted = (self.manifest.frame_count, settings.stored_dimension)
         if embeddings.shape != wanted or embeddings.dtype != np.float32:
             raise ArtefactMismatchError(
                 f"{path}: {embeddings.shape} of {embeddings.dtype}, the manifest says {wanted} "
@@ -237,7 +264,21 @@ class PolicyArtefact:
             bandwidth=settings.bandwidth if bandwidth is None else bandwidth,
             novelty_limit=settings.novelty_limit,
             project_to_unit=settings.project_to_unit,
+            features=self.features,
+            progress=settings.progress,
         )
+
+    @cached_property
+    def features(self) -> Features:
+        """How embeddings become what `embeddings` holds (kind "vinn" only).
+
+        Raises:
+            ArtefactError: the kind has none, or metric.npz is malformed.
+        """
+        settings = self._vinn_settings()
+        if settings.metric is MetricKind.EUCLIDEAN:
+            return Features(settings.context)
+        return Features(settings.context, load_metric(self.directory / METRIC_FILE))
 
     def _parametric_policy(
         self, settings: ParametricSettings, threads: int, precision: Precision
@@ -292,9 +333,10 @@ def open_artefact(directory: Path) -> PolicyArtefact:
         raise ArtefactError(
             f"{path}: kind '{manifest.kind.value}' and section 'parametric' disagree"
         )
-    if set(manifest.files) != set(data_files(manifest.kind)):
+    wanted = data_files(manifest.kind, manifest.vinn)
+    if set(manifest.files) != set(wanted):
         raise ArtefactError(
-            f"{path}: files must be {', '.join(data_files(manifest.kind))}, found "
+            f"{path}: files must be {', '.join(wanted)}, found "
             f"{', '.join(sorted(manifest.files)) or 'none'}"
         )
     check_files(directory, manifest.files)
@@ -322,12 +364,16 @@ def load_policy(directory: Path, threads: int = 1) -> Policy:
     return open_artefact(directory).policy(threads)
 
 
-def data_files(kind: PolicyKind) -> tuple[str, ...]:
+def data_files(kind: PolicyKind, settings: VinnSettings | None = None) -> tuple[str, ...]:
     """The hashed files of an artefact of this kind."""
     shared = ("frames.parquet", "thumbnails.bin")
     if kind in PARAMETRIC:
         return (*shared, "heads.npz")
-    return (*shared, "embeddings.npy") if kind is PolicyKind.VINN else shared
+    if kind is not PolicyKind.VINN:
+        return shared
+    if settings is None or settings.metric is MetricKind.EUCLIDEAN:
+        return (*shared, "embeddings.npy")
+    return (*shared, "embeddings.npy", METRIC_FILE)
 
 
 def _check_encoder(directory: Path, settings: VinnSettings | ParametricSettings) -> None:
@@ -357,9 +403,11 @@ def _read_frames(path: Path, manifest: PolicyManifest) -> tuple[ActionMemory, ND
             f"{path}: {table.num_rows} frames, the manifest says {manifest.frame_count}"
         )
     names, ids = np.unique(table["demonstration"].to_numpy(), return_inverse=True)
-    if len(names) != manifest.demonstration_count:
+    views = len(manifest.vinn.views) if manifest.vinn is not None else 1
+    if len(names) != manifest.demonstration_count * views:
         raise ArtefactMismatchError(
             f"{path}: {len(names)} demonstrations, the manifest says {manifest.demonstration_count}"
+            + (f" in {views} views" if views > 1 else "")
         )
     memory = ActionMemory(
         camera_delta=np.stack([table[axis].to_numpy() for axis in ("dx", "dy", "dz")], axis=1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.policies.artefact import (
     FRAME_COLUMNS,
     INDEX_FOLDER,
+    METRIC_FILE,
     PARAMETRIC,
+    MetricKind,
     ParametricSettings,
     PolicyKind,
     PolicyManifest,
@@ -32,8 +34,11 @@ from vinn.policies.artefact import (
     data_files,
     open_artefact,
 )
+from vinn.policies.features import Features, save_metric
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp, save_heads
+from vinn.policies.progress import ProgressSettings
+from vinn.policies.views import ORIGINAL, check_view, view_frame
 from vinn.policies.vinn import PAPER_BANDWIDTH, PAPER_K
 from vinn.retrieval.index import IndexKind, build_index, kind_for
 from vinn.retrieval.leave_one_out import neighbors_in_other_demonstrations
@@ -48,29 +53,47 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class EmbeddedDataset:
-    """Embeddings (N, D) of a dataset's frames, with the hashes that say of what and by what."""
+    """Embeddings (N, D) of a dataset's frames, with the hashes that say of what and by what.
+
+    With several views, N is the number of views times that of frames, view after view.
+    """
 
     embeddings: NDArray[np.float32]
     dataset_hash: str
     encoder_hash: str
+    views: tuple[str, ...] = (ORIGINAL,)
 
 
 def embed_dataset(
-    dataset: Dataset, encoder: Encoder, on_progress: Progress | None = None
+    dataset: Dataset,
+    encoder: Encoder,
+    on_progress: Progress | None = None,
+    views: Sequence[str] = (ORIGINAL,),
 ) -> EmbeddedDataset:
-    """Embed every frame of a dataset; frames are read one at a time.
+    """Embed every frame of a dataset in every view; frames are read one at a time.
 
     Raises:
         DatasetError: a frame is truncated; the message names it.
+        ConfigError: an unknown view.
     """
+    views = tuple(check_view(view) for view in views)
     total = dataset.frame_count
-    embeddings = np.empty((total, encoder.dimension), np.float32)
-    paths = [path for demonstration in dataset.demonstrations for path in demonstration.frame_paths]
-    for done, path in enumerate(paths):
-        embeddings[done] = encoder.encode(encoder.preprocessing.resize(read_frame(path)))
+    embeddings = np.empty((len(views), total, encoder.dimension), np.float32)
+    for done, (key, path) in enumerate(_frames(dataset)):
+        resized = encoder.preprocessing.resize(read_frame(path))
+        for number, view in enumerate(views):
+            embeddings[number, done] = encoder.encode(view_frame(resized, view, key))
         if on_progress is not None:
             on_progress(done + 1, total)
-    return EmbeddedDataset(embeddings, dataset.hash, encoder.hash)
+    joined = embeddings.reshape(len(views) * total, -1)
+    return EmbeddedDataset(joined, dataset.hash, encoder.hash, views)
+
+
+def _frames(dataset: Dataset) -> Iterator[tuple[str, Path]]:
+    """A key and the file of each frame, demonstration after demonstration."""
+    for demonstration in dataset.demonstrations:
+        for number, path in enumerate(demonstration.frame_paths):
+            yield f"{demonstration.meta.name}/{number}", path
 
 
 def build_policy(
@@ -85,6 +108,10 @@ def build_policy(
     embedded: EmbeddedDataset | None = None,
     name: str | None = None,
     provenance: dict[str, Any] | None = None,
+    views: Sequence[str] = (ORIGINAL,),
+    features: Features | None = None,
+    metric: MetricKind = MetricKind.EUCLIDEAN,
+    progress: ProgressSettings | None = None,
 ) -> Path:
     """Build a nearest-neighbour policy from demonstrations and an encoder.
 
@@ -99,29 +126,35 @@ def build_policy(
         embedded: result of `embed_dataset` for the same demonstrations and encoder, if at hand.
         name: of the policy; the name of `out_dir` by default.
         provenance: kept in the manifest.
+        views: of each demonstration that are remembered; see `vinn.policies.views`.
+        features: context and metric; see `vinn.policies.features`.
+        metric: what the metric of `features` is called.
+        progress: prior over progress; None is off.
 
     Raises:
         DatasetError: no actions, or a truncated frame.
-        ConfigError: k or bandwidth out of range.
+        ConfigError: k or bandwidth out of range, or an unknown view.
         ArtefactError: bad encoder, or `out_dir` exists. Nothing is left half-written.
         ArtefactMismatchError: `embedded` is of other demonstrations or another encoder.
     """
-    dataset, out_dir = dataset.with_actions(), Path(out_dir)
-    if not 1 <= k <= dataset.frame_count:
-        raise ConfigError(
-            f"k: {k} neighbours of {dataset.frame_count} demonstration frames; "
-            f"allowed: 1..{dataset.frame_count}"
-        )
+    dataset, out_dir, views = dataset.with_actions(), Path(out_dir), tuple(views)
+    features = features or Features()
+    rows = dataset.frame_count * len(views)
+    if not 1 <= k <= rows:
+        raise ConfigError(f"k: {k} neighbours of {rows} demonstration frames; allowed: 1..{rows}")
     if not (bandwidth > 0 and np.isfinite(bandwidth)):
         raise ConfigError(f"bandwidth: {bandwidth}; allowed: finite and > 0")
     with atomic_directory(out_dir, ArtefactError) as folder:
         if embedded is None:
-            embedded = embed_dataset(dataset, load_encoder(encoder_dir), on_progress)
+            embedded = embed_dataset(dataset, load_encoder(encoder_dir), on_progress, views)
         encoder = read_encoder_manifest(encoder_dir)
-        check_embedded(embedded, dataset, encoder)
+        check_embedded(embedded, dataset, encoder, views)
         shutil.copytree(encoder_dir, folder / "encoder")
-        np.save(folder / "embeddings.npy", embedded.embeddings)
-        memory = write_frames(folder, dataset)
+        memory = write_frames(folder, dataset, views)
+        stored = features.of_demonstrations(embedded.embeddings, memory.demonstration_ids)
+        np.save(folder / "embeddings.npy", stored)
+        if features.metric is not None:
+            save_metric(folder / METRIC_FILE, features.metric)
         settings = VinnSettings(
             encoder_name=encoder.name,
             encoder_hash=encoder.hash,
@@ -130,14 +163,19 @@ def build_policy(
             k=k,
             bandwidth=bandwidth,
             project_to_unit=project_to_unit,
-            novelty_limit=calibrate_novelty_limit(embedded.embeddings, memory.demonstration_ids),
+            novelty_limit=calibrate_novelty_limit(stored, memory.origin_ids),
             novelty_quantile=NOVELTY_QUANTILE,
+            views=views,
+            context=features.context,
+            metric=metric,
+            metric_dimension=None if features.metric is None else features.metric.outputs,
+            progress=progress,
         )
         if kind_for(len(memory)) is not IndexKind.FLAT:
             build_index(
                 folder / INDEX_FOLDER,
-                embedded.embeddings,
-                memory.demonstration_ids,
+                stored,
+                memory.origin_ids,
                 sha256_file(folder / "embeddings.npy"),
             )
         _write_manifest(
@@ -238,8 +276,13 @@ def calibrate_novelty_limit(
     return limit if limit > 0 else None
 
 
-def check_embedded(embedded: EmbeddedDataset, dataset: Dataset, encoder: EncoderManifest) -> None:
-    """Refuse embeddings of other demonstrations or of another encoder.
+def check_embedded(
+    embedded: EmbeddedDataset,
+    dataset: Dataset,
+    encoder: EncoderManifest,
+    views: tuple[str, ...] = (ORIGINAL,),
+) -> None:
+    """Refuse embeddings of other demonstrations, of another encoder, or of other views.
 
     Raises:
         ArtefactMismatchError: both values are named.
@@ -254,15 +297,22 @@ def check_embedded(embedded: EmbeddedDataset, dataset: Dataset, encoder: Encoder
             f"embeddings are by encoder {embedded.encoder_hash[:12]}, the policy's is "
             f"{encoder.hash[:12]} ({encoder.name})"
         )
+    if embedded.views != views:
+        raise ArtefactMismatchError(
+            f"embeddings are of views {', '.join(embedded.views)}, the policy's are "
+            f"{', '.join(views)}"
+        )
 
 
-def write_frames(folder: Path, dataset: Dataset) -> ActionMemory:
+def write_frames(
+    folder: Path, dataset: Dataset, views: Sequence[str] = (ORIGINAL,)
+) -> ActionMemory:
     """Write frames.parquet and thumbnails.bin."""
-    memory = ActionMemory.of(dataset)
+    memory = ActionMemory.of(dataset, views)
     sizes = []
     with (folder / "thumbnails.bin").open("wb") as file:
-        for demonstration in dataset.demonstrations:
-            sizes += [file.write(_thumbnail(path)) for path in demonstration.frame_paths]
+        for view in views:
+            sizes += [file.write(_thumbnail(path, view, key)) for key, path in _frames(dataset)]
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     columns = [
         pa.array([memory.names[row] for row in memory.demonstration_ids]),
@@ -276,8 +326,8 @@ def write_frames(folder: Path, dataset: Dataset) -> ActionMemory:
     return memory
 
 
-def _thumbnail(path: Path) -> bytes:
-    frame = read_frame(path)
+def _thumbnail(path: Path, view: str, key: str) -> bytes:
+    frame = view_frame(read_frame(path), view, key)
     height, width = frame.shape[:2]
     shrink = min(1.0, THUMBNAIL_SIDE_PX / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
@@ -295,6 +345,7 @@ def _write_manifest(
     settings: VinnSettings | ParametricSettings | None,
     seed: int = 0,
 ) -> None:
+    vinn = settings if isinstance(settings, VinnSettings) else None
     manifest = PolicyManifest(
         kind=kind,
         name=name,
@@ -303,9 +354,9 @@ def _write_manifest(
         frame_count=len(memory),
         dataset_hash=dataset.hash,
         seed=seed,
-        vinn=settings if isinstance(settings, VinnSettings) else None,
+        vinn=vinn,
         parametric=settings if isinstance(settings, ParametricSettings) else None,
-        files={file: sha256_file(folder / file) for file in data_files(kind)},
+        files={file: sha256_file(folder / file) for file in data_files(kind, vinn)},
         provenance=provenance or {},
     )
     (folder / "manifest.json").write_text(

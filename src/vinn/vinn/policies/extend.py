@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from vinn.errors import ArtefactError, ArtefactMismatchError
 from vinn.policies.artefact import (
     FRAME_COLUMNS,
     INDEX_FOLDER,
+    METRIC_FILE,
     PolicyArtefact,
     data_files,
     open_artefact,
@@ -36,6 +37,7 @@ from vinn.policies.build import (
     embed_dataset,
     write_frames,
 )
+from vinn.policies.memory import ActionMemory
 from vinn.retrieval.index import build_index, read_index_manifest, read_projection
 
 
@@ -69,16 +71,18 @@ def extend_policy(
             f"{directory}: kind '{artefact.manifest.kind.value}' cannot be extended; allowed: vinn"
         )
     _check_fits(artefact, added)
+    views = artefact.manifest.vinn.views
     with atomic_directory(out_dir, ArtefactError) as folder:
         if embedded is None:
-            embedded = embed_dataset(added, load_encoder(directory / "encoder"), on_progress)
-        check_embedded(embedded, added, read_encoder_manifest(directory / "encoder"))
+            embedded = embed_dataset(added, load_encoder(directory / "encoder"), on_progress, views)
+        check_embedded(embedded, added, read_encoder_manifest(directory / "encoder"), views)
         shutil.copytree(directory / "encoder", folder / "encoder")
-        np.save(
-            folder / "embeddings.npy", np.concatenate([artefact.embeddings, embedded.embeddings])
-        )
-        _append_frames(artefact, added, folder)
-        _extend_index(artefact, added, folder)
+        memory = _append_frames(artefact, added, folder, views)
+        fresh = artefact.features.of_demonstrations(embedded.embeddings, memory.demonstration_ids)
+        np.save(folder / "embeddings.npy", np.concatenate([artefact.embeddings, fresh]))
+        if METRIC_FILE in artefact.manifest.files:
+            shutil.copyfile(directory / METRIC_FILE, folder / METRIC_FILE)
+        _extend_index(artefact, memory, folder)
         _write_manifest(artefact, added, folder, out_dir.name, dict(provenance or {}))
     return out_dir
 
@@ -97,9 +101,11 @@ def _check_fits(artefact: PolicyArtefact, added: Dataset) -> None:
             )
 
 
-def _append_frames(artefact: PolicyArtefact, added: Dataset, folder: Path) -> None:
-    """frames.parquet and thumbnails.bin of both, the new ones behind."""
-    write_frames(folder, added)
+def _append_frames(
+    artefact: PolicyArtefact, added: Dataset, folder: Path, views: Sequence[str]
+) -> ActionMemory:
+    """Write frames.parquet and thumbnails.bin of both, the new ones behind; return the new ones."""
+    memory = write_frames(folder, added, views)
     new = pq.read_table(folder / "frames.parquet")
     old = pq.read_table(artefact.directory / "frames.parquet")
     old_bytes = (artefact.directory / "thumbnails.bin").stat().st_size
@@ -113,19 +119,20 @@ def _append_frames(artefact: PolicyArtefact, added: Dataset, folder: Path) -> No
     with fresh.open("ab") as file:
         file.write(behind.read_bytes())
     behind.unlink()
+    return memory
 
 
-def _extend_index(artefact: PolicyArtefact, added: Dataset, folder: Path) -> None:
+def _extend_index(artefact: PolicyArtefact, added: ActionMemory, folder: Path) -> None:
     """Where the policy has an index, the longer one keeps its projection and its kind."""
     index = artefact.directory / INDEX_FOLDER
     if not index.is_dir():
         return
-    first = len(artefact.memory.names)
-    new_ids = np.repeat(np.arange(len(added)) + first, [len(d) for d in added.demonstrations])
+    before = artefact.memory.origin_ids
+    ids = np.concatenate([before, added.origin_ids + int(before.max()) + 1])
     build_index(
         folder / INDEX_FOLDER,
         np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
-        np.concatenate([artefact.memory.demonstration_ids, new_ids]),
+        ids,
         sha256_file(folder / "embeddings.npy"),
         kind=read_index_manifest(index).kind,
         projection=read_projection(index),
@@ -146,9 +153,12 @@ def _write_manifest(
         update={
             "name": name,
             "demonstration_count": before.demonstration_count + len(added),
-            "frame_count": before.frame_count + added.frame_count,
+            "frame_count": before.frame_count
+            + added.frame_count * (len(before.vinn.views) if before.vinn else 1),
             "dataset_hash": both,
-            "files": {file: sha256_file(folder / file) for file in data_files(before.kind)},
+            "files": {
+                file: sha256_file(folder / file) for file in data_files(before.kind, before.vinn)
+            },
             "provenance": {**before.provenance, **provenance, "extended": extended},
         }
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
+from vinn.policies.types import Neighbor
+from vinn.policies.views import ORIGINAL, origin_name, view_delta, view_name
 
 GRIPPER_STATES = 4
 
@@ -22,7 +26,7 @@ class ActionMemory:
         gripper: (N,) int8 in 0..3.
         demonstration_ids: (N,) int64, rows of `names`.
         frames: (N,) int32, index of the frame in its demonstration.
-        names: of the demonstrations.
+        names: of the demonstrations and their views (`vinn.policies.views`).
         action_scale: unit of `camera_delta`.
     """
 
@@ -37,15 +41,49 @@ class ActionMemory:
         return len(self.gripper)
 
     @classmethod
-    def of(cls, dataset: Dataset) -> ActionMemory:
-        """The actions of a dataset whose demonstrations all have actions."""
+    def of(cls, dataset: Dataset, views: Sequence[str] = (ORIGINAL,)) -> ActionMemory:
+        """The actions of a dataset whose demonstrations all have actions, view after view."""
         demonstrations = dataset.demonstrations
-        lengths = [len(demonstration) for demonstration in demonstrations]
+        lengths = [len(demonstration) for demonstration in demonstrations] * len(views)
+        camera_delta = np.concatenate([d.camera_delta for d in demonstrations])
         return cls(
-            camera_delta=np.concatenate([d.camera_delta for d in demonstrations]),
-            gripper=np.concatenate([d.gripper for d in demonstrations]),
+            camera_delta=np.concatenate([view_delta(camera_delta, view) for view in views]),
+            gripper=np.concatenate([d.gripper for _ in views for d in demonstrations]),
             demonstration_ids=np.repeat(np.arange(len(lengths), dtype=np.int64), lengths),
             frames=np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]),
-            names=tuple(d.meta.name for d in demonstrations),
+            names=tuple(view_name(d.meta.name, view) for view in views for d in demonstrations),
             action_scale=dataset.action_scale,
+        )
+
+    @cached_property
+    def origin_ids(self) -> NDArray[np.int64]:
+        """(N,) equal for the frames of one demonstration in all its views."""
+        _, ids = np.unique([origin_name(name) for name in self.names], return_inverse=True)
+        return ids.astype(np.int64)[self.demonstration_ids]
+
+    @cached_property
+    def progress(self) -> NDArray[np.float64]:
+        """(N,) how far its demonstration has got: 0 at the first frame, 1 at the last."""
+        last = np.zeros(len(self.names))
+        np.maximum.at(last, self.demonstration_ids, self.frames)
+        return self.frames / np.maximum(last[self.demonstration_ids], 1)
+
+    def neighbors(
+        self,
+        rows: NDArray[np.int64],
+        distances: NDArray[np.float64],
+        weights: NDArray[np.float64],
+    ) -> tuple[Neighbor, ...]:
+        """The frames in k rows as a prediction names them."""
+        return tuple(
+            Neighbor(
+                demonstration=self.names[self.demonstration_ids[row]],
+                frame=int(self.frames[row]),
+                index=int(row),
+                distance=float(distance),
+                weight=float(weight),
+                camera_delta=self.camera_delta[row],
+                gripper_state=int(self.gripper[row]),
+            )
+            for row, distance, weight in zip(rows, distances, weights, strict=True)
         )

@@ -6,6 +6,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vinn.encoders.local import LocalFeatures
+from vinn.policies.artefact import MetricKind
+from vinn.policies.features import MAX_CONTEXT
+from vinn.policies.progress import ProgressSettings
+from vinn.policies.views import views_of
 from vinn.robot import config_file
 
 PRESETS_DIR = Path(__file__).parent / "presets"
@@ -13,13 +18,36 @@ PRESETS_DIR = Path(__file__).parent / "presets"
 
 
 class PolicyPreset(BaseModel):
-    """Settings of the nearest-neighbour policy."""
+    """Settings of the nearest-neighbour policy; the defaults are the paper's.
+
+    Everything below `project_to_unit` goes beyond the paper, and each is a switch of its own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     k: int = Field(default=10, ge=1)
     bandwidth: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     project_to_unit: bool = False
+    select: bool = False
+    """Choose k and bandwidth by leaving one demonstration out, instead of the two above."""
+    local: LocalFeatures | None = None
+    """Compare a grid of local features, made from the given encoder, instead of its mean."""
+    mirrored: bool = False
+    """Remember every demonstration mirrored as well."""
+    light_copies: int = Field(default=0, ge=0, le=20)
+    """Remember every demonstration so many times more, each in other light."""
+    context: int = Field(default=1, ge=1, le=MAX_CONTEXT)
+    """Frames compared together."""
+    metric: MetricKind = MetricKind.EUCLIDEAN
+    metric_dimension: int = Field(default=64, ge=1, le=2048)
+    """Of `metric`, where it is not euclidean."""
+    progress: ProgressSettings | None = None
+    """Prior over progress along a demonstration."""
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Of each demonstration that are remembered."""
+        return views_of(self.mirrored, self.light_copies)
 
 
 def load_preset(name_or_path: str) -> PolicyPreset:

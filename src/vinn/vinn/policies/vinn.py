@@ -5,14 +5,16 @@
     w_i    = exp(-d_i) / sum_j exp(-d_j)                         softmin over the k nearest
     action = sum_i w_i a_i                                       translation and gripper alike
 
-Two options go beyond the paper and are off by default: a kernel bandwidth h, which replaces d_i by
-d_i / h, and projection of the translation to unit length.
+Options go beyond the paper and are off by default: a kernel bandwidth h, which replaces d_i by
+d_i / h; projection of the translation to unit length; several frames of context and a learned
+metric (`vinn.policies.features`); a prior over progress (`vinn.policies.progress`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,10 @@ from numpy.typing import NDArray
 from vinn.demos.types import ActionScale
 from vinn.encoders.encoder import Encoder
 from vinn.errors import ArtefactMismatchError, ConfigError, ImageError
+from vinn.policies.features import Features
 from vinn.policies.memory import GRIPPER_STATES, ActionMemory
-from vinn.policies.types import Neighbor, Prediction
+from vinn.policies.progress import ProgressPrior, ProgressSettings
+from vinn.policies.types import Prediction
 from vinn.retrieval.neighbors import Neighbors
 
 PAPER_K = 10
@@ -54,8 +58,10 @@ class VinnPolicy:
         bandwidth: float = PAPER_BANDWIDTH,
         novelty_limit: float | None = None,
         project_to_unit: bool = False,
+        features: Features | None = None,
+        progress: ProgressSettings | None = None,
     ) -> None:
-        """Bind an encoder, the search over its embeddings, and the actions of the same frames.
+        """Bind an encoder, the search over its features, and the actions of the same frames.
 
         Raises:
             ConfigError: k is not in 1..N or bandwidth is not positive.
@@ -63,9 +69,11 @@ class VinnPolicy:
         """
         if neighbors.count != len(memory):
             raise ArtefactMismatchError(f"{neighbors.count} embeddings, {len(memory)} actions")
-        if neighbors.dimension != encoder.dimension:
+        self.features = features or Features()
+        dimension = self.features.dimension(encoder.dimension)
+        if neighbors.dimension != dimension:
             raise ArtefactMismatchError(
-                f"encoder {encoder.name} gives dimension {encoder.dimension}, the stored "
+                f"encoder {encoder.name} gives dimension {dimension}, the stored "
                 f"embeddings have {neighbors.dimension}"
             )
         if not 1 <= k <= len(memory):
@@ -78,6 +86,8 @@ class VinnPolicy:
         self.encoder, self.neighbors, self.memory = encoder, neighbors, memory
         self.k, self.bandwidth = k, bandwidth
         self.novelty_limit, self.project_to_unit = novelty_limit, project_to_unit
+        self.progress = None if progress is None else ProgressPrior(memory, progress)
+        self._history: deque[NDArray[np.float32]] = deque(maxlen=self.features.context)
 
     @property
     def action_scale(self) -> ActionScale:
@@ -85,7 +95,10 @@ class VinnPolicy:
         return self.memory.action_scale
 
     def reset(self) -> None:
-        """Nothing to forget: every frame is judged by itself."""
+        """Forget earlier frames and progress, where the policy looks at them."""
+        self._history.clear()
+        if self.progress is not None:
+            self.progress.reset()
 
     def predict(self, image_rgb: NDArray[np.uint8]) -> Prediction:
         """See `Policy.predict`."""
@@ -101,15 +114,26 @@ class VinnPolicy:
     def predict_embedding(self, embedding: NDArray[np.float32]) -> Prediction:
         """Predict from the embedding (D,) of an image.
 
+        With context or a progress prior it counts as the next frame of the rollout.
+
         Raises:
             ImageError: the embedding is not finite.
-            ArtefactMismatchError: its length is not the memory's.
+            ArtefactMismatchError: its length is not the encoder's.
         """
         start = time.perf_counter()
         if not np.isfinite(embedding).all():
             raise ImageError("the embedding of the image is not finite")
-        distances, rows = self.neighbors.search(embedding, self.k)
+        if embedding.shape != (self.encoder.dimension,):
+            raise ArtefactMismatchError(
+                f"query embedding has shape {embedding.shape}, the stored ones have length "
+                f"{self.encoder.dimension}"
+            )
+        self._history.append(embedding)
+        query = self.features.of_history(self._history)
+        distances, rows = self.neighbors.search(query, self.k)
         weights = softmin_weights(distances, self.bandwidth)
+        if self.progress is not None:
+            weights = self.progress.reweigh(weights, rows)
         camera_delta = weights @ self.memory.camera_delta[rows].astype(np.float64)
         states = self.memory.gripper[rows]
         probabilities = weights @ np.eye(GRIPPER_STATES)[states]
@@ -121,21 +145,7 @@ class VinnPolicy:
             gripper_value=float(weights @ states),
             gripper_probabilities=probabilities,
             action_scale=self.memory.action_scale,
-            neighbors=tuple(
-                self._neighbor(*found) for found in zip(rows, distances, weights, strict=True)
-            ),
+            neighbors=self.memory.neighbors(rows, distances, weights),
             novelty=float(distances[0] / self.novelty_limit) if self.novelty_limit else np.nan,
             latency_s={"retrieve": time.perf_counter() - start},
-        )
-
-    def _neighbor(self, row: int, distance: float, weight: float) -> Neighbor:
-        memory = self.memory
-        return Neighbor(
-            demonstration=memory.names[memory.demonstration_ids[row]],
-            frame=int(memory.frames[row]),
-            index=int(row),
-            distance=float(distance),
-            weight=float(weight),
-            camera_delta=memory.camera_delta[row],
-            gripper_state=int(memory.gripper[row]),
         )

@@ -1,0 +1,162 @@
+"""A policy from demonstrations, an encoder and a preset: every choice that a preset leaves open.
+
+local features?   make the encoder that has them
+views             embed every demonstration in each
+metric?           fit it to the demonstrations
+select?           choose k and bandwidth by leaving one demonstration out
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.demos.store import Dataset
+from vinn.encoders.encoder import load_encoder
+from vinn.encoders.local import localise_encoder
+from vinn.errors import ConfigError
+from vinn.evaluation.selection import Selection, select_k_and_bandwidth
+from vinn.policies.artefact import MetricKind
+from vinn.policies.build import EmbeddedDataset, build_policy, embed_dataset
+from vinn.policies.features import Features, join_context
+from vinn.policies.memory import ActionMemory
+from vinn.policies.preset import PolicyPreset
+from vinn.retrieval.metric import LinearMetric, pca_whitening
+from vinn.retrieval.nca import learn_metric
+
+OnStage = Callable[[str, int, int], None]
+"""Called with (what is done, pieces done, pieces in all)."""
+
+
+def build_from_preset(
+    dataset: Dataset,
+    encoder_dir: Path,
+    out_dir: Path,
+    preset: PolicyPreset,
+    *,
+    gripper_weight: float = 1.0,
+    threads: int = 1,
+    embedded: EmbeddedDataset | None = None,
+    on_stage: OnStage | None = None,
+    on_selection: Callable[[Selection], None] | None = None,
+    name: str | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> Path:
+    """Build a nearest-neighbour policy as a preset says.
+
+    Args:
+        dataset: demonstrations without actions are left out.
+        encoder_dir: encoder artefact; with `preset.local` the one that local features are made of.
+        out_dir: is made, and must not exist.
+        preset: the settings.
+        gripper_weight: of the criterion for k and bandwidth; see `vinn.evaluation.selection`.
+        threads: CPU threads of the encoder.
+        embedded: of the same demonstrations, encoder and views, if at hand (not with
+            `preset.local`).
+        on_stage: told what is done and how far it is.
+        on_selection: told how k and bandwidth were chosen.
+        name: of the policy; the name of `out_dir` by default.
+        provenance: kept in the manifest.
+
+    Raises:
+        DatasetError, ConfigError, ArtefactError, ArtefactMismatchError: as `build_policy`.
+    """
+    dataset = dataset.with_actions()
+
+    def stage(what: str) -> Callable[[int, int], None]:
+        return lambda done, total: on_stage(what, done, total) if on_stage else None
+
+    with tempfile.TemporaryDirectory() as scratch:
+        if preset.local is not None:
+            if embedded is not None:
+                raise ConfigError("embedded: not with local features, which make another encoder")
+            paths = [path for d in dataset.demonstrations for path in d.frame_paths]
+            encoder_dir = localise_encoder(
+                encoder_dir, paths, Path(scratch) / "encoder", preset.local, stage("local features")
+            )
+        if embedded is None:
+            encoder = load_encoder(encoder_dir, threads)
+            embedded = embed_dataset(dataset, encoder, stage("embedding frames"), preset.views)
+        memory = ActionMemory.of(dataset, preset.views)
+        joined = join_context(embedded.embeddings, memory.demonstration_ids, preset.context)
+        metric = fit_metric(preset, joined, memory, stage("learning the metric"))
+        k, bandwidth, chosen = preset.k, preset.bandwidth, {}
+        if preset.select:
+            selection = select_k_and_bandwidth(
+                joined if metric is None else metric(joined),
+                memory.camera_delta,
+                memory.origin_ids,
+                gripper=memory.gripper,
+                gripper_weight=gripper_weight,
+            )
+            k, bandwidth = selection.k, selection.bandwidth
+            chosen = {"selection": _as_provenance(selection, gripper_weight)}
+            if on_selection is not None:
+                on_selection(selection)
+        return build_policy(
+            dataset,
+            encoder_dir,
+            out_dir,
+            k,
+            bandwidth,
+            project_to_unit=preset.project_to_unit,
+            embedded=embedded,
+            name=name,
+            provenance={**(provenance or {}), **chosen},
+            views=preset.views,
+            features=Features(preset.context, metric),
+            metric=preset.metric,
+            progress=preset.progress,
+        )
+
+
+def fit_metric(
+    preset: PolicyPreset,
+    joined: NDArray[np.float32],
+    memory: ActionMemory,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> LinearMetric | None:
+    """The metric a preset asks for, fitted to features (N, D) with context; None if plain.
+
+    Raises:
+        DatasetError: too few demonstrations to learn one.
+        ConfigError: all frames have the same features.
+    """
+    if preset.metric is MetricKind.EUCLIDEAN:
+        return None
+    if preset.metric is MetricKind.PCA_WHITENING:
+        return pca_whitening(joined, preset.metric_dimension)
+    return learn_metric(
+        joined,
+        normalised_targets(memory),
+        memory.origin_ids,
+        preset.metric_dimension,
+        on_progress=on_progress,
+    )
+
+
+def normalised_targets(memory: ActionMemory) -> NDArray[np.float64]:
+    """(N, 4) translation and gripper state, each of mean 0 and total variance 1."""
+    delta = memory.camera_delta - memory.camera_delta.mean(axis=0, dtype=np.float64)
+    state = memory.gripper - memory.gripper.mean(dtype=np.float64)
+    tiny = np.finfo(float).tiny
+    delta = delta / np.sqrt(max(float((delta**2).sum(axis=1).mean()), tiny))
+    state = state / np.sqrt(max(float((state**2).mean()), tiny))
+    return np.column_stack([delta, state])
+
+
+def _as_provenance(selection: Selection, gripper_weight: float) -> dict[str, object]:
+    best = selection.rows[0]
+    return {
+        "criterion": "leave one demonstration out, translation and gripper",
+        "gripper_weight": gripper_weight,
+        "score": best.score,
+        "translation_mse": best.translation_mse,
+        "gripper_mse": best.gripper_mse,
+        "median_neighbor_distance": selection.median_neighbor_distance,
+    }
