@@ -22,12 +22,15 @@ app.command("tables")(eval_tables.tables)
 app.command("offline")(eval_tables.offline)
 try:
     from vinn.cli.eval_closed_loop import closed_loop
+    from vinn.cli.eval_closed_loop_tables import closed_loop_tables
 except ModuleNotFoundError as missing:
-    # The offline commands need no simulator; asked for this one, `vinn` names the extra.
-    app.command(
-        "closed-loop",
-        help="Trials in simulation (needs the 'sim' extra).",
-        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-    )(_raising(missing))
+    # The offline commands need no simulator; asked for these ones, `vinn` names the extra.
+    for name in ("closed-loop", "closed-loop-tables"):
+        app.command(
+            name,
+            help="Trials in simulation (needs the 'sim' extra).",
+            context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+        )(_raising(missing))
 else:
     app.command("closed-loop")(closed_loop)
+    app.command("closed-loop-tables")(closed_loop_tables)

@@ -96,6 +96,22 @@ def lines(
     return _svg(figure)
 
 
+def scatter(points: Mapping[str, tuple[float, float]], xlabel: str, ylabel: str) -> str:
+    """One named point (x, y) each; y is a share in 0 .. 1."""
+    figure, axes = _figure(7.0, 3.6)
+    for i, (name, (x, y)) in enumerate(points.items()):
+        axes.plot([x], [y], "o", color=style.SERIES[i % len(style.SERIES)], markersize=7)
+        axes.annotate(name, (x, y), xytext=(6, 5), textcoords="offset points", fontsize=8,
+                      color=_INK)  # fmt: skip
+    axes.set_ylim(-0.05, 1.05)
+    axes.set_yticks(np.linspace(0, 1, 6), [f"{tick:.0%}" for tick in np.linspace(0, 1, 6)])
+    axes.margins(x=0.15)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.grid(alpha=0.25)
+    return _svg(figure)
+
+
 def distributions(samples: Mapping[str, ArrayLike], xlabel: str) -> str:
     """Horizontal box plots (median, quartiles, 5 to 95 %) of one sample per name, first on top."""
     figure, axes = _figure(7.0, 0.9 + 0.42 * len(samples))
