@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -18,14 +19,17 @@ from pathlib import Path
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 
+import av
 import cv2
 import numpy as np
 from vinn.evaluation.ingest_clips import FilmedEpisode, film_expert, film_gripper, write_clip
 from vinn.evaluation.results import Results
 from vinn.ingest.camera_profile import load_profile
 from vinn.ingest.clip import ClipFolder
+from vinn.ingest.decode import sample_frames
 from vinn.ingest.gripper_classifier import confusion, train_classifier
 from vinn.ingest.gripper_source import default_crop
+from vinn.ingest.linearize import Linearizer
 from vinn.ingest.pipeline import IngestSettings, process_clip
 from vinn.ingest.sfm import SfmSettings
 from vinn.ingest.steps import Assessment
@@ -211,6 +215,60 @@ def timing_rows(results: Results, folder: Path) -> None:
     results.add(f"{frames}: processor time", round(cpu, 1), "s")
 
 
+HOUR_FPS = 5
+
+
+def memory_rows(results: Results, folder: Path) -> None:
+    """Read every sample of an hour, and of a minute: what the longer one costs in memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    peaks = {}
+    for name, minutes in (("minute", 1), ("hour", 60)):
+        video = folder / f"{name}.mp4"
+        _repeated_minute(video, minutes)
+        # A process of its own each: its peak is the kernel's figure.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            frames, peaks[name] = pool.submit(_read_all, video).result()
+        video.unlink()
+    results.add("hour-long video: frames sampled", frames, "frames")
+    results.add("hour-long video: peak memory of reading it", round(peaks["hour"]), "MiB")
+    more = round(peaks["hour"] - peaks["minute"], 1)
+    results.add("hour-long video: peak memory above a minute's", more, "MiB", "<= 50")
+
+
+def _repeated_minute(path: Path, minutes: int) -> None:
+    """A minute of 640x480 noise, coded once and repeated."""
+    rng = np.random.default_rng(0)
+    count = 60 * HOUR_FPS
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=HOUR_FPS)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        stream.options = {"preset": "ultrafast", "bf": "0", "g": "25"}
+        images = (
+            cv2.resize(rng.integers(0, 255, (30, 40, 3), np.uint8), (640, 480))
+            for _ in range(count)
+        )
+        frames = (av.VideoFrame.from_ndarray(image, format="rgb24") for image in images)
+        packets = [packet for frame in frames for packet in stream.encode(frame)]
+        packets += stream.encode()
+        ticks = round(count / HOUR_FPS / packets[0].time_base)
+        for repeat in range(minutes):
+            for packet in packets:
+                copy = av.Packet(bytes(packet))
+                copy.stream, copy.time_base = stream, packet.time_base
+                copy.is_keyframe = packet.is_keyframe
+                copy.pts = packet.pts + repeat * ticks
+                copy.dts = packet.dts + repeat * ticks
+                container.mux(copy)
+
+
+def _read_all(video: Path) -> tuple[int, float]:
+    """Samples at the default rate, linearised; their number and the process's peak [MiB]."""
+    profile = load_profile(PROFILE)
+    linearize = Linearizer(profile.lens, profile.output_lens)
+    count = sum(linearize(f.image_rgb).shape[0] > 0 for f in sample_frames(video, 1.0 * PER_STEP))
+    return count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def _percent(matrix) -> float:
     return round(100 * float(np.trace(matrix)) / float(matrix.sum()), 1)
 
@@ -220,7 +278,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("runs/ingest_results"))
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", choices=("clips", "gripper", "timing"))
+    parser.add_argument("--only", choices=("clips", "gripper", "timing", "memory"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     given = parser.parse_args()
     if given.only in (None, "clips"):
@@ -230,6 +288,8 @@ def main() -> None:
         gripper_rows(results)
     if given.only in (None, "timing"):
         timing_rows(results, given.work)
+    if given.only in (None, "memory"):
+        memory_rows(results, given.work)
     results.write(given.out)
 
 
