@@ -26,6 +26,13 @@ class CameraMount(Settings):
     roll_rad: float = Field(
         default=0.0, ge=-3.2, le=3.2, description="about the optical axis, x towards y [rad]"
     )
+    right_m: float = Field(default=0.0, ge=-0.3, le=0.3, description="from the grasp centre [m]")
+    forward_m: float = Field(
+        default=-0.17, ge=-0.4, le=0.2, description="from the grasp centre, gripper axes [m]"
+    )
+    up_m: float = Field(
+        default=0.085, ge=-0.2, le=0.4, description="counts only where the wrist moves [m]"
+    )
 
 
 class WristGeometry(Settings):
@@ -110,6 +117,9 @@ class CollisionConfig(Settings):
     gripper_radius_m: float = Field(
         default=0.06, ge=0.0, le=0.5, description="around the line yaw axis - finger tips [m]"
     )
+    gripper_height_m: float = Field(
+        default=0.03, ge=0.0, le=0.5, description="half its height, against the arm above it [m]"
+    )
     finger_overhang_m: float = Field(
         default=0.03, ge=0.0, le=0.5, description="finger tips beyond the grasp centre [m]"
     )
@@ -143,6 +153,10 @@ class MotionConfig(Settings):
     )
     wrist_cap_rad: float = Field(
         default=0.1, gt=0.0, le=0.5, description="largest wrist or base turn of one step [rad]"
+    )
+    wrist: Literal["hold", "move"] = Field(
+        default="hold",
+        description="hold: rotations of the policy are ignored; move: the wrist follows them",
     )
     freeze_on_gripper_change: bool = Field(
         default=True, description="a step that opens or closes does not translate"

@@ -3,6 +3,10 @@
 The policy's signal is a weighted mean over neighbours that disagree near a change of state, so it
 passes slowly through the middle. Two thresholds (hysteresis) keep it from chattering.
 
+Once something is held (the fingers stopped `empty.aperture_m` or more apart) another threshold may
+count, `open_below_holding`, or none at all, `sticky`: what tool and task need differs, so a tool
+profile may give its own.
+
 Two rules go beyond the paper, which had a person confirm every step; both can be switched off.
 
 Stall rule. Where half of the neighbours still approach and half already close, the mean
@@ -23,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.robot.config import GripperConfig
+from vinn.robot.gripper_config import GripperConfig
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def decide_gripper(
     if memory.closed:
         if config.empty.enabled and aperture_m < config.empty.aperture_m:
             return GripperMemory(closed=False, barred_steps=config.empty.open_steps)
-        if memory.closed_steps >= config.min_closed_steps and signal < config.open_below:
+        if memory.closed_steps >= config.min_closed_steps and _lets_go(signal, aperture_m, config):
             return GripperMemory(closed=False)
         return replace(memory, closed_steps=memory.closed_steps + 1)
     if memory.barred_steps > 0:
@@ -81,6 +85,15 @@ def decide_gripper(
     if signal >= config.close_above or stalled:
         return GripperMemory(closed=True)
     return memory
+
+
+def _lets_go(signal: float, aperture_m: float, config: GripperConfig) -> bool:
+    """Whether a gripper that has closed opens again."""
+    if aperture_m < config.empty.aperture_m:
+        return signal < config.open_below
+    # Something is held: the values after the grasp count.
+    held_below = config.open_below_holding
+    return not config.sticky and signal < (config.open_below if held_below is None else held_below)
 
 
 def note_motion(memory: GripperMemory, moved_m: float, config: GripperConfig) -> GripperMemory:

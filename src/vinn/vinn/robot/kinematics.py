@@ -1,4 +1,4 @@
-"""Forward kinematics of Stretch with a held wrist, and the rotations between its frames.
+"""Forward kinematics of Stretch, and the rotations between its frames.
 
 Frames (see `vinn.robot.types`): `base` x forward, y left, z up; `gripper` (right, forward, up) as
 seen from behind the gripper, origin between the finger tips (`link_grasp_center`); `camera` the
@@ -64,6 +64,26 @@ def gripper_R_camera(mount: CameraMount) -> NDArray[np.float64]:
     return rotation_x(-mount.tilt_rad) @ _GRIPPER_R_CAMERA_LEVEL @ rotation_z(mount.roll_rad)
 
 
+def yaw_axis_p_grasp(
+    wrist_yaw_rad: float, wrist_pitch_rad: float, geometry: WristGeometry
+) -> NDArray[np.float64]:
+    """(3,) from the wrist yaw axis to the grasp centre, in base axes [m].
+
+    The roll axis passes through the grasp centre, so roll turns the gripper but moves no point.
+    """
+    sin_p, cos_p = math.sin(wrist_pitch_rad), math.cos(wrist_pitch_rad)
+    forward = cos_p * geometry.grasp_forward_m - sin_p * geometry.grasp_up_m
+    up = sin_p * geometry.grasp_forward_m + cos_p * geometry.grasp_up_m
+    # At yaw 0 the gripper points along the arm, which is -y of the base.
+    return np.array(
+        [
+            math.sin(wrist_yaw_rad) * forward,
+            -math.cos(wrist_yaw_rad) * forward,
+            up + geometry.pitch_axis_up_m,
+        ]
+    )
+
+
 def base_T_gripper(
     lift_m: float,
     arm_m: float,
@@ -75,11 +95,17 @@ def base_T_gripper(
     """(4, 4) pose of the gripper (`link_grasp_center`) in the base frame."""
     pose = np.eye(4)
     pose[:3, :3] = base_R_gripper(wrist_yaw_rad, wrist_pitch_rad, wrist_roll_rad)
-    # The roll axis passes through the grasp centre, so roll turns the gripper but moves no point.
-    pitched = rotation_x(wrist_pitch_rad) @ np.array(
-        [0.0, geometry.grasp_forward_m, geometry.grasp_up_m]
-    )
-    pitched[2] += geometry.pitch_axis_up_m
     wrist_yaw_m = BASE_P_WRIST_YAW_M + np.array([0.0, -arm_m, lift_m])
-    pose[:3, 3] = wrist_yaw_m + rotation_z(math.pi + wrist_yaw_rad) @ pitched
+    pose[:3, 3] = wrist_yaw_m + yaw_axis_p_grasp(wrist_yaw_rad, wrist_pitch_rad, geometry)
     return pose
+
+
+def rotation_from_vector(rotation_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 3) rotation about the axis `rotation_rad` (3,) by its length (Rodrigues)."""
+    angle = float(np.linalg.norm(rotation_rad))
+    x, y, z = (float(v) for v in rotation_rad)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    if angle < 1e-9:
+        return np.eye(3) + cross
+    a, b = math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2
+    return np.eye(3) + a * cross + b * cross @ cross

@@ -13,12 +13,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.robot.collision import check_motion, clearances, gripper_axis
+from vinn.robot.collision import check_motion, clearances
 from vinn.robot.config import MotionConfig, RobotConfig
 from vinn.robot.gripper import GripperMemory, decide_gripper, gripper_signal
-from vinn.robot.ik import JointIncrement, translation_fk, translation_ik
-from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
+from vinn.robot.ik import JointIncrement, pose_ik, translation_fk, translation_ik
+from vinn.robot.kinematics import (
+    base_R_gripper,
+    base_T_gripper,
+    gripper_R_camera,
+    rotation_from_vector,
+    yaw_axis_p_grasp,
+)
 from vinn.robot.limits import clamp, effective_limits, with_margin
+from vinn.robot.request_checks import check_finite, check_fresh, check_novelty
 from vinn.robot.types import (
     JointCommand,
     JointLimits,
@@ -27,9 +34,6 @@ from vinn.robot.types import (
     RobotState,
     StepRequest,
 )
-
-LARGEST_COMPONENT = 1000.0
-"""A request with a larger component is nonsense, not a motion (and could overflow)."""
 
 SMALLEST_BASE_MOTION_M = 1e-6
 
@@ -76,43 +80,6 @@ class Decision:
     """(3,) after rotation and scale, before any clip."""
     sent_base_delta_m: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     """(3,) what the command moves."""
-
-
-def check_finite(request: StepRequest) -> str | None:
-    """What is wrong with the numbers of a request, or None."""
-    for name, shape in (("camera_delta", (3,)), ("gripper_probabilities", (4,))):
-        value = getattr(request, name)
-        if (
-            not isinstance(value, np.ndarray)
-            or value.shape != shape
-            or value.dtype.kind not in "fiu"
-        ):
-            return f"{name}: {_describe(value)}; allowed: an array of {shape[0]} numbers"
-        if not np.isfinite(value).all():
-            return f"{name}: {value.tolist()}; allowed: finite numbers"
-    largest = float(np.abs(request.camera_delta).max())
-    if largest > LARGEST_COMPONENT:
-        return f"camera_delta: component {largest:g}; allowed: at most {LARGEST_COMPONENT:g}"
-    # The mean of 0..3 with softmin weights may miss the ends by rounding.
-    if not -1e-3 <= request.gripper_value <= 3.0 + 1e-3:
-        return f"gripper_value: {request.gripper_value}; allowed: 0..3"
-    if ((request.gripper_probabilities < -1e-3) | (request.gripper_probabilities > 1 + 1e-3)).any():
-        return f"gripper_probabilities: {request.gripper_probabilities.tolist()}; allowed: 0..1"
-    return None
-
-
-def check_fresh(image_age_s: float, config: MotionConfig) -> str | None:
-    """Why an image is too old (or its age no age at all), or None."""
-    if not 0.0 <= image_age_s <= config.max_image_age_s:
-        return f"image_age_s: {image_age_s:.3f}; allowed: 0..{config.max_image_age_s:g}"
-    return None
-
-
-def check_novelty(novelty: float, config: MotionConfig) -> str | None:
-    """Why a view is too unlike the demonstrations to act on, or None. NaN means unknown."""
-    if config.novelty_action == "halt" and novelty > config.novelty_limit:
-        return f"novelty: {novelty:.2f}; allowed: at most {config.novelty_limit:g}"
-    return None
 
 
 def clip_length(vector: NDArray[np.float64], longest: float) -> NDArray[np.float64]:
@@ -174,6 +141,8 @@ class MotionFilter:
             config.motion.limit_margin_rad,
         )
         self._gripper_R_camera = gripper_R_camera(config.camera)
+        mount = config.camera
+        self._gripper_p_camera_m = np.array([mount.right_m, mount.forward_m, mount.up_m])
 
     def filter(
         self, request: StepRequest, state: RobotState, memory: FilterMemory | None = None
@@ -213,12 +182,20 @@ class MotionFilter:
         )
         held = held_targets(state, memory.held, motion)
         rotation = base_R_gripper(held.wrist_yaw_rad, held.wrist_pitch_rad, held.wrist_roll_rad)
+        frozen = changes and motion.freeze_on_gripper_change and not backs_off
+        turn = np.eye(3)
+        if motion.wrist == "move" and not frozen:
+            turn = self._gripper_turn(request.camera_rotation_rad)
+            # The camera, not the grasp centre, moves as the policy says.
+            requested_gripper_m = requested_gripper_m + self._gripper_p_camera_m
+            requested_gripper_m = requested_gripper_m - turn @ self._gripper_p_camera_m
         requested_base_m = rotation @ requested_gripper_m
-        wanted_base_m = clip_length(requested_base_m, motion.step_cap_m)
-        if changes and motion.freeze_on_gripper_change and not backs_off:
-            wanted_base_m = np.zeros(3)
-
-        decision = self.limit(wanted_base_m, gripper.closed, state, replace(memory, held=held))
+        wanted_base_m = np.zeros(3) if frozen else clip_length(requested_base_m, motion.step_cap_m)
+        memory_held = replace(memory, held=held)
+        if motion.wrist == "move" and not frozen:
+            decision = self._limit_pose(wanted_base_m, turn, gripper.closed, state, memory_held)
+        else:
+            decision = self.limit(wanted_base_m, gripper.closed, state, memory_held)
         # A refused motion leaves the gripper as it was: nothing is sent.
         return replace(
             decision,
@@ -227,6 +204,49 @@ class MotionFilter:
             requested_base_delta_m=requested_base_m,
         )
 
+    def _gripper_turn(self, camera_rotation_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(3, 3) turn of the gripper in its own axes for one of the camera, within the cap."""
+        turn_rad = clip_length(
+            self._gripper_R_camera @ camera_rotation_rad.astype(np.float64),
+            self.config.motion.wrist_cap_rad,
+        )
+        return rotation_from_vector(turn_rad)
+
+    def _limit_pose(
+        self,
+        wanted_base_m: NDArray[np.float64],
+        gripper_turn: NDArray[np.float64],
+        gripper_closed: bool,
+        state: RobotState,
+        memory: FilterMemory,
+    ) -> Decision:
+        """A step of all six degrees of freedom; `memory.held` is where it starts.
+
+        Where limits keep the wrist from turning as wanted, the grasp centre still goes where it
+        shall. A turn that would carry it farther than a step is left out.
+        """
+        held, geometry = memory.held, self.config.tool.geometry
+        assert held is not None
+        target = base_T_gripper(
+            held.lift_m,
+            held.arm_m,
+            held.wrist_yaw_rad,
+            held.wrist_pitch_rad,
+            held.wrist_roll_rad,
+            geometry,
+        )
+        target[:3, 3] += wanted_base_m
+        target[:3, :3] = target[:3, :3] @ gripper_turn
+        solution = pose_ik(target, geometry, held.wrist_yaw_rad)
+        wrist = (solution.wrist_yaw_rad, solution.wrist_pitch_rad, solution.wrist_roll_rad)
+        decision = self.limit(
+            wanted_base_m, gripper_closed, state, memory, wrist, keep_grasp_centre=True
+        )
+        too_far = np.linalg.norm(decision.sent_base_delta_m) > self.config.motion.step_cap_m + 1e-9
+        if decision.command is None or too_far:
+            return self.limit(wanted_base_m, gripper_closed, state, memory)
+        return decision
+
     def limit(
         self,
         wanted_base_m: NDArray[np.float64],
@@ -234,6 +254,7 @@ class MotionFilter:
         state: RobotState,
         memory: FilterMemory,
         wrist_rad: tuple[float, float, float] | None = None,
+        keep_grasp_centre: bool = False,
     ) -> Decision:
         """The last stages: IK, limits with margin, collision check, command.
 
@@ -243,31 +264,45 @@ class MotionFilter:
             state: what is measured.
             memory: held targets and base origin.
             wrist_rad: new (yaw, pitch, roll) targets; None holds the wrist.
+            keep_grasp_centre: `wanted_base_m` is the grasp centre's translation, whatever the wrist
+                does; else it is that of the wrist, about which the gripper turns.
         """
         motion, limits, tool = self.config.motion, self.limits, self.config.tool
         held = held_targets(state, memory.held, motion)
-        wanted = translation_ik(wanted_base_m)
         yaw, pitch, roll = wrist_rad or (
             held.wrist_yaw_rad,
             held.wrist_pitch_rad,
             held.wrist_roll_rad,
         )
-        joints = {
-            "lift_m": (held.lift_m + wanted.lift_m, motion.step_cap_m),
-            "arm_m": (held.arm_m + wanted.arm_m, motion.step_cap_m),
-            "wrist_yaw_rad": (yaw, motion.wrist_cap_rad),
-            "wrist_pitch_rad": (pitch, motion.wrist_cap_rad),
-            "wrist_roll_rad": (roll, motion.wrist_cap_rad),
-        }
         targets: dict[str, float] = {}
-        for name, (target, cap) in joints.items():
-            limited, problem = limit_target(
+
+        def limit_joint(name: str, target: float, cap: float) -> str | None:
+            targets[name], problem = limit_target(
                 name, target, getattr(state, name), getattr(limits, name), cap
             )
-            if problem:
-                return Decision(ReasonCode.UNREACHABLE, problem, memory)
-            targets[name] = limited
-        base_m = self._limit_base(wanted.base_translate_m, state, memory)
+            return problem
+
+        problem = (
+            limit_joint("wrist_yaw_rad", yaw, motion.wrist_cap_rad)
+            or limit_joint("wrist_pitch_rad", pitch, motion.wrist_cap_rad)
+            or limit_joint("wrist_roll_rad", roll, motion.wrist_cap_rad)
+        )
+        if problem:
+            return Decision(ReasonCode.UNREACHABLE, problem, memory)
+        swing_m = np.zeros(3)
+        if keep_grasp_centre:
+            swing_m = yaw_axis_p_grasp(
+                targets["wrist_yaw_rad"], targets["wrist_pitch_rad"], tool.geometry
+            ) - yaw_axis_p_grasp(held.wrist_yaw_rad, held.wrist_pitch_rad, tool.geometry)
+        wanted = translation_ik(wanted_base_m - swing_m)
+        problem = limit_joint(
+            "lift_m", held.lift_m + wanted.lift_m, motion.step_cap_m
+        ) or limit_joint("arm_m", held.arm_m + wanted.arm_m, motion.step_cap_m)
+        if problem:
+            return Decision(ReasonCode.UNREACHABLE, problem, memory)
+        base_m = self._limit_base(
+            max(-motion.step_cap_m, min(wanted.base_translate_m, motion.step_cap_m)), state, memory
+        )
 
         after = self._clearances(
             targets["lift_m"],
@@ -301,6 +336,7 @@ class MotionFilter:
                 lift_m=targets["lift_m"] - held.lift_m,
             )
         )
+        sent_base_m = sent_base_m + swing_m
         reason, message = self._judge_reach(wanted_base_m, sent_base_m)
         return Decision(
             reason,
@@ -327,11 +363,9 @@ class MotionFilter:
     def _clearances(
         self, lift_m: float, arm_m: float, wrist_rad: tuple[float, float, float]
     ) -> dict[str, float]:
-        collision = self.config.motion.collision
-        axis = gripper_axis(
-            lift_m, arm_m, wrist_rad, self.config.tool.geometry, collision.finger_overhang_m
+        return clearances(
+            lift_m, arm_m, wrist_rad, self.config.tool.geometry, self.config.motion.collision
         )
-        return clearances(axis, collision)
 
     def _judge_reach(
         self, wanted_m: NDArray[np.float64], sent_m: NDArray[np.float64]
@@ -347,9 +381,3 @@ class MotionFilter:
             ReasonCode.UNREACHABLE,
             f"limits leave {reached * 100:.0f} % of a step of {length * 1000:.0f} mm",
         )
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return f"array of shape {value.shape} and type {value.dtype}"
-    return f"a {type(value).__name__}"

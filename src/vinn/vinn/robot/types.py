@@ -7,7 +7,7 @@ right, y down, z forward). Times named `steady` are seconds of `time.monotonic()
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -171,6 +171,9 @@ class StepRequest:
     novelty: float = float("nan")
     action_scale: ActionScale | None = None
     """Unit of `camera_delta`; refused if it is not the configured one. None: not checked."""
+    camera_rotation_rad: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    """(3,) rotation vector of the camera, in the optical frame before the step; followed where
+    `motion.wrist` is move."""
 
 
 @dataclass(frozen=True)
