@@ -41,21 +41,21 @@ def test_the_same_artefact_gives_the_same_actions(rollout: Path, square_policy: 
     assert summary.speed > 0
 
 
-def test_several_encoders_say_what_one_says(
+def test_several_images_at_a_time_say_what_one_says(
     rollout: Path, square_policy: Path, tmp_path: Path
 ) -> None:
     policy = load_policy(square_policy / "policy")
-    more = [load_encoder(square_policy / "policy" / "encoder") for _ in range(2)]
+    streams = load_encoder(square_policy / "policy" / "encoder", streams=3)
     done: list[tuple[int, int]] = []
     one = replay_recording(rollout, policy)
-    three = replay_recording(rollout, policy, lambda *now: done.append(now), more)
+    three = replay_recording(rollout, policy, lambda *now: done.append(now), streams)
     assert done == [(i + 1, IMAGES - 1) for i in range(IMAGES - 1)]
     for alone, together in zip(one.rows, three.rows, strict=True):
         np.testing.assert_array_equal(alone.replayed.camera_delta, together.replayed.camera_delta)
         assert alone.replayed.neighbors[0].distance == together.replayed.neighbors[0].distance
     stranger = load_encoder(write_tiny_encoder(tmp_path / "stranger", gain=2.0))
     with pytest.raises(ArtefactMismatchError, match="hash"):
-        replay_recording(rollout, policy, encoders=[stranger])
+        replay_recording(rollout, policy, encoder=stranger)
 
 
 def test_another_artefact_differs_and_the_difference_is_measured(

@@ -26,7 +26,7 @@ from vinn.viz.output import write_text
 app = typer.Typer(no_args_is_help=True)
 
 _PLAYER = "bag_player"
-_MOST_ENCODERS = 8
+_MOST_STREAMS = 8
 
 
 @app.command()
@@ -66,7 +66,7 @@ def replay(
         name = f"{name} ({directory})" if name in replays else name
         with progress_bar(name) as progress:
             replays[name] = replay_recording(
-                bag, artefact.policy(), progress, _more_encoders(artefact, threads)
+                bag, artefact.policy(), progress, _encoder(artefact, threads)
             )
     _show({name: each.summary() for name, each in replays.items()})
     if out_file is None:
@@ -85,13 +85,13 @@ def replay(
     out.print(str(out_file), highlight=False)
 
 
-def _more_encoders(artefact: PolicyArtefact, threads: int | None) -> list[Encoder]:
-    """Encoders beside the policy's own. One thread each: what they say is what the robot was told,
-    and two of them are faster than one with two threads."""
+def _encoder(artefact: PolicyArtefact, streams: int | None) -> Encoder | None:
+    """The policy's encoder with several images in work. One thread each: what it says is what the
+    robot was told, and two streams are faster than two threads."""
     if artefact.manifest.vinn is None:
-        return []
-    count = (threads or min(os.cpu_count() or 1, _MOST_ENCODERS)) - 1
-    return [load_encoder(artefact.directory / "encoder") for _ in range(count)]
+        return None
+    count = streams or min(os.cpu_count() or 1, _MOST_STREAMS)
+    return load_encoder(artefact.directory / "encoder", streams=count)
 
 
 def _recorded_policy(bag: Path) -> Path:

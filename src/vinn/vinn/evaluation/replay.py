@@ -8,11 +8,8 @@ actions; another one shows where it would have acted differently.
 from __future__ import annotations
 
 import math
-import queue
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +25,6 @@ from vinn.viz.timeline import RecordedImage, RecordedPrediction, RolloutTimeline
 
 SAME_ACTION = 1e-6
 """Largest difference of translation and gripper that counts as the same action."""
-_AHEAD = 2
-"""Images in work for each encoder; so many decoded ones are held at most."""
 
 
 @dataclass(frozen=True)
@@ -144,23 +139,23 @@ def replay_recording(
     recording: Path,
     policy: Policy,
     on_progress: Callable[[int, int], None] | None = None,
-    encoders: Sequence[Encoder] = (),
+    encoder: Encoder | None = None,
 ) -> Replay:
     """Let `policy` predict for every recorded prediction's image.
 
     Predictions are made once per image, in the order of the recording. A nearest-neighbour policy's
-    images are embedded ahead, as many at a time as there are encoders.
+    images are embedded ahead, as many at a time as `encoder` has streams.
 
     Args:
         recording: MCAP file of a rollout, whole or cut off, or a rosbag2 directory.
         policy: is reset first.
         on_progress: called with (predictions done, predictions in all).
-        encoders: more instances of a nearest-neighbour policy's own encoder.
+        encoder: another instance of a nearest-neighbour policy's encoder; None: its own.
 
     Raises:
         DatasetError: not a recording, or no prediction in it has its image.
         ImageError: a recorded image is damaged.
-        ArtefactMismatchError: `encoders` holds another one than the policy's.
+        ArtefactMismatchError: `encoder` is another one than the policy's.
     """
     started_s = time.perf_counter()
     timeline = load_timeline(recording)
@@ -173,7 +168,7 @@ def replay_recording(
         )
     policy.reset()
     rows = []
-    replayed = _predictions(policy, encoders, [images[p.stamp_ns] for p in known])
+    replayed = _predictions(policy, encoder, [images[p.stamp_ns] for p in known])
     for done, (recorded, prediction) in enumerate(zip(known, replayed, strict=True), start=1):
         rows.append(ReplayedPrediction(recorded, prediction))
         if on_progress is not None:
@@ -183,50 +178,22 @@ def replay_recording(
 
 
 def _predictions(
-    policy: Policy, encoders: Sequence[Encoder], images: Sequence[RecordedImage]
+    policy: Policy, encoder: Encoder | None, images: Sequence[RecordedImage]
 ) -> Iterator[Prediction]:
     """What the policy says of the images, in their order."""
     if not isinstance(policy, VinnPolicy):
         for image in images:
             yield policy.predict(image.decode())
         return
-    for encoder in encoders:
-        if encoder.hash != policy.encoder.hash:
-            raise ArtefactMismatchError(
-                f"encoder {encoder.name} has hash {encoder.hash[:12]}, the policy's "
-                f"{policy.encoder.hash[:12]}"
-            )
-    for embedding in _embeddings(images, (policy.encoder, *encoders)):
+    encoder = encoder or policy.encoder
+    if encoder.hash != policy.encoder.hash:
+        raise ArtefactMismatchError(
+            f"encoder {encoder.name} has hash {encoder.hash[:12]}, the policy's "
+            f"{policy.encoder.hash[:12]}"
+        )
+    resized = (encoder.preprocessing.resize(image.decode()) for image in images)
+    for embedding in encoder.encode_each(resized):
         yield policy.predict_embedding(embedding)
-
-
-def _embeddings(
-    images: Sequence[RecordedImage], encoders: Sequence[Encoder]
-) -> Iterator[NDArray[np.float32]]:
-    """Embeddings (D,) in the order of the images; every encoder has a thread of its own."""
-    idle: queue.SimpleQueue[Encoder] = queue.SimpleQueue()
-    for encoder in encoders:
-        idle.put(encoder)
-
-    def embed(image: RecordedImage) -> NDArray[np.float32]:
-        encoder = idle.get()
-        try:
-            return encoder.encode(encoder.preprocessing.resize(image.decode()))
-        finally:
-            idle.put(encoder)
-
-    with ThreadPoolExecutor(len(encoders), "embed") as pool:
-        ahead: deque[Future[NDArray[np.float32]]] = deque()
-        try:
-            for image in images:
-                ahead.append(pool.submit(embed, image))
-                if len(ahead) > _AHEAD * len(encoders):
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
 
 
 def replay_rows(replay: Replay) -> list[dict[str, Any]]:

@@ -1,0 +1,160 @@
+"""How unlike the demonstrations a view is.
+
+    nearest     ||z - z_1||                          z: features, z_1: the nearest frame's
+    subspace    max_i ||r_i||, r = e - c - B B^T (e - c)      e: the encoder's embedding
+
+B are the principal directions of the demonstrations' embeddings: r is what they leave over. Frames
+of demonstrations fill a thin part of the space; a covered sign or handle moves the embedding out of
+it, though not always far from the nearest frame. r_i is the part of r that belongs to cell i of the
+image where the embedding is a grid of local features (`vinn.encoders.local`), so that a small thing
+counts as much as a large one; of a pooled embedding it is r itself. It tells single covered things
+better than the nearest distance (docs/results/novelty.md), costs one small matrix product, and does
+not grow with the memory.
+
+Novelty is the measure over a limit: the `NOVELTY_QUANTILE` of what each frame would get if its own
+demonstration were not known.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.encoders.artefact import EncoderManifest
+from vinn.encoders.principal import principal_components
+from vinn.errors import ArtefactError, DatasetError
+
+COMPONENTS = 128
+_FOLDS = 5
+_FIT_ROWS = 20_000
+"""Frames the directions are computed from; more change them little."""
+_BLOCK_ROWS = 4096
+
+
+class NoveltyMeasure(str, Enum):
+    """What the novelty of a view is measured by."""
+
+    NEAREST = "nearest"
+    SUBSPACE = "subspace"
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """Where the demonstrations' embeddings lie.
+
+    Attributes:
+        centre: (D,) float32.
+        directions: (D, m) float32, orthonormal columns.
+        cells: of the image that an embedding describes one by one, channel after channel; 1 of a
+            pooled embedding.
+    """
+
+    centre: NDArray[np.float32]
+    directions: NDArray[np.float32]
+    cells: int = 1
+
+    @classmethod
+    def fit(
+        cls, embeddings: NDArray[np.float32], cells: int = 1, components: int = COMPONENTS
+    ) -> Subspace:
+        """The principal directions of (a seeded sample of) N embeddings (N, D).
+
+        Of few frames fewer directions are kept, at most half as many as frames: otherwise nothing
+        would be left over of any of them.
+
+        Raises:
+            ConfigError: fewer than 2 frames, or all are equal.
+        """
+        if len(embeddings) > _FIT_ROWS:
+            rows = np.random.default_rng(0).choice(len(embeddings), _FIT_ROWS, replace=False)
+            embeddings = embeddings[np.sort(rows)]
+        count = max(1, min(components, len(embeddings) // 2, embeddings.shape[1] // 2))
+        centre, directions, _ = principal_components(np.asarray(embeddings), count)
+        return cls(centre.astype(np.float32), directions.astype(np.float32), cells)
+
+    def residual_map(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Length of what is left over of embeddings (N, D) in each cell: (N, cells)."""
+        left = np.empty((len(embeddings), self.cells))
+        for start in range(0, len(embeddings), _BLOCK_ROWS):
+            centred = embeddings[start : start + _BLOCK_ROWS] - self.centre
+            centred -= (centred @ self.directions) @ self.directions.T
+            by_cell = centred.reshape(len(centred), -1, self.cells)
+            left[start : start + _BLOCK_ROWS] = np.linalg.norm(by_cell, axis=1)
+        return left
+
+    def residual(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The largest of `residual_map`: (N,)."""
+        return self.residual_map(embeddings).max(axis=1)
+
+
+def cells_of(encoder: EncoderManifest) -> int:
+    """Cells that an encoder's embedding describes one by one; 1 of a pooled embedding."""
+    grid = encoder.provenance.get("local_features", {}).get("grid", 1)
+    return int(grid) ** 2
+
+
+def held_out_residuals(
+    embeddings: NDArray[np.float32],
+    demonstration_ids: NDArray[np.int64],
+    cells: int = 1,
+    components: int = COMPONENTS,
+) -> NDArray[np.float64]:
+    """Residual (N,) of each frame in the subspace of demonstrations that are not its own.
+
+    Demonstrations are split into `_FOLDS` parts (or one for each, if there are fewer).
+
+    Raises:
+        DatasetError: fewer than 2 demonstrations.
+    """
+    ids = np.unique(demonstration_ids)
+    if len(ids) < 2:
+        raise DatasetError(f"novelty needs at least 2 demonstrations, got {len(ids)}")
+    part = np.searchsorted(ids, demonstration_ids) % min(_FOLDS, len(ids))
+    residuals = np.empty(len(embeddings))
+    for fold in np.unique(part):
+        inside = part == fold
+        subspace = Subspace.fit(embeddings[~inside], cells, components)
+        residuals[inside] = subspace.residual(embeddings[inside])
+    return residuals
+
+
+def save_subspace(path: Path, subspace: Subspace) -> None:
+    """Write a subspace to an .npz file."""
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            centre=subspace.centre,
+            directions=subspace.directions,
+            cells=np.array(subspace.cells),
+        )
+
+
+def load_subspace(path: Path, dimension: int) -> Subspace:
+    """Read a subspace of embeddings of length `dimension`; nothing is ever unpickled.
+
+    Raises:
+        ArtefactError: missing, malformed, of another length, or not finite.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            centre, directions = (
+                np.asarray(file[key], np.float32) for key in ("centre", "directions")
+            )
+            cells = int(file["cells"])
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as cause:
+        raise ArtefactError(f"{path}: cannot be read as a subspace") from cause
+    if centre.shape != (dimension,) or directions.ndim != 2 or len(directions) != dimension:
+        raise ArtefactError(
+            f"{path}: centre {centre.shape} and directions {directions.shape} do not fit "
+            f"embeddings of length {dimension}"
+        )
+    if cells < 1 or dimension % cells:
+        raise ArtefactError(f"{path}: {cells} cells of embeddings of length {dimension}")
+    if not (np.isfinite(centre).all() and np.isfinite(directions).all()):
+        raise ArtefactError(f"{path}: not finite")
+    return Subspace(centre, directions, cells)
