@@ -56,6 +56,10 @@ def tables(
     only_methods: Annotated[
         str | None, typer.Option("--methods", help="Some of the preset's, separated by commas.")
     ] = None,
+    only_measured: Annotated[
+        bool,
+        typer.Option("--only-measured", help="Train nothing: write what WORK holds so far."),
+    ] = False,
 ) -> None:
     """Table III and figures 3, 4 and 6 on all tasks; exit code 1 if a check fails."""
     config = load_tables_config("quick" if quick else preset)
@@ -75,12 +79,7 @@ def tables(
     command = "vinn eval tables --quick" if quick else f"vinn eval tables --preset {preset}"
     for option, value in (("--seeds", seeds), ("--tasks", only_tasks), ("--methods", only_methods)):
         command += f" {option} {value}" if value is not None else ""
-    checks = [
-        (method, control)
-        for method, control in (QUICK_CHECKS if quick else ())
-        if method in config.methods and control in config.methods
-    ]
-    _run(config, tasks, work, out_dir, command, checks)
+    _run(config, tasks, work, out_dir, command, QUICK_CHECKS if quick else (), only_measured)
 
 
 def offline(
@@ -135,22 +134,22 @@ def _run(
     out_dir: Path,
     command: str,
     checks: Sequence[tuple[str, str]],
+    only_measured: bool = False,
 ) -> None:
     workspace = Workspace(work, config, tasks)
     try:
         with _units() as on_unit:
-            found = run_tables(config, tasks, workspace, on_unit)
+            found = run_tables(config, tasks, workspace, on_unit, only_measured)
     finally:
         workspace.close()
     results = table_results(config, found, command, checks)
     # Figure 3 is of VINN where it is a row, else of the first row that has neighbours.
-    nearest = [name for name in config.methods if METHODS[name].form is PolicyForm.NEAREST]
-    nearest.sort(key=lambda name: name != "vinn")
-    shown = {
-        data.name: (workspace.policy(METHODS[nearest[0]], data, 0), data)
-        for data in tasks
-        if nearest
-    }
+    shown = {}
+    for data in tasks:
+        rows = [n for n in found.table[data.name] if METHODS[n].form is PolicyForm.NEAREST]
+        rows.sort(key=lambda name: name != "vinn")
+        if rows:
+            shown[data.name] = (workspace.policy(METHODS[rows[0]], data, 0), data)
     write_outputs(config, found, results, shown, out_dir)
     out.print(_table(config, found))
     out.print(f"written to {out_dir}", highlight=False, soft_wrap=True)
@@ -164,7 +163,10 @@ def _table(config: TablesConfig, found: Measurements) -> Table:
     table = Table("method", *found.table, title="test MSE x 10^-1")
     for name in config.methods:
         cells = []
-        for errors in (methods[name] for methods in found.table.values()):
+        for errors in (methods.get(name) for methods in found.table.values()):
+            if errors is None:
+                cells.append("-")
+                continue
             mean, deviation = mean_and_deviation(errors)
             spread = "" if deviation is None else f" ± {TIMES * deviation:.2f}"
             cells.append(f"{TIMES * mean:.2f}{spread}")

@@ -7,9 +7,12 @@ silently; and what training allocates is given back when its process ends.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from vinn.errors import VinnError
@@ -38,7 +41,9 @@ class OwnProcess:
         """
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
+            self._pool = ProcessPoolExecutor(
+                max_workers=1, mp_context=context, initializer=_end_with_parent
+            )
         try:
             return self._pool.submit(function, *arguments).result()
         except BrokenProcessPool as cause:
@@ -51,6 +56,18 @@ class OwnProcess:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+
+
+def _end_with_parent() -> None:
+    """A killed caller must not leave a training behind that the next call would meet."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def in_own_process(function: Callable[..., T], *arguments: Any) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,8 +77,16 @@ def run_tables(
     tasks: Sequence[TaskData],
     workspace: Workspace,
     on_unit: OnUnit | None = None,
+    only_measured: bool = False,
 ) -> Measurements:
     """Measure everything that is not measured yet, cheap units first.
+
+    Args:
+        config: rows, seeds and budgets.
+        tasks: what to measure on.
+        workspace: where results are kept.
+        on_unit: told before each unit.
+        only_measured: measure nothing; what is missing is left out of the result.
 
     Raises:
         DatasetError, ArtefactError, ConfigError: of the parts; what is complete is kept.
@@ -88,9 +96,13 @@ def run_tables(
     units.sort(key=lambda unit: (unit.seed, _cost(unit.name)))
     results: dict[tuple[str, str], dict[str, Any]] = {}
     for done, unit in enumerate(units):
-        if on_unit is not None:
-            on_unit(done, len(units), f"{unit.data.name}: {unit.name}")
-        found = workspace.unit(unit.folder, unit.name, unit.measure)
+        found = workspace.measured_unit(unit.folder, unit.name)
+        if found is None:
+            if only_measured:
+                continue
+            if on_unit is not None:
+                on_unit(done, len(units), f"{unit.data.name}: {unit.name}")
+            found = workspace.unit(unit.folder, unit.name, unit.measure)
         results[unit.data.name, unit.name] = found
     if on_unit is not None:
         on_unit(len(units), len(units), "done")
@@ -137,14 +149,11 @@ def measure_method(
 ) -> dict[str, Any]:
     """Train a method on a task's training demonstrations and test it on the held-out ones."""
     started = time.monotonic()
-    policy = load_policy(workspace.policy(method, data, seed))
+    folder = workspace.policy(method, data, seed)
+    policy = load_policy(folder)
     embeddings = None
     if isinstance(policy, VinnPolicy | ParametricPolicy):
-        if method.encoder is None:
-            encoder = workspace.task_dir(data) / "policies" / f"{method.name}-{seed}" / "encoder"
-        else:
-            encoder = workspace.encoder(method.encoder, data, seed)
-        embeddings = workspace.embeddings(encoder, data, "test").embeddings
+        embeddings = workspace.embeddings(folder / "encoder", data, "test").embeddings
     error = offline_error(policy, data.test, embeddings)
     result: dict[str, Any] = {
         "mse": error.mse,
@@ -221,33 +230,40 @@ def _collect(
     tasks: Sequence[TaskData],
     results: Mapping[tuple[str, str], dict[str, Any]],
 ) -> Measurements:
-    details = {
-        data.name: {
-            name: [results[data.name, f"{name}-{s}"] for s in seeds_of(config, method_named(name))]
+    def found(task: str, names: Iterable[str]) -> list[dict[str, Any]]:
+        return [results[task, name] for name in names if (task, name) in results]
+
+    details: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    curves: dict[str, dict[str, dict[int, list[float]]]] = {}
+    for data in tasks:
+        rows = {
+            name: found(data.name, (f"{name}-{s}" for s in seeds_of(config, method_named(name))))
             for name in config.methods
         }
-        for data in tasks
-    }
+        details[data.name] = {name: each for name, each in rows.items() if each}
+        curves[data.name] = {}
+        for name in config.curve_methods:
+            points = {
+                count: found(
+                    data.name, (f"curve-{name}-{count}-{s}" for s in range(config.curve_seeds))
+                )
+                for count in curve_counts(config, data)
+            }
+            errors = {count: [row["mse"] for row in each] for count, each in points.items() if each}
+            if errors:
+                curves[data.name][name] = errors
     return Measurements(
         table={
             task: {name: [row["mse"] for row in rows] for name, rows in methods.items()}
             for task, methods in details.items()
         },
         details=details,
-        curves={
-            data.name: {
-                name: {
-                    count: [
-                        results[data.name, f"curve-{name}-{count}-{seed}"]["mse"]
-                        for seed in range(config.curve_seeds)
-                    ]
-                    for count in curve_counts(config, data)
-                }
-                for name in config.curve_methods
-            }
+        curves=curves,
+        k_curves={
+            data.name: results[data.name, "k-curve"]
             for data in tasks
+            if (data.name, "k-curve") in results
         },
-        k_curves={d.name: results[d.name, "k-curve"] for d in tasks} if config.k_curve else {},
         demonstrations={
             data.name: {
                 "train": len(data.train),

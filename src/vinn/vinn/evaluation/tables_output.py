@@ -56,6 +56,8 @@ def table_results(
             )
     for task, methods in found.table.items():
         for method, control in checks:
+            if method not in methods or control not in methods:
+                continue
             ratio = float(np.mean(methods[method]) / np.mean(methods[control]))
             name = f"{task}: error of {METHODS[method].title} over {METHODS[control].title}"
             results.add(name, round(ratio, 3), "", f"<= {BEATS:g}")
@@ -68,7 +70,8 @@ def side_by_side(config: TablesConfig, found: Measurements) -> str:
     rows = [
         "# Table III: test error of predicted actions, MSE x 10^-1",
         "",
-        f"{config.caption} Mean ± standard deviation over seeds; in brackets the paper's figure "
+        f"{config.caption} Mean ± standard deviation over seeds (one seed where "
+        "no ± stands); in brackets the paper's figure "
         "for its own data of the task that this one stands for: orders may be compared, numbers "
         "may not.",
         "",
@@ -78,6 +81,9 @@ def side_by_side(config: TablesConfig, found: Measurements) -> str:
     for name in config.methods:
         cells = []
         for task in tasks:
+            if name not in found.table[task]:
+                cells.append("not measured")
+                continue
             mean, deviation = mean_and_deviation(found.table[task][name])
             cell = f"{TIMES * mean:.2f}"
             if deviation is not None:

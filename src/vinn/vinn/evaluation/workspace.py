@@ -28,6 +28,7 @@ from vinn.encoders.encoder import load_encoder
 from vinn.errors import ConfigError
 from vinn.evaluation.methods import EncoderKind, Method, PolicyForm
 from vinn.evaluation.own_process import OwnProcess
+from vinn.evaluation.preset_rows import build_preset_row
 from vinn.evaluation.selection import Selection, select_k_and_bandwidth
 from vinn.evaluation.tables_config import TablesConfig
 from vinn.learning.config import (
@@ -93,14 +94,23 @@ class Workspace:
             name: of the unit in that folder.
             measure: does the work.
         """
-        path = folder / "units" / f"{name}.json"
-        if path.exists():
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = self.measured_unit(folder, name)
+        if found is not None:
             return found
         result = measure()
+        path = folder / "units" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_atomically(path, json.dumps(result, indent=2).encode())
         return result
+
+    @staticmethod
+    def measured_unit(folder: Path, name: str) -> dict[str, Any] | None:
+        """The result of a unit that was measured before; None if it was not."""
+        path = folder / "units" / f"{name}.json"
+        if not path.exists():
+            return None
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
 
     def encoder(self, kind: EncoderKind, data: TaskData, seed: int) -> Path:
         """The encoder artefact of a kind, trained if it is not there yet."""
@@ -160,6 +170,8 @@ class Workspace:
             return build_control(data.train, PolicyKind.RANDOM, folder, seed)
         if method.form is PolicyForm.OPEN_LOOP:
             return build_control(data.train, PolicyKind.OPEN_LOOP, folder)
+        if method.preset is not None:
+            return build_preset_row(self, method, data, seed, folder)
         encoder_dir = None if method.encoder is None else self.encoder(method.encoder, data, seed)
         embedded = None if encoder_dir is None else self.embeddings(encoder_dir, data, "train")
         if cloned:
