@@ -19,6 +19,7 @@ from vinn.evaluation.selection import Selection, select_k_and_bandwidth
 from vinn.policies.artefact import INDEX_FOLDER, PolicyArtefact, PolicyKind, open_artefact
 from vinn.policies.build import build_control, build_policy, embed_dataset
 from vinn.policies.memory import ActionMemory
+from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.preset import load_preset
 from vinn.policies.types import Prediction
 from vinn.retrieval.index import IndexKind, build_index, kind_for, read_index_manifest
@@ -48,6 +49,10 @@ def build(
     gripper_weight: Annotated[
         float, typer.Option(help="Weight of the gripper in the criterion of --select.")
     ] = 1.0,
+    novelty: Annotated[
+        NoveltyMeasure | None,
+        typer.Option(help="What novelty is measured by; overrides the preset."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of the encoder.")] = 1,
     seed: Annotated[int, typer.Option(help="Of kind 'random'.")] = 0,
 ) -> None:
@@ -102,6 +107,7 @@ def build(
         project_to_unit=settings.project_to_unit,
         embedded=embedded,
         provenance=provenance,
+        novelty=settings.novelty if novelty is None else novelty,
     )
     info(out_dir)
 
@@ -152,6 +158,7 @@ def info(directory: Artefact) -> None:
         table.add_row("k", str(settings.k))
         table.add_row("bandwidth", f"{settings.bandwidth:.4g}")
         table.add_row("project to unit", str(settings.project_to_unit).lower())
+        table.add_row("novelty by", settings.novelty.value)
         table.add_row(
             "novelty limit",
             "none" if settings.novelty_limit is None else f"{settings.novelty_limit:.4g}",

@@ -6,6 +6,7 @@
     thumbnails.bin   small JPEGs, one after the other
     embeddings.npy   (N, D) float32                         (kind "vinn" only)
     metric.npz       mean and matrix of a linear metric     (kind "vinn" with a metric only)
+    novelty.npz      the demonstrations' subspace           (kind "vinn", novelty "subspace" only)
     heads.npz        trained heads on the embedding         (kinds "bc" and "ibc" only)
     encoder/         the encoder artefact they were made with (not with controls)
     index/           what a fast search prepared (`vinn.retrieval.index`); optional, may be removed
@@ -40,6 +41,7 @@ from vinn.policies.features import MAX_CONTEXT, Features, load_metric
 from vinn.policies.ibc import ImplicitPolicy
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import load_heads
+from vinn.policies.novelty import NoveltyMeasure, Subspace, load_subspace
 from vinn.policies.open_loop import OpenLoopPolicy
 from vinn.policies.progress import ProgressSettings
 from vinn.policies.random import RandomPolicy
@@ -51,6 +53,7 @@ from vinn.retrieval.neighbors import Neighbors
 
 SCHEMA_VERSION = 1
 METRIC_FILE = "metric.npz"
+NOVELTY_FILE = "novelty.npz"
 INDEX_FOLDER = "index"
 
 FRAME_COLUMNS = pa.schema(
@@ -101,11 +104,14 @@ class VinnSettings(BaseModel):
     k: int = Field(ge=1)
     bandwidth: float = Field(gt=0, allow_inf_nan=False)
     project_to_unit: bool = False
+    novelty: NoveltyMeasure = NoveltyMeasure.NEAREST
+    """See `vinn.policies.novelty`."""
     novelty_limit: float | None = Field(default=None, gt=0)
-    """Distance of the nearest neighbour above which a view counts as novel; None if the
-    demonstrations are too few to tell."""
+    """Of that measure: above it a view counts as novel; None if the demonstrations are too few to
+    tell."""
     novelty_quantile: float = Field(gt=0, le=1)
-    """Quantile of the leave-one-demonstration-out nearest distances that is the limit."""
+    """Quantile of the measure, over frames whose own demonstration is left out, that is the
+    limit."""
     views: tuple[str, ...] = (ORIGINAL,)
     """Of each demonstration; see `vinn.policies.views`."""
     context: int = Field(default=1, ge=1, le=MAX_CONTEXT)
@@ -266,6 +272,7 @@ class PolicyArtefact:
             project_to_unit=settings.project_to_unit,
             features=self.features,
             progress=settings.progress,
+            subspace=self.subspace,
         )
 
     @cached_property
@@ -279,6 +286,18 @@ class PolicyArtefact:
         if settings.metric is MetricKind.EUCLIDEAN:
             return Features(settings.context)
         return Features(settings.context, load_metric(self.directory / METRIC_FILE))
+
+    @cached_property
+    def subspace(self) -> Subspace | None:
+        """What novelty is measured against; None where it is the nearest distance.
+
+        Raises:
+            ArtefactError: the kind has no novelty, or novelty.npz is malformed.
+        """
+        settings = self._vinn_settings()
+        if settings.novelty is NoveltyMeasure.NEAREST:
+            return None
+        return load_subspace(self.directory / NOVELTY_FILE, settings.dimension)
 
     def _parametric_policy(
         self, settings: ParametricSettings, threads: int, precision: Precision
@@ -371,9 +390,12 @@ def data_files(kind: PolicyKind, settings: VinnSettings | None = None) -> tuple[
         return (*shared, "heads.npz")
     if kind is not PolicyKind.VINN:
         return shared
-    if settings is None or settings.metric is MetricKind.EUCLIDEAN:
-        return (*shared, "embeddings.npy")
-    return (*shared, "embeddings.npy", METRIC_FILE)
+    files: tuple[str, ...] = (*shared, "embeddings.npy")
+    if settings is not None and settings.metric is not MetricKind.EUCLIDEAN:
+        files = (*files, METRIC_FILE)
+    if settings is not None and settings.novelty is not NoveltyMeasure.NEAREST:
+        files = (*files, NOVELTY_FILE)
+    return files
 
 
 def _check_encoder(directory: Path, settings: VinnSettings | ParametricSettings) -> None:

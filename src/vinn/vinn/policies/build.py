@@ -25,6 +25,7 @@ from vinn.policies.artefact import (
     FRAME_COLUMNS,
     INDEX_FOLDER,
     METRIC_FILE,
+    NOVELTY_FILE,
     PARAMETRIC,
     MetricKind,
     ParametricSettings,
@@ -37,13 +38,19 @@ from vinn.policies.artefact import (
 from vinn.policies.features import Features, save_metric
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp, save_heads
+from vinn.policies.novelty import (
+    NOVELTY_QUANTILE,
+    NoveltyMeasure,
+    calibrated_subspace,
+    cells_of,
+    save_subspace,
+)
 from vinn.policies.progress import ProgressSettings
 from vinn.policies.views import ORIGINAL, check_view, view_frame
 from vinn.policies.vinn import PAPER_BANDWIDTH, PAPER_K
 from vinn.retrieval.index import IndexKind, build_index, kind_for
 from vinn.retrieval.leave_one_out import neighbors_in_other_demonstrations
 
-NOVELTY_QUANTILE = 0.99
 THUMBNAIL_SIDE_PX = 128
 THUMBNAIL_QUALITY = 85
 
@@ -112,6 +119,7 @@ def build_policy(
     features: Features | None = None,
     metric: MetricKind = MetricKind.EUCLIDEAN,
     progress: ProgressSettings | None = None,
+    novelty: NoveltyMeasure = NoveltyMeasure.NEAREST,
 ) -> Path:
     """Build a nearest-neighbour policy from demonstrations and an encoder.
 
@@ -130,6 +138,7 @@ def build_policy(
         features: context and metric; see `vinn.policies.features`.
         metric: what the metric of `features` is called.
         progress: prior over progress; None is off.
+        novelty: what novelty is measured by; see `vinn.policies.novelty`.
 
     Raises:
         DatasetError: no actions, or a truncated frame.
@@ -155,6 +164,14 @@ def build_policy(
         np.save(folder / "embeddings.npy", stored)
         if features.metric is not None:
             save_metric(folder / METRIC_FILE, features.metric)
+        limit: float | None
+        if novelty is NoveltyMeasure.SUBSPACE:
+            subspace, limit = calibrated_subspace(
+                embedded.embeddings, memory.origin_ids, cells_of(encoder)
+            )
+            save_subspace(folder / NOVELTY_FILE, subspace)
+        else:
+            limit = calibrate_novelty_limit(stored, memory.origin_ids)
         settings = VinnSettings(
             encoder_name=encoder.name,
             encoder_hash=encoder.hash,
@@ -163,7 +180,8 @@ def build_policy(
             k=k,
             bandwidth=bandwidth,
             project_to_unit=project_to_unit,
-            novelty_limit=calibrate_novelty_limit(stored, memory.origin_ids),
+            novelty=novelty,
+            novelty_limit=limit,
             novelty_quantile=NOVELTY_QUANTILE,
             views=views,
             context=features.context,

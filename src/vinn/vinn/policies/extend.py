@@ -26,6 +26,7 @@ from vinn.policies.artefact import (
     FRAME_COLUMNS,
     INDEX_FOLDER,
     METRIC_FILE,
+    NOVELTY_FILE,
     PolicyArtefact,
     data_files,
     open_artefact,
@@ -38,6 +39,7 @@ from vinn.policies.build import (
     write_frames,
 )
 from vinn.policies.memory import ActionMemory
+from vinn.policies.novelty import save_subspace
 from vinn.retrieval.index import build_index, read_index_manifest, read_projection
 
 
@@ -82,6 +84,9 @@ def extend_policy(
         np.save(folder / "embeddings.npy", np.concatenate([artefact.embeddings, fresh]))
         if METRIC_FILE in artefact.manifest.files:
             shutil.copyfile(directory / METRIC_FILE, folder / METRIC_FILE)
+        if artefact.subspace is not None:
+            subspace = artefact.subspace.extended(embedded.embeddings)
+            save_subspace(folder / NOVELTY_FILE, subspace)
         _extend_index(artefact, memory, folder)
         _write_manifest(artefact, added, folder, out_dir.name, dict(provenance or {}))
     return out_dir

@@ -34,6 +34,11 @@ _FOLDS = 5
 _FIT_ROWS = 20_000
 """Frames the directions are computed from; more change them little."""
 _BLOCK_ROWS = 4096
+_EXPLAINED, _MOST_ADDED = 0.9, 16
+"""Of what a new demonstration's frames leave over: the share its added directions explain, and
+how many there may be."""
+_SMALLEST = 1e-6
+NOVELTY_QUANTILE = 0.99
 
 
 class NoveltyMeasure(str, Enum):
@@ -76,6 +81,20 @@ class Subspace:
         count = max(1, min(components, len(embeddings) // 2, embeddings.shape[1] // 2))
         centre, directions, _ = principal_components(np.asarray(embeddings), count)
         return cls(centre.astype(np.float32), directions.astype(np.float32), cells)
+
+    def extended(self, embeddings: NDArray[np.float32]) -> Subspace:
+        """With the few directions added that frames (N, D) of a new demonstration ask for.
+
+        What they show is then no longer novel; nothing is fitted anew.
+        """
+        centred = embeddings.astype(np.float64) - self.centre
+        centred -= (centred @ self.directions) @ self.directions.T
+        _, lengths, right = np.linalg.svd(centred, full_matrices=False)
+        explained = np.cumsum(lengths**2) / max(float((lengths**2).sum()), np.finfo(float).tiny)
+        count = min(int(np.searchsorted(explained, _EXPLAINED)) + 1, _MOST_ADDED, len(lengths))
+        added = right[:count].T[:, lengths[:count] > _SMALLEST * max(float(lengths[0]), 1.0)]
+        directions = np.concatenate([self.directions, added.astype(np.float32)], axis=1)
+        return Subspace(self.centre, directions, self.cells)
 
     def residual_map(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """Length of what is left over of embeddings (N, D) in each cell: (N, cells)."""
@@ -121,6 +140,19 @@ def held_out_residuals(
         subspace = Subspace.fit(embeddings[~inside], cells, components)
         residuals[inside] = subspace.residual(embeddings[inside])
     return residuals
+
+
+def calibrated_subspace(
+    embeddings: NDArray[np.float32], demonstration_ids: NDArray[np.int64], cells: int = 1
+) -> tuple[Subspace, float]:
+    """The subspace of N embeddings (N, D) and the residual above which a view is novel.
+
+    Raises:
+        DatasetError: fewer than 2 demonstrations.
+        ConfigError: all frames are equal.
+    """
+    residuals = held_out_residuals(embeddings, demonstration_ids, cells)
+    return Subspace.fit(embeddings, cells), float(np.quantile(residuals, NOVELTY_QUANTILE))
 
 
 def save_subspace(path: Path, subspace: Subspace) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vinn.encoders.local import LocalFeatures
 from vinn.policies.artefact import MetricKind
 from vinn.policies.features import MAX_CONTEXT
+from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.progress import ProgressSettings
 from vinn.policies.views import views_of
 from vinn.robot import config_file
@@ -43,6 +44,9 @@ class PolicyPreset(BaseModel):
     """Of `metric`, where it is not euclidean."""
     progress: ProgressSettings | None = None
     """Prior over progress along a demonstration."""
+
+    novelty: NoveltyMeasure = NoveltyMeasure.NEAREST
+    """What novelty is measured by; it does not change actions."""
 
     @property
     def views(self) -> tuple[str, ...]:

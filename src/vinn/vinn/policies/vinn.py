@@ -7,7 +7,8 @@
 
 Options go beyond the paper and are off by default: a kernel bandwidth h, which replaces d_i by
 d_i / h; projection of the translation to unit length; several frames of context and a learned
-metric (`vinn.policies.features`); a prior over progress (`vinn.policies.progress`).
+metric (`vinn.policies.features`); a prior over progress (`vinn.policies.progress`); another measure
+of novelty (`vinn.policies.novelty`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from vinn.encoders.encoder import Encoder
 from vinn.errors import ArtefactMismatchError, ConfigError, ImageError
 from vinn.policies.features import Features
 from vinn.policies.memory import GRIPPER_STATES, ActionMemory
+from vinn.policies.novelty import Subspace
 from vinn.policies.progress import ProgressPrior, ProgressSettings
 from vinn.policies.types import Prediction
 from vinn.retrieval.neighbors import Neighbors
@@ -60,6 +62,7 @@ class VinnPolicy:
         project_to_unit: bool = False,
         features: Features | None = None,
         progress: ProgressSettings | None = None,
+        subspace: Subspace | None = None,
     ) -> None:
         """Bind an encoder, the search over its features, and the actions of the same frames.
 
@@ -87,6 +90,7 @@ class VinnPolicy:
         self.k, self.bandwidth = k, bandwidth
         self.novelty_limit, self.project_to_unit = novelty_limit, project_to_unit
         self.progress = None if progress is None else ProgressPrior(memory, progress)
+        self.subspace = subspace
         self._history: deque[NDArray[np.float32]] = deque(maxlen=self.features.context)
 
     @property
@@ -146,6 +150,14 @@ class VinnPolicy:
             gripper_probabilities=probabilities,
             action_scale=self.memory.action_scale,
             neighbors=self.memory.neighbors(rows, distances, weights),
-            novelty=float(distances[0] / self.novelty_limit) if self.novelty_limit else np.nan,
+            novelty=self._novelty(embedding, float(distances[0])),
             latency_s={"retrieve": time.perf_counter() - start},
         )
+
+    def _novelty(self, embedding: NDArray[np.float32], nearest: float) -> float:
+        """See `vinn.policies.novelty`; NaN without a limit."""
+        if not self.novelty_limit:
+            return np.nan
+        if self.subspace is None:
+            return nearest / self.novelty_limit
+        return float(self.subspace.residual(embedding[None])[0]) / self.novelty_limit
