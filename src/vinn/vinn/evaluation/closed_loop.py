@@ -146,6 +146,7 @@ def run_closed_loop(
             method = method_named(cell.method)
             if on_trial is not None:
                 on_trial(done, total, f"{cell.method}: policy")
+            _cut_torn_line(path)
             policy = load_policy(workspace.policy(method, part, config.policy_seed))
             for result in _trials(config, cell, policy, kept):
                 _append_line(path, as_json(result))
@@ -248,18 +249,23 @@ def _difficulty_text() -> str:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of a file of trials; what a killed run left torn is cut off."""
+    """The complete lines of a file of trials; without what a killed run left torn."""
     if not path.exists():
         return []
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
     try:
         return [json.loads(line) for line in whole.splitlines()]
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: not trials ({error}); remove it to do them again") from None
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove what a killed run left of a line. Only for the process that writes the file."""
+    if path.exists():
+        content = path.read_bytes()
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)
 
 
 def _append_line(path: Path, content: Mapping[str, object]) -> None:
