@@ -61,8 +61,8 @@ def _strange(rng: np.random.Generator) -> NDArray[np.uint8]:
 BAD_PICTURES: dict[str, Callable[[np.random.Generator], NDArray[np.uint8]]] = {
     "black": lambda rng: rng.integers(0, 3, (HEIGHT_PX, WIDTH_PX, 3), dtype=np.uint8),
     "white": lambda rng: rng.integers(253, 256, (HEIGHT_PX, WIDTH_PX, 3)).astype(np.uint8),
-    "saturated": lambda rng: np.clip(picture(rng, 1).astype(np.int32) * 12 + 200, 0, 255).astype(
-        np.uint8
+    "saturated": lambda rng: np.where(
+        rng.random((HEIGHT_PX, WIDTH_PX, 1)) < 0.01, picture(rng, 1), np.uint8(255)
     ),
     "blank": lambda rng: (
         np.full((HEIGHT_PX, WIDTH_PX, 3), 120, np.uint8)

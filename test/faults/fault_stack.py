@@ -14,9 +14,8 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import stretch_joints as sj
@@ -28,7 +27,6 @@ from ros_harness import Harness, ros_context
 from std_srvs.srv import Trigger
 from stretch_driver import FakeStretchDriver
 from vinn.robot.config import ExecutorConfig
-from vinn_ros.graph import NodeSpec
 from vinn_ros.nodes import wrist_camera
 from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
 from vinn_ros.paths import config_directory
@@ -71,7 +69,7 @@ class Halt:
         return max(self.last_motion_s, self.hold_s or 0.0)
 
 
-def _patient(directory: Path) -> tuple[str, ...]:
+def patient_settings(directory: Path) -> tuple[str, ...]:
     """Settings that make the shipped watchdogs as patient as a test run asks for."""
     factor = patience()
     config = config_directory()
@@ -125,7 +123,9 @@ class Stack:
         specs = [spec for spec in specs if spec.name in NODES]
         self._specs = {
             spec.name: spec
-            for spec in graph.with_settings(specs, (*SETTINGS, *_patient(directory), *settings))
+            for spec in graph.with_settings(
+                specs, (*SETTINGS, *patient_settings(directory), *settings)
+            )
         }
         self.lines: list[str] = []
         self.nodes: dict[str, BringUp] = {}
@@ -170,10 +170,9 @@ class Stack:
 
     # Processes
 
-    def launch(self, name: str, **parameters: Any) -> None:
+    def launch(self, name: str, remap: tuple[str, str] | None = None) -> None:
         """Start (again) one node."""
-        spec = self._specs[name]
-        spec = NodeSpec(**{**vars(spec), "parameters": {**spec.parameters, **parameters}})
+        spec = replace(self._specs[name], remappings=(remap,) if remap else ())
         env = {**graph.environment("real"), "ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
         bring_up = BringUp([spec], env, lambda n, line: self.lines.append(f"{n}: {line}"))
         bring_up.start()
@@ -189,10 +188,10 @@ class Stack:
     def kill(self, name: str) -> None:
         os.kill(self.pid(name), signal.SIGKILL)
 
-    def respawn(self, name: str, **parameters: Any) -> None:
+    def respawn(self, name: str, remap: tuple[str, str] | None = None) -> None:
         """What a launch file with `respawn` does."""
         self.nodes[name].stop()
-        self.launch(name, **parameters)
+        self.launch(name, remap)
         self.nodes[name].wait_active(START_TIMEOUT_S)
 
     def close(self) -> dict[str, int]:

@@ -82,9 +82,9 @@ def hits(command: JointCommand, state: RobotState) -> bool:
     """Whether a command brings the gripper nearer to something it already touches or will."""
 
     def clear(values: object) -> dict[str, float]:
-        wrist = tuple(getattr(values, name) for name in TURNED)
-        collision = CONFIG.motion.collision
-        return clearances(values.lift_m, values.arm_m, wrist, CONFIG.tool.geometry, collision)
+        joints = np.array([[getattr(values, name) for name in (*TRANSLATED, *TURNED)]])
+        distances = clearances(joints, CONFIG.tool.geometry, CONFIG.motion.collision)
+        return {name: float(distance[0]) for name, distance in distances.items()}
 
     before, after = clear(state), clear(command)
     return any(after[name] < 0 and after[name] < before[name] - SLIDE_M for name in after)

@@ -6,11 +6,18 @@ import itertools
 import os
 import signal
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
-from fault_measure import Measure
+from fault_camera import BAD_PICTURES, write_demonstrations, write_policy
+from fault_measure import LIMITS, Measure
 from fault_stack import Stack
 from sensor_msgs.msg import CompressedImage
+from vinn.demos.frames import read_frame
+from vinn.policies.artefact import load_policy
+from vinn.robot.config import load_robot_config
+from vinn_ros.paths import config_file
 
 from vinn_msgs.msg import ExecutorStatus, Prediction
 from vinn_ros import qos
@@ -146,12 +153,36 @@ def test_row_11_runstop(stack: Stack) -> None:
 
 
 def test_row_15_a_view_unlike_every_demonstration(stack: Stack) -> None:
-    stack.run("novel")
+    stack.run("novel", pace=1.0)
 
     def show() -> None:
         stack.camera.mode = "strange"
 
+    shown_s = time.monotonic()
     halt = stack.fault(show)
-    measure = stack.report(15, halt, "NOVEL")
+    assert halt.status.reason == "NOVEL", halt.status.message
     assert "novelty" in halt.status.message
+    held_s = next(
+        at_s - shown_s
+        for at_s, status in stack.executor_statuses
+        if at_s > shown_s and status.reason == "NOVEL"
+    )
+    measure = Measure(15)
+    # The frame before the fault may still have been on its way.
+    measure.time("last motion after the view changed", halt.last_motion_s, "halt_s")
+    measure.time("halted and named after the first held step", halt.named_s - held_s, "halt_s")
     measure.value("motions after it", stack.expect_no_motion(6), "", "== 0")
+
+
+def test_row_15_false_halts_on_held_out_demonstrations(tmp_path: Path) -> None:
+    policy = load_policy(write_policy(tmp_path))
+    held_out = write_demonstrations(tmp_path / "held_out", count=40, seed=1)
+    frames = [path for d in held_out.demonstrations for path in d.frame_paths]
+    limit = load_robot_config(config_file("robot/stretch.yaml", "robot")).motion.novelty_limit
+    novel = sum(policy.predict(read_frame(path)).novelty > limit for path in frames)
+    share = novel / len(frames)
+    measure = Measure(15)
+    measure.value("false halts on held-out frames", share, "", f"<= {LIMITS['false_halts']}")
+    rng = np.random.default_rng(0)
+    strange = [policy.predict(BAD_PICTURES["strange"](rng)).novelty > limit for _ in range(20)]
+    measure.value("strange views noticed", sum(strange), "of 20", "== 20")

@@ -157,7 +157,7 @@ class VinnNode(LifecycleNode):
         """Say how the node is, now."""
         level, message, values = self.diagnose()
         if self._qos_problems:
-            level, message = ERROR, "; ".join(self._qos_problems.values())
+            level, message = ERROR, "; ".join([*self._qos_problems.values(), message])
         status = DiagnosticStatus(
             level=level,
             name=self.get_fully_qualified_name(),

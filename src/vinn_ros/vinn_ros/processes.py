@@ -26,7 +26,9 @@ from vinn_ros.graph import NodeSpec
 from vinn_ros.lifecycle import EXIT_BUG, EXIT_REFUSED
 
 _PR_SET_PDEATHSIG = 1
-_STOP_TIMEOUT_S = 5.0
+_STOP_TIMEOUT_S = 10.0
+"""A killed node loses what it holds, so a busy machine gets more than the second it takes."""
+_ENDS_FIRST = "rollout_supervisor"
 
 Echo = Callable[[str, str], None]
 """Told the node and each line that it writes."""
@@ -61,6 +63,7 @@ class NodeProcess:
             preexec_fn=_die_with_parent,
         )
         self._last_line = ""
+        self._asked = False
         self._reader = threading.Thread(target=self._read, name=f"read-{spec.name}", daemon=True)
         self._reader.start()
 
@@ -81,10 +84,16 @@ class NodeProcess:
             self._reader.join(timeout=1.0)
         return self._last_line
 
+    def ask_to_end(self) -> None:
+        """Begin to stop it; does not wait. A second request does nothing."""
+        if not self._asked:
+            self._asked = True
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGINT)
+
     def stop(self) -> int:
         """Ask it to end, insist after a while; returns its exit code."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGINT)
+        self.ask_to_end()
         try:
             self._process.wait(timeout=_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -111,7 +120,7 @@ class NodeProcess:
 
 
 class BringUp:
-    """A graph of nodes, one process each; stops them in reverse order when left."""
+    """A graph of nodes, one process each; stops them when left, the supervisor first."""
 
     def __init__(
         self,
@@ -186,8 +195,19 @@ class BringUp:
                 )
 
     def stop(self) -> dict[str, int]:
-        """Stop every process, the last started first; returns the exit codes."""
-        codes = {process.spec.name: process.stop() for process in reversed(self.processes)}
+        """Stop every process; returns the exit codes.
+
+        The supervisor ends its rollout with the help of the nodes that were started before it:
+        these end when it has.
+        """
+        order = list(reversed(self.processes))
+        names = [process.spec.executable for process in order]
+        first = names.index(_ENDS_FIRST) + 1 if _ENDS_FIRST in names else 0
+        codes: dict[str, int] = {}
+        for together in (order[:first], order[first:]):
+            for process in together:
+                process.ask_to_end()
+            codes |= {process.spec.name: process.stop() for process in together}
         self.processes = []
         return codes
 

@@ -39,7 +39,7 @@ class Limits:
     prediction_timeout_s: float
     """From the moment a prediction is wanted."""
     policy_timeout_s: float
-    """Without a prediction or a refusal, whether one is wanted or not."""
+    """Without a prediction, whether one is wanted or not."""
     camera_timeout_s: float
     executor_timeout_s: float
     """Between two executor/status."""
@@ -153,7 +153,9 @@ class RolloutLinks:
         return None
 
     def silence(self) -> tuple[ReasonCode, str] | None:
-        """Who has been silent for too long in a running rollout, or None."""
+        """What has been missing for too long in a running rollout, or None: frames, or
+        predictions (because the policy refuses what it sees, or is gone).
+        """
         now_s = time.monotonic()
         limits = self._limits
         if now_s - self._camera_s > limits.camera_timeout_s:
@@ -161,7 +163,9 @@ class RolloutLinks:
                 ReasonCode.CAMERA_STALE,
                 f"wrist_camera: silent for {limits.camera_timeout_s:g} s",
             )
-        if now_s - max(self._predicted_s, self._refused_s) > limits.policy_timeout_s:
+        if now_s - self._predicted_s > limits.policy_timeout_s:
+            if self._refusal is not None and now_s - self._refused_s <= limits.policy_timeout_s:
+                return self._refusal
             return (
                 ReasonCode.POLICY_LOST,
                 f"policy/prediction: silent for {limits.policy_timeout_s:g} s",

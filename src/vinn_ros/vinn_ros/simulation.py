@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from vinn.errors import RobotError
 from vinn.robot.types import JointCommand, RobotState
 from vinn.sim.driver import SimulatedStretch
 from vinn.sim.scene import SceneConfig
@@ -79,6 +80,7 @@ class Simulation:
             self._periods[self._publish_overview] = 1.0 / rates.overview_hz
         self._moving_until_s = 0.0
         self._opened = False
+        self._ended = False
         self.failure: BaseException | None = None
         """What ended the thread, if it was not asked to end."""
 
@@ -101,6 +103,8 @@ class Simulation:
         """Do something with the robot between two physics steps."""
         future: Future[Any] = Future()
         self._tasks.put((lambda: action(self._robot), future))
+        if self._ended:
+            self._refuse_tasks()
         return future
 
     def command(self, command: JointCommand) -> Future[Any]:
@@ -144,6 +148,7 @@ class Simulation:
             self.failure = error
             raise
         finally:
+            self._refuse_tasks()
             self._robot.world.close()
 
     def _build(self, scene: SceneConfig, seed: int) -> None:
@@ -180,6 +185,13 @@ class Simulation:
                 future.set_result(action())
             except Exception as error:
                 future.set_exception(error)
+
+    def _refuse_tasks(self) -> None:
+        """Whoever still waits for the simulation learns that it has ended."""
+        self._ended = True
+        while not self._tasks.empty():
+            _, future = self._tasks.get()
+            future.set_exception(RobotError("the simulation has ended"))
 
     def _advance(self, physics_s: float) -> float:
         """One chunk of physics, and the wait for its time where it is paced."""

@@ -67,12 +67,17 @@ class DemoSystem:
             self._bring_up.stop()
             raise
 
-    def stop(self) -> None:
-        """Stop the operator, then the nodes."""
+    @property
+    def pids(self) -> dict[str, int]:
+        """The nodes' process ids by name."""
+        return {process.spec.name: process.pid for process in self._bring_up.processes}
+
+    def stop(self) -> dict[str, int]:
+        """Stop the operator, then the nodes; returns their exit codes by name."""
         self._executor.shutdown()
         self._context.try_shutdown()
         self._spinner.join(timeout=2.0)
-        self._bring_up.stop()
+        return self._bring_up.stop()
 
     def set_parameters(self, node: str, values: Mapping[str, str | float | bool]) -> None:
         """Set parameters of a node.

@@ -99,7 +99,7 @@ class RolloutSupervisorNode(VinnNode):
             "status_rate_hz", 10.0, "rate of supervisor/status", unit="Hz", lower=4.0, upper=100.0
         ),
         _seconds("prediction_timeout_s", 1.0, "from the wish for a prediction to its arrival"),
-        _seconds("policy_timeout_s", 0.4, "without prediction or refusal the policy is lost"),
+        _seconds("policy_timeout_s", 0.4, "without a prediction a rollout halts"),
         _seconds("camera_timeout_s", 0.35, "without a frame the camera counts as lost"),
         _seconds("executor_timeout_s", 0.5, "without executor/status the executor counts as lost"),
         _seconds("step_timeout_s", 15.0, "for one step", upper=600.0),

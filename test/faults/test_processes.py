@@ -1,0 +1,174 @@
+"""Rows 18 and 29: Ctrl-C, SIGTERM and a stop in a rollout; bring-ups and shut-downs in a row."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import stretch_joints as sj
+from fault_camera import picture, write_policy
+from fault_measure import Measure, measuring
+from fault_stack import NODES, SETTINGS, SLOW, Stack, patient_settings
+from ros_harness import Harness, ros_context
+from std_srvs.srv import Trigger
+from stretch_driver import FakeStretchDriver
+from vinn.rollout.reader import summarize_recording
+from vinn_ros.processes import BringUp
+
+from vinn_msgs.msg import RolloutStatus
+from vinn_msgs.srv import StartRollout
+from vinn_ros import graph
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+START_TIMEOUT_S = 120.0
+BRING_UPS, BRING_UPS_MEASURED = 5, 100
+NOISE = ("Traceback", "InvalidHandle", "Destroyable", "terminate called", "Segmentation")
+
+
+@pytest.fixture
+def ros() -> Iterator[Harness]:
+    with ros_context() as harness:
+        yield harness
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_policy(tmp_path_factory.mktemp("policy"))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the camera node shows again and again: to the right, to the left, ..."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(18)
+    for index in range(300):
+        image = picture(rng, 1 if index // 15 % 2 else -1)
+        cv2.imwrite(str(folder / f"{index:04d}.png"), image[:, :, ::-1])
+    return folder
+
+
+def settings(directory: Path, pictures: Path) -> list[str]:
+    return [
+        *SETTINGS,
+        *patient_settings(directory),
+        f"wrist_camera.source={pictures}",
+        "wrist_camera.loop=true",
+    ]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_row_18_ctrl_c_in_a_rollout(
+    ros: Harness, policy: Path, pictures: Path, tmp_path: Path, stop: signal.Signals
+) -> None:
+    driver = ros.add(FakeStretchDriver())
+    driver.joints.position[sj.YAW] = driver.joints.target[sj.YAW] = 1.53
+    driver.joints.pace = 6.0
+    statuses = ros.listen(RolloutStatus, "supervisor/status")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "vinn_ros.bringup", "--robot", "real"),
+            *("--policy", str(policy), "--recordings", str(tmp_path / "recordings")),
+            *[f"--set={setting}" for setting in settings(tmp_path, pictures)],
+        ],
+        env={**os.environ, **graph.environment("real")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        ros.wait_for(lambda: statuses or process.poll() is not None, START_TIMEOUT_S)
+        assert process.poll() is None, process.communicate()[0]
+        session = start_rollout(ros, driver, statuses)
+        driver.joints.pace = SLOW
+        before_s = driver.last_motion_s
+        ros.wait_for(lambda: driver.last_motion_s > before_s, 30.0)
+        asked_s = time.monotonic()
+        process.send_signal(stop)
+        output, _ = process.communicate(timeout=60.0)
+        ended_s = time.monotonic() - asked_s
+    finally:
+        driver.take_down()
+        process.kill()
+    assert process.returncode == 0, output
+    assert not any(word in output for word in NOISE), output
+    holds = [c.steady_s - asked_s for c in driver.commands if c.hold and c.steady_s > asked_s]
+    measure = Measure(18)
+    measure.time(f"{stop.name}: hold", max(holds[0], driver.last_motion_s - asked_s), "stop_hold_s")
+    measure.time(f"{stop.name}: exit code 0", ended_s, "exit_s")
+    (recording,) = (tmp_path / "recordings").glob("*.mcap")
+    summary = summarize_recording(recording)
+    assert summary.info["session"] == session
+    assert summary.outcome is not None
+    assert summary.outcome["reason"] == "OPERATOR_STOP"
+
+
+def start_rollout(ros: Harness, driver: FakeStretchDriver, statuses: list[RolloutStatus]) -> str:
+    """As an operator would, patient with nodes that have just come up."""
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        reset = ros.call(Trigger, "supervisor/reset", timeout_s=60.0)
+        if not reset.success:
+            ros.call(Trigger, "executor/clear_latch")
+            continue
+        driver.joints.pace = SLOW
+        request = StartRollout.Request(max_steps=1000)
+        answer = ros.call(StartRollout, "supervisor/start_rollout", request)
+        if answer.accepted:
+            return str(answer.session)
+    raise AssertionError(f"no rollout: {statuses[-1].reason}: {statuses[-1].message}")
+
+
+def test_row_18_an_operator_stops_a_rollout(stack: Stack) -> None:
+    stack.run("stopped")
+    stack.wait_motion()
+    asked_s = time.monotonic()
+    assert stack.ros.call(Trigger, "supervisor/stop_rollout").success
+    status = stack.wait_state(RolloutStatus.ENDED)
+    hold_s = stack.hold_after(asked_s)
+    assert hold_s is not None
+    assert status.reason == "OPERATOR_STOP"
+    last_s = stack.driver.last_motion_s - asked_s
+    Measure(18).time("stop_rollout: hold", max(hold_s, last_s), "stop_hold_s")
+    summary = summarize_recording(status.recording)
+    assert summary.outcome is not None
+    assert status.recording.endswith(".mcap")
+
+
+def test_row_29_bring_ups_in_a_row(
+    ros: Harness, policy: Path, pictures: Path, tmp_path: Path
+) -> None:
+    count = BRING_UPS_MEASURED if measuring() else BRING_UPS
+    ros.add(FakeStretchDriver())
+    specs = graph.door_opening("real", str(policy), recordings=str(tmp_path / "recordings"))
+    specs = graph.with_settings(specs, settings(tmp_path, pictures))
+    env = {**graph.environment("real"), "ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
+    clean, up_s, down_s, troubles = 0, [], [], []
+    for _ in range(count):
+        lines: list[str] = []
+        began_s = time.monotonic()
+        with BringUp(specs, env, lambda name, line, lines=lines: lines.append(line)) as nodes:
+            assert nodes.wait_active(START_TIMEOUT_S)
+            up_s.append(time.monotonic() - began_s)
+            began_s = time.monotonic()
+            codes = nodes.stop()
+            down_s.append(time.monotonic() - began_s)
+        noisy = [line for line in lines if any(word in line for word in NOISE)]
+        good = set(codes.values()) == {0} and len(codes) == len(NODES) + 1 and not noisy
+        clean += good
+        if not good:
+            troubles.append(f"{codes} {noisy[:2]}")
+    measure = Measure(29)
+    measure.value("clean bring-ups and shut-downs", clean, f"of {count}", None)
+    measure.value("share clean", clean / count, "", "== 1")
+    measure.value("bring-up, median", float(np.median(up_s)), "s", None)
+    measure.time("slowest shut-down", max(down_s), "exit_s")
+    assert not troubles, troubles
