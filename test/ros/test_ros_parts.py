@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from vinn.errors import CameraError, ConfigError, DatasetError, RobotError
+from vinn.ingest.frame_source import open_source
 from vinn.robot.types import JointCommand, ReasonCode
 from vinn.rollout.config import load_rollout_config
 from vinn.rollout.messages import image_fields
@@ -19,7 +20,6 @@ from vinn.sim.difficulty import DIFFICULTIES
 from vinn_ros.bag_source import bag_messages, bag_types, restamped
 from vinn_ros.drivers.pose_command import DEFAULT_LAYOUT, GRIPPER_UNITS, PoseLayout
 from vinn_ros.frame_gate import FrameGate, GateLimits
-from vinn_ros.frame_source import open_source
 from vinn_ros.lease import Lease
 from vinn_ros.newest import Newest
 from vinn_ros.paths import config_directory

@@ -19,6 +19,7 @@ from vinn.errors import VinnError
 
 AREAS = {
     "demos": "Look at, validate and split demonstrations.",
+    "camera": "List cameras, print the calibration board, calibrate.",
     "ingest": "Make demonstrations from videos (needs the 'ingest' extra).",
     "gripper": "Label gripper states, train and apply the classifier.",
     "encoder": "Export encoders and look at them.",
@@ -27,6 +28,7 @@ AREAS = {
     "tasks": "List and record the tasks of the comparison (needs their simulators).",
     "sim": "Record and play in simulation (needs the 'sim' extra).",
     "eval": "Errors on held-out demonstrations; closed-loop trials in simulation ('sim' extra).",
+    "bench": "Measure what encoding, retrieval and a policy step cost on this machine.",
     "replay": "See a recorded rollout again with a policy; compare.",
     "recordings": "List recordings; repair those that were cut off.",
     "report": "Videos and an HTML report from recorded rollouts.",

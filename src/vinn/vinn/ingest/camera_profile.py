@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vinn.errors import ConfigError
+from vinn.ingest.intrinsics import read_intrinsics
 from vinn.ingest.lens import Lens
 
 _ASPECT_TOLERANCE = 0.01
@@ -98,11 +100,14 @@ class CameraProfile(BaseModel):
 
 
 def load_profile(path: Path) -> CameraProfile:
-    """Read a camera profile.
+    """Read a camera profile, or a lens alone as `vinn camera calibrate` and UMI write it (JSON).
 
     Raises:
-        ConfigError: missing, not YAML, or a setting is unknown or out of range (named).
+        ConfigError: missing, malformed, or a setting is unknown or out of range (named).
     """
+    if Path(path).suffix == ".json":
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", Path(path).stem).lstrip("._-") or "camera"
+        return CameraProfile(name=name, lens=read_intrinsics(Path(path)))
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as cause:
@@ -129,13 +134,15 @@ def find_profile(name_or_path: str, folders: tuple[Path, ...]) -> CameraProfile:
         ConfigError: neither a file nor a known name; the names that exist are listed.
     """
     path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml", ".json") or path.exists():
         return load_profile(path)
     for folder in folders:
-        candidate = folder / f"{name_or_path}.yaml"
-        if candidate.is_file():
-            return load_profile(candidate)
-    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+        for suffix in (".yaml", ".json"):
+            candidate = folder / f"{name_or_path}{suffix}"
+            if candidate.is_file():
+                return load_profile(candidate)
+    files = (file for folder in folders for file in folder.glob("*") if file.is_file())
+    known = sorted({file.stem for file in files if file.suffix in (".yaml", ".json")})
     raise ConfigError(
         f"camera profile '{name_or_path}': no such file or name; known: {', '.join(known) or '-'}"
     )

@@ -12,12 +12,16 @@ import yaml
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vinn.errors import ConfigError, VinnError
+from vinn.ingest.camera_profile import CameraProfile, find_profile
+from vinn.ingest.frame_source import FrameSource, open_source
+from vinn.ingest.frame_view import FrameView, parse_crop
+from vinn.ingest.lens import Lens
 
 from vinn_ros import qos
 from vinn_ros.conversions import compress, to_image, to_stamp
-from vinn_ros.frame_source import FrameSource, open_source
 from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
 from vinn_ros.parameters import Parameter
+from vinn_ros.paths import config_directory
 
 FRAME_ID = "wrist_camera_optical_frame"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 8.0
@@ -39,14 +43,29 @@ class WristCameraNode(VinnNode):
             lower=0.1,
             upper=240.0,
         ),
+        Parameter(
+            "pixel_format", "", "asked of a camera, four letters, e.g. MJPG; empty: as it is"
+        ),
+        Parameter(
+            "camera_profile",
+            "",
+            "lens and view as demonstrations were made (vinn camera calibrate, config/cameras); "
+            "empty: frames as they are",
+        ),
+        Parameter("crop", "", "left,top,right,bottom in fractions; empty: whole frames"),
         Parameter("loop", False, "begin a file or folder again when it ends"),
-        Parameter("camera_info", "", "calibration as camera_calibration writes it; empty: none"),
+        Parameter(
+            "camera_info",
+            "",
+            "calibration as camera_calibration writes it; empty: the profile's, if there is one",
+        ),
     )
 
     def __init__(self, cli_args: list[str] | None = None) -> None:
         """See `VinnNode`."""
         super().__init__(cli_args)
         self._source: FrameSource | None = None
+        self._view = FrameView()
         self._info = CameraInfo()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -66,7 +85,12 @@ class WristCameraNode(VinnNode):
 
     def configure(self) -> None:
         """Open the source, so that a camera that does not exist is found out now."""
-        self._info = read_camera_info(self.value("camera_info"))
+        profile = self.value("camera_profile")
+        self._view = FrameView(
+            _profile(profile) if profile else None, parse_crop(self.value("crop"))
+        )
+        file, lens = self.value("camera_info"), self._view.lens
+        self._info = read_camera_info(file) if file or lens is None else to_camera_info(lens)
         self._source = self._open()
 
     def activate(self) -> None:
@@ -110,19 +134,20 @@ class WristCameraNode(VinnNode):
                     self._reconnections += 1
                 source = self._source
                 frame = source.read()
+                shown = None if frame is None else self._view(frame[0])
             except VinnError as error:
                 self._lose(error)
                 self._stopping.wait(pause_s)
                 pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
                 continue
-            if frame is None:
+            if frame is None or shown is None:
                 self.cleanup()
                 if not self.value("loop"):
                     self._ended = True
                     return
                 continue
             self._problem, pause_s = "", _FIRST_PAUSE_S
-            self._publish(*frame)
+            self._publish(shown, frame[1])
             if not source.live:
                 due_s = max(due_s + period_s, time.monotonic())
                 self._stopping.wait(due_s - time.monotonic())
@@ -141,6 +166,7 @@ class WristCameraNode(VinnNode):
             self.value("width_px"),
             self.value("height_px"),
             self.value("rate_hz"),
+            self.value("pixel_format"),
         )
 
     def _publish(self, image_rgb: NDArray[np.uint8], stamp_ns: int) -> None:
@@ -152,6 +178,27 @@ class WristCameraNode(VinnNode):
         self._info.height, self._info.width = image_rgb.shape[:2]
         self._camera_info.publish(self._info)
         self._frames += 1
+
+
+def _profile(name_or_path: str) -> CameraProfile:
+    """By path (also below config/), or by name from config/cameras."""
+    below = config_directory() / name_or_path
+    given = str(below) if below.is_file() else name_or_path
+    return find_profile(given, (config_directory() / "cameras",))
+
+
+def to_camera_info(lens: Lens) -> CameraInfo:
+    """The same lens as a message."""
+    fx, fy, cx, cy = lens.fx_px, lens.fy_px, lens.cx_px, lens.cy_px
+    return CameraInfo(
+        width=lens.width_px,
+        height=lens.height_px,
+        distortion_model="plumb_bob" if lens.k is None else "equidistant",
+        d=list(lens.k or (0.0,) * 5),
+        k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
 
 
 def read_camera_info(path: str) -> CameraInfo:

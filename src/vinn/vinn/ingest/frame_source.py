@@ -1,15 +1,16 @@
-"""Where wrist frames come from: a V4L2 camera, a video file, a folder of images. No ROS here."""
+"""Where frames come from: a V4L2 camera, a video file, a folder of images."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from vinn.errors import CameraError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -21,6 +22,8 @@ class FrameSource(Protocol):
 
     live: bool
     """A camera: frames come when they come, and it may come back after it was lost."""
+    frame_count: int
+    """How many frames a file or folder has; 0: unknown, or no end."""
 
     def read(self) -> tuple[NDArray[np.uint8], int] | None:
         """The next frame (H, W, 3) uint8 RGB and when it was captured [ns since the epoch].
@@ -35,7 +38,9 @@ class FrameSource(Protocol):
         """Let go of the device or file."""
 
 
-def open_source(source: str, width_px: int, height_px: int, rate_hz: float) -> FrameSource:
+def open_source(
+    source: str, width_px: int, height_px: int, rate_hz: float, pixel_format: str = ""
+) -> FrameSource:
     """Open what `source` names: a device under /dev, a video file, or a folder of images.
 
     Args:
@@ -43,6 +48,7 @@ def open_source(source: str, width_px: int, height_px: int, rate_hz: float) -> F
         width_px: wanted of a camera; 0: as it is.
         height_px: wanted of a camera; 0: as it is.
         rate_hz: wanted of a camera.
+        pixel_format: wanted of a camera, four letters such as MJPG or YUYV; empty: as it is.
 
     Raises:
         vinn.errors.CameraError: there is none, or it cannot be opened.
@@ -53,7 +59,7 @@ def open_source(source: str, width_px: int, height_px: int, rate_hz: float) -> F
         )
     path = Path(source)
     if str(path).startswith("/dev/"):
-        return _Camera(path, width_px, height_px, rate_hz)
+        return _Camera(path, width_px, height_px, rate_hz, pixel_format)
     if path.is_dir():
         return _Folder(path)
     if path.is_file():
@@ -61,10 +67,13 @@ def open_source(source: str, width_px: int, height_px: int, rate_hz: float) -> F
     raise CameraError(f"source: {source}: no such camera, file or folder; cameras: {_cameras()}")
 
 
-def _cameras() -> str:
+def cameras() -> tuple[str, ...]:
     """The cameras that are plugged in, by stable name."""
-    found = sorted(str(path) for path in _BY_ID.glob("*")) if _BY_ID.is_dir() else []
-    return ", ".join(found) or f"none under {_BY_ID}"
+    return tuple(sorted(str(path) for path in _BY_ID.glob("*"))) if _BY_ID.is_dir() else ()
+
+
+def _cameras() -> str:
+    return ", ".join(cameras()) or f"none under {_BY_ID}"
 
 
 class _Camera:
@@ -72,7 +81,15 @@ class _Camera:
 
     live = True
 
-    def __init__(self, path: Path, width_px: int, height_px: int, rate_hz: float) -> None:
+    frame_count = 0
+
+    def __init__(
+        self, path: Path, width_px: int, height_px: int, rate_hz: float, pixel_format: str
+    ) -> None:
+        if pixel_format and (len(pixel_format) != 4 or not pixel_format.isascii()):
+            raise CameraError(
+                f"pixel_format: {pixel_format!r}; allowed: four letters, e.g. MJPG, YUYV, or empty"
+            )
         if not path.exists():
             raise CameraError(f"source: {path}: no such camera; plugged in: {_cameras()}")
         self._path = path
@@ -82,6 +99,9 @@ class _Camera:
             raise CameraError(f"source: {path}: cannot be opened as a camera")
         # One buffer: an older frame is of no use.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        # The format first: which sizes and rates there are depends on it.
+        if pixel_format:
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format))
         for key, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, width_px),
             (cv2.CAP_PROP_FRAME_HEIGHT, height_px),
@@ -89,6 +109,17 @@ class _Camera:
         ):
             if value > 0:
                 self._capture.set(key, value)
+        got = [
+            round(self._capture.get(key))
+            for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        ]
+        wanted = [width_px or got[0], height_px or got[1]]
+        if got != wanted:
+            self.close()
+            raise CameraError(
+                f"source: {path}: gives {got[0]}x{got[1]}; wanted: {wanted[0]}x{wanted[1]} "
+                "(v4l2-ctl --list-formats-ext names its sizes)"
+            )
 
     def read(self) -> tuple[NDArray[np.uint8], int] | None:
         """See `FrameSource`; stamped when the driver hands the frame over, before decoding."""
@@ -114,6 +145,7 @@ class _Video:
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise CameraError(f"source: {path}: cannot be read as a video")
+        self.frame_count = max(0, round(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def read(self) -> tuple[NDArray[np.uint8], int] | None:
         """See `FrameSource`; a file's frame is captured when it is read."""
@@ -134,6 +166,7 @@ class _Folder:
         paths = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
         if not paths:
             raise CameraError(f"source: {path}: no images ({', '.join(IMAGE_SUFFIXES)})")
+        self.frame_count = len(paths)
         self._paths: Iterator[Path] = iter(paths)
 
     def read(self) -> tuple[NDArray[np.uint8], int] | None:
@@ -151,5 +184,5 @@ class _Folder:
         """See `FrameSource`."""
 
 
-def _rgb(image_bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _rgb(image_bgr: Any) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
