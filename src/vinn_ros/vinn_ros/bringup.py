@@ -38,7 +38,12 @@ def bring_up(
         list[str] | None,
         typer.Option("--set", help="NODE.PARAMETER=VALUE; may be repeated.", metavar="SETTING"),
     ] = None,
-    camera: Annotated[str, typer.Option(help="Source of the wrist camera (robot real).")] = "",
+    camera: Annotated[
+        str,
+        typer.Option(
+            help="Wrist camera (robot real): /dev/v4l/by-id/..., or topic:/NAME of another node."
+        ),
+    ] = "",
     recordings: Annotated[str, typer.Option(help="Directory for recordings.")] = "",
     console: Annotated[
         bool, typer.Option("--console", help="Also the operator's web page.")

@@ -18,6 +18,9 @@ from vinn_ros.paths import config_directory
 ROBOTS = ("real", "sim")
 """A Stretch with its `stretch_driver`, or MuJoCo."""
 
+CAMERA_TOPIC = "topic:"
+"""A camera that begins so is the image topic of another node, e.g. Stretch's gripper camera."""
+
 Value = bool | int | float | str | list[str]
 
 
@@ -78,7 +81,8 @@ def door_opening(
         policy: directory of a policy artefact; empty: none is loaded yet.
         namespace: of all nodes.
         parameter_files: read after the package's own, so that they win.
-        camera: source of the wrist camera on the real robot; empty: as configured.
+        camera: source of the wrist camera on the real robot; empty: as configured;
+            `topic:/NAME`: no camera node, frames are those of that topic (and NAME/compressed).
         recordings: directory for recordings; empty: as configured.
         console: also the operator's web page.
         views: also markers and transforms for RViz and Foxglove.
@@ -91,23 +95,39 @@ def door_opening(
     own = ["door_opening.yaml"] + (["door_opening_sim.yaml"] if robot == "sim" else [])
     files = _files(own, parameter_files)
 
-    def node(name: str, parameters: Mapping[str, Value] | None = None) -> NodeSpec:
-        return NodeSpec(name, name, files, parameters or {}, namespace=namespace)
+    topic = camera.removeprefix(CAMERA_TOPIC) if camera.startswith(CAMERA_TOPIC) else ""
+    if topic and (robot == "sim" or not topic.startswith("/")):
+        raise ConfigError(f"camera: {camera!r}; allowed: {CAMERA_TOPIC}/NAME, on the real robot")
+    remappings = _frames_of(topic) if topic else ()
 
-    source = (
-        node("stretch_sim")
-        if robot == "sim"
-        else node("wrist_camera", {"source": camera} if camera else {})
-    )
+    def node(name: str, parameters: Mapping[str, Value] | None = None) -> NodeSpec:
+        return NodeSpec(name, name, files, parameters or {}, remappings, namespace)
+
+    if robot == "sim":
+        source = [node("stretch_sim")]
+    elif topic:
+        source = []
+    else:
+        source = [node("wrist_camera", {"source": camera} if camera else {})]
     kept: dict[str, Value] = {"recordings": _absolute(recordings)} if recordings else {}
     return [
-        source,
+        *source,
         node("stretch_executor"),
         node("vinn_policy", {"policy": _absolute(policy)} if policy else {}),
         node("rollout_supervisor", kept),
         *([node("operator_console", kept)] if console else []),
         *([node("views")] if views else []),
     ]
+
+
+def _frames_of(topic: str) -> tuple[tuple[str, str], ...]:
+    """Remappings that make the wrist camera of another node's image topic."""
+    info = f"{topic.rpartition('/')[0]}/camera_info"
+    return (
+        ("wrist_camera/image_raw/compressed", f"{topic}/compressed"),
+        ("wrist_camera/image_raw", topic),
+        ("wrist_camera/camera_info", info),
+    )
 
 
 def replay(

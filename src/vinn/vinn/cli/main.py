@@ -31,6 +31,7 @@ AREAS = {
     "bench": "Measure what encoding, retrieval and a policy step cost on this machine.",
     "replay": "See a recorded rollout again with a policy; compare.",
     "recordings": "List recordings; repair those that were cut off.",
+    "doctor": "Check everything a rollout needs: robot, camera, policy, clocks, disk.",
     "report": "Videos and an HTML report from recorded rollouts.",
 }
 """Each is a module of `vinn.cli` with a typer application called `app`."""
@@ -113,7 +114,12 @@ def _application(arguments: Sequence[str]) -> typer.Typer:
             module = importlib.import_module(f"vinn.cli.{area}")
             commands = module.app.registered_commands
             if [command.name or command.callback.__name__ for command in commands] == [area]:
-                app.command(area)(commands[0].callback)  # `vinn replay BAG`: no sub-commands
+                only = commands[0]  # `vinn replay BAG`: no sub-commands
+                app.command(
+                    area,
+                    context_settings=only.context_settings,
+                    add_help_option=only.add_help_option,
+                )(only.callback)
             else:
                 app.add_typer(module.app, name=area, help=text)
         else:

@@ -1,0 +1,132 @@
+"""`vinn-doctor`: is everything there that a rollout needs? Moves nothing.
+
+`vinn doctor` runs it where ROS 2 is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import rclpy
+import typer
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+from vinn.cli.console import err
+from vinn.cli.doctor import EXIT_FAILED, EXIT_OK, local_checks, show
+from vinn.errors import RobotError, VinnError
+from vinn.robot.config import load_robot_config
+from vinn.robot.preflight import Check, Observations, Verdict, check_all
+from vinn.robot.types import ReasonCode
+from vinn.rollout.config import load_rollout_config
+
+from vinn_ros.calls import checked
+from vinn_ros.paths import config_file
+from vinn_ros.preflight_probe import PreflightProbe
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_LIMITS_TIMEOUT_S = 2.0
+
+
+@app.command()
+def doctor(
+    robot_config: Annotated[
+        str, typer.Option(help="The executor's file: tool and limits are compared with it.")
+    ] = "robot/stretch.yaml",
+    rollout_config: Annotated[
+        str, typer.Option(help="The supervisor's file: `preflight` says what is good enough.")
+    ] = "robot/rollout.yaml",
+    recordings: Annotated[Path, typer.Option(help="Where recordings go.")] = Path("runs/rollouts"),
+    policy: Annotated[
+        Path | None, typer.Option(help="A policy artefact to check before any node loads it.")
+    ] = None,
+    namespace: Annotated[str, typer.Option(help="Namespace of the nodes.")] = "",
+    listen_s: Annotated[
+        float, typer.Option("--listen", min=0.5, max=60.0, help="How long to listen [s].")
+    ] = 4.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Check robot, camera, policy, clocks and disk of a running system; moves nothing.
+
+    Exit codes: 0 everything is well, 1 a check failed, 2 a configuration was refused.
+    """
+    try:
+        robot = load_robot_config(config_file(robot_config, "--robot-config"))
+        config = load_rollout_config(config_file(rollout_config, "--rollout-config")).preflight
+        seen = _observe(namespace, recordings, listen_s)
+        checks = (*local_checks(policy), *_heard(seen, check_all(seen, config, robot)))
+    except VinnError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(
+            json.dumps(
+                [{**vars(c), "verdict": c.verdict.value, "reason": c.reason.value} for c in checks]
+            )
+        )
+    else:
+        show(checks)
+    failed = any(check.verdict is Verdict.FAILED for check in checks)
+    raise typer.Exit(EXIT_FAILED if failed else EXIT_OK)
+
+
+def _heard(seen: Observations, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    """A robot that says nothing at all is not there; silence of single topics stays unknown."""
+    if seen.joint_states_age_s is not None:
+        return checks
+    found = Check(
+        "robot",
+        Verdict.FAILED,
+        "nothing was heard on stretch/joint_states: is its driver running, in the same "
+        f"ROS_DOMAIN_ID ({os.environ.get('ROS_DOMAIN_ID', '0')}) and namespace?",
+        ReasonCode.STATE_STALE,
+    )
+    return (found, *checks)
+
+
+def _observe(namespace: str, recordings: Path, listen_s: float) -> Observations:
+    """Listen for a while."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rclpy.init(args=[])
+    name = f"/{namespace.strip('/')}" if namespace.strip("/") else None
+    node = Node(f"doctor_{os.getpid()}", namespace=name, use_global_arguments=False)
+    probe = PreflightProbe(node, recordings)
+    probe.listen_to_frames()
+    limits = node.create_client(Trigger, "get_joint_states")
+    executor = MultiThreadedExecutor(num_threads=4)
+    executor.add_node(node)
+
+    def spin() -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            executor.spin()
+
+    spinner = threading.Thread(target=spin, name="spin", daemon=True)
+    spinner.start()
+    end_s = time.monotonic() + listen_s
+    try:
+        # Limits are sent only when asked for.
+        with contextlib.suppress(RobotError):
+            checked(limits, Trigger.Request(), min(_LIMITS_TIMEOUT_S, listen_s))
+        with err.status(f"listening for {listen_s:g} s"):
+            time.sleep(max(0.0, end_s - time.monotonic()))
+        return probe.observe()
+    finally:
+        executor.shutdown(timeout_sec=2.0)
+        rclpy.try_shutdown()
+        spinner.join(timeout=2.0)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

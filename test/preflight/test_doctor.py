@@ -1,0 +1,114 @@
+"""`vinn doctor` against a fake robot: what it says, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from vinn.cli.doctor import local_checks
+from vinn.robot.preflight import Verdict
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
+sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
+
+from rclpy.node import Node
+from stretch_driver import FakeStretchDriver
+from vinn_ros.conversions import compress
+
+from vinn_msgs.msg import Prediction
+from vinn_ros import qos
+
+pytestmark = pytest.mark.ros
+
+
+class Seeing(Node):
+    """A camera and a policy."""
+
+    def __init__(self) -> None:
+        super().__init__("seeing", use_global_arguments=False)
+        self.skew_s = 0
+        self._image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        from sensor_msgs.msg import CompressedImage
+
+        self._frames = self.create_publisher(
+            CompressedImage, "wrist_camera/image_raw/compressed", qos.STREAM
+        )
+        self._predictions = self.create_publisher(Prediction, "policy/prediction", qos.NEWEST)
+        self.create_timer(0.05, self._publish)
+
+    def _publish(self) -> None:
+        stamp = self.get_clock().now().to_msg()
+        stamp.sec += self.skew_s
+        self._frames.publish(compress(self._image, stamp, "wrist_camera_optical_frame"))
+        self._predictions.publish(Prediction(policy="vinn@0123456789ab"))
+
+
+def doctor(*arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "vinn_ros.doctor", "--json", "--listen", "3", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env=os.environ,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, {check["name"]: check for check in json.loads(done.stdout)}
+
+
+def test_a_system_that_is_well(ros: Any, tmp_path: Path) -> None:
+    ros.add(FakeStretchDriver())
+    ros.add(Seeing())
+    code, checks = doctor("--recordings", str(tmp_path))
+    failed = {name: check for name, check in checks.items() if check["verdict"] == "failed"}
+    # The fake robot stamps its topics as the real one does, from another thread: no difference.
+    assert not failed
+    assert code == 0
+    for name in ("joint states", "homed", "runstop", "battery", "tool", "camera", "policy"):
+        assert checks[name]["verdict"] == "ok", checks[name]
+    assert checks["limits"]["verdict"] == "ok"
+
+
+def test_everything_that_is_wrong_is_named_at_once(ros: Any, tmp_path: Path) -> None:
+    robot = ros.add(FakeStretchDriver())
+    robot.battery_v, robot.homed, robot.tool_name = 9.5, False, "tool_none"
+    seeing = ros.add(Seeing())
+    seeing.skew_s = 3600
+    code, checks = doctor("--recordings", str(tmp_path))
+    assert code == 1
+    found = {name: check["reason"] for name, check in checks.items() if check["reason"] != "NONE"}
+    assert found == {
+        "battery": "LOW_BATTERY",
+        "homed": "NOT_HOMED",
+        "tool": "WRONG_TOOL",
+        "clock of the camera": "CLOCK_DIFFERENCE",
+    }
+
+
+def test_a_robot_that_is_not_there(ros: Any, tmp_path: Path) -> None:
+    code, checks = doctor("--recordings", str(tmp_path))
+    assert code == 1
+    assert checks["robot"]["reason"] == "STATE_STALE"
+    assert "ROS_DOMAIN_ID" in checks["robot"]["message"]
+    assert checks["camera"]["reason"] == "CAMERA_STALE"
+
+
+def test_a_policy_artefact_is_checked_without_a_node(tmp_path: Path) -> None:
+    checks = {check.name: check for check in local_checks(tmp_path / "none")}
+    assert checks["artefact"].verdict is Verdict.FAILED
+    assert "none" in checks["artefact"].message
+
+
+def test_vinn_doctor_hands_its_options_on() -> None:
+    vinn = Path(sys.executable).with_name("vinn")
+    done = subprocess.run(
+        [str(vinn), "doctor", "--help"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert "--robot-config" in done.stdout

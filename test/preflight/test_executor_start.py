@@ -1,0 +1,92 @@
+"""Saving a start pose and changing a setting, over the node and a fake driver."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
+sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
+
+import yaml
+from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
+from stretch_driver import FakeStretchDriver
+from vinn_ros.graph import door_opening
+from vinn_ros.nodes.stretch_executor import StretchExecutorNode
+from vinn_ros.paths import config_directory
+
+from vinn_msgs.msg import ExecutorStatus
+from vinn_msgs.srv import Jog, MoveToStart
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def robot(ros: Any, tmp_path: Path) -> Any:
+    robot = ros.add(FakeStretchDriver())
+    robot.node = ros.add(
+        StretchExecutorNode(
+            [
+                "--ros-args",
+                "-p",
+                f"robot_config:={config_directory() / 'robot' / 'stretch.yaml'}",
+                "-p",
+                f"start_pose_file:={tmp_path / 'start.yaml'}",
+                # Patient: the machine that runs the tests may be busy.
+                "-p",
+                "service_timeout_s:=20.0",
+            ]
+        )
+    )
+    robot.statuses = ros.listen(ExecutorStatus, "executor/status")
+    return robot
+
+
+def test_a_start_pose_is_saved_kept_and_returned_to(ros: Any, robot: Any, tmp_path: Path) -> None:
+    saved_lift_m = robot.joints.position["joint_lift"]
+    answer = ros.call(Trigger, "executor/save_start", timeout_s=40.0)
+    assert answer.success, answer.message
+    assert yaml.safe_load((tmp_path / "start.yaml").read_text())["lift_m"] == pytest.approx(
+        saved_lift_m, abs=0.002
+    )
+    # Saving is a change: whoever wants to move resets first.
+    ros.wait_for(lambda: robot.statuses[-1].reason == "NOT_READY")
+    jog = Jog.Request()
+    jog.camera_delta.y = -0.03
+    there = ros.call(Jog, "executor/jog", jog, timeout_s=40.0)
+    assert there.success, there.message
+    assert there.moved.y == pytest.approx(-0.03, abs=0.01)
+    home = ros.call(MoveToStart, "executor/home", timeout_s=60.0)
+    assert home.success, home.message
+    assert robot.joints.position["joint_lift"] == pytest.approx(saved_lift_m, abs=0.012)
+    assert any("going to the start pose" in status.message for status in robot.statuses)
+    ros.wait_for(lambda: robot.statuses[-1].reason == "NONE")
+
+
+def test_after_a_changed_setting_a_reset_comes_first(ros: Any, robot: Any) -> None:
+    (result,) = robot.node.set_parameters([Parameter("scale_up", value=0.05)])
+    assert result.successful, result.reason
+    ros.wait_for(lambda: robot.statuses and robot.statuses[-1].reason == "NOT_READY")
+    assert "scale_up changed" in robot.statuses[-1].message
+    assert robot.node._reset_needed
+    assert ros.call(MoveToStart, "executor/home", timeout_s=60.0).success
+    ros.wait_for(lambda: robot.statuses[-1].reason == "NONE")
+    assert not robot.node._reset_needed
+
+
+def test_the_gripper_camera_of_the_robot_may_be_the_wrist_camera() -> None:
+    specs = {s.name: s for s in door_opening("real", camera="topic:/gripper_camera/image_raw")}
+    assert "wrist_camera" not in specs
+    for name in ("vinn_policy", "rollout_supervisor"):
+        assert dict(specs[name].remappings) == {
+            "wrist_camera/image_raw/compressed": "/gripper_camera/image_raw/compressed",
+            "wrist_camera/image_raw": "/gripper_camera/image_raw",
+            "wrist_camera/camera_info": "/gripper_camera/camera_info",
+        }
+    assert "wrist_camera/image_raw:=/gripper_camera/image_raw" in " ".join(
+        specs["vinn_policy"].ros_arguments()
+    )
