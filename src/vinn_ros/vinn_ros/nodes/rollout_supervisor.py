@@ -138,15 +138,12 @@ class RolloutSupervisorNode(VinnNode):
             ),
         )
         self._probe = PreflightProbe(self, Path(self.value("recordings")))
+        scene = self.create_client(ResetScene, "scene/reset", callback_group=clients)
         self._reset = RolloutReset(
             ResetClients(
                 home=self.create_client(MoveToStart, "executor/home", callback_group=clients),
                 jog=self.create_client(Jog, "executor/jog", callback_group=clients),
-                scene=(
-                    self.create_client(ResetScene, "scene/reset", callback_group=clients)
-                    if self.value("has_simulation")
-                    else None
-                ),
+                scene=scene if self.value("has_simulation") else None,
             ),
             self._links,
             self._probe,
