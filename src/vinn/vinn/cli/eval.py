@@ -21,11 +21,12 @@ def _raising(missing: ModuleNotFoundError) -> Callable[[], None]:
 app.command("tables")(eval_tables.tables)
 app.command("offline")(eval_tables.offline)
 try:
+    from vinn.cli.eval_beyond import beyond
     from vinn.cli.eval_closed_loop import closed_loop
     from vinn.cli.eval_closed_loop_tables import closed_loop_tables
 except ModuleNotFoundError as missing:
     # The offline commands need no simulator; asked for these ones, `vinn` names the extra.
-    for name in ("closed-loop", "closed-loop-tables"):
+    for name in ("closed-loop", "closed-loop-tables", "beyond"):
         app.command(
             name,
             help="Trials in simulation (needs the 'sim' extra).",
@@ -34,3 +35,4 @@ except ModuleNotFoundError as missing:
 else:
     app.command("closed-loop")(closed_loop)
     app.command("closed-loop-tables")(closed_loop_tables)
+    app.command("beyond")(beyond)

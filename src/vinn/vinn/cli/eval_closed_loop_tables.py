@@ -20,7 +20,7 @@ from vinn.evaluation.closed_loop_output import (
     tables_markdown,
     write_outputs,
 )
-from vinn.evaluation.methods import METHODS, method_named
+from vinn.evaluation.methods import method_named
 from vinn.evaluation.success import SuccessRate
 from vinn.evaluation.tables import measure_method
 from vinn.evaluation.tables_config import claim_workspace, load_tables_config
@@ -74,13 +74,13 @@ def closed_loop_tables(
         )
     workspace = Workspace(work, training, [task])
     try:
-        with _trials() as on_trial:
+        with trials_progress() as on_trial:
             run_closed_loop(wanted, task, workspace, on_trial)
         if trials_only:
             return
         outcomes = read_outcomes(config, task, workspace)
         offline = {
-            method: measure_method(workspace, METHODS[method], task, config.policy_seed)["mse"]
+            method: measure_method(workspace, method_named(method), task, config.policy_seed)["mse"]
             for condition, method in outcomes
             if condition == SEEN
         }
@@ -106,12 +106,12 @@ def _table(outcomes: Outcomes) -> Table:
             else ""
             for condition in conditions
         ]
-        table.add_row(METHODS[method].title, *cells)
+        table.add_row(method_named(method).title, *cells)
     return table
 
 
 @contextmanager
-def _trials() -> Iterator[Callable[[int, int, str], None]]:
+def trials_progress() -> Iterator[Callable[[int, int, str], None]]:
     """A bar on stderr with the trial that comes next."""
     columns = (
         TextColumn("trials"),

@@ -45,7 +45,7 @@ class LocalFeatures(BaseModel):
     stride: int = Field(default=16, ge=4, le=32)
     """Input pixels per cell of the feature map; the last residual sum at this stride is taken."""
     grid: int = Field(default=7, ge=1, le=28)
-    """Cells per side after averaging; must divide the map's sides."""
+    """Cells per side after averaging; at most the map's. They overlap where it does not divide."""
     channels: int = Field(default=16, ge=1, le=512)
     """Principal channels kept per cell."""
 
@@ -128,18 +128,18 @@ def _grid_model(encoder_dir: Path, manifest: EncoderManifest, settings: LocalFea
     sides = (prepare.height_px // settings.stride, prepare.width_px // settings.stride)
     feature_map = _last_residual_sum(model, sides, settings, manifest.name)
     channels = feature_map.get_partial_shape()[1].get_length()
-    if sides[0] % settings.grid or sides[1] % settings.grid:
+    if settings.grid > min(sides):
         raise ConfigError(
-            f"local.grid: {settings.grid} does not divide the feature map of "
-            f"{sides[0]}x{sides[1]} at stride {settings.stride}"
+            f"local.grid: {settings.grid} cells of a feature map of {sides[0]}x{sides[1]} at "
+            f"stride {settings.stride}; allowed: 1..{min(sides)}"
         )
     if settings.channels > channels:
         raise ConfigError(
             f"local.channels: {settings.channels} of a feature map with {channels} channels; "
             f"allowed: 1..{channels}"
         )
-    kernel = [side // settings.grid for side in sides]
-    pooled = ops.avg_pool(feature_map, kernel, [0, 0], [0, 0], kernel, exclude_pad=True)
+    shape = ops.constant(np.array([settings.grid, settings.grid], np.int64))
+    pooled = ops.adaptive_avg_pool(feature_map, shape)
     return openvino.Model([_flat(pooled)], model.get_parameters(), manifest.name)
 
 

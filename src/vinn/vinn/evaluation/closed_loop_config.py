@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vinn.errors import ConfigError
-from vinn.evaluation.methods import METHODS
+from vinn.evaluation.methods import ALL_METHODS
 from vinn.robot.config_file import load_config
 from vinn.sim.scene import Occlusion
 
@@ -49,8 +49,8 @@ class ClosedLoopConfig(BaseModel):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in METHODS:
-                raise ValueError(f"'{name}' is unknown; known: {', '.join(METHODS)}")
+            if name not in ALL_METHODS:
+                raise ValueError(f"'{name}' is unknown; known: {', '.join(ALL_METHODS)}")
         if len(set(names)) != len(names):
             raise ValueError(f"{', '.join(names)}: each method once")
         return names

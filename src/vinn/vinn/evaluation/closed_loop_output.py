@@ -21,7 +21,7 @@ from vinn.evaluation.closed_loop import (
     mean_opened,
 )
 from vinn.evaluation.closed_loop_config import ClosedLoopConfig
-from vinn.evaluation.methods import METHODS
+from vinn.evaluation.methods import ALL_METHODS, METHODS, method_named
 from vinn.evaluation.paired import PairedDifference, paired_difference
 from vinn.evaluation.results import Results
 from vinn.evaluation.success import SuccessRate
@@ -70,7 +70,7 @@ def closed_loop_results(
     for (condition, method), trials in outcomes.items():
         rate = SuccessRate.of(trial.opened for trial in trials)
         results.add(
-            f"{condition}: {METHODS[method].title}",
+            f"{condition}: {method_named(method).title}",
             round(100 * rate.successes / rate.trials, 1),
             f"% opened, 95 % {100 * rate.low:.0f} to {100 * rate.high:.0f}, n {rate.trials}; "
             f"grasped {sum(t.grasped for t in trials)}, "
@@ -81,7 +81,7 @@ def closed_loop_results(
             if (condition, first) in outcomes and (condition, second) in outcomes:
                 found = compare(outcomes[condition, first], outcomes[condition, second])
                 results.add(
-                    f"{condition}: {METHODS[first].title} minus {METHODS[second].title}",
+                    f"{condition}: {method_named(first).title} minus {method_named(second).title}",
                     round(100 * found.difference, 1),
                     f"points, 95 % {100 * found.low:+.0f} to {100 * found.high:+.0f}, "
                     f"McNemar p {found.p_value:.2g}, n {found.trials}",
@@ -131,11 +131,11 @@ def tables_markdown(
             *(f"{v:g} %" for v in PAPER_TABLE1.get(method, ())),
         ]
         cells += [""] * (5 + len(CABINETS) - len(cells))
-        lines.append(f"| {METHODS[method].title} | " + " | ".join(cells) + " |")
+        lines.append(f"| {method_named(method).title} | " + " | ".join(cells) + " |")
     lines += ["", "## Table II and beyond", ""]
-    general = [m for m in METHODS if any(m == method and c != SEEN for c, method in outcomes)]
+    general = [m for m in ALL_METHODS if any(m == method and c != SEEN for c, method in outcomes)]
     lines += [
-        "| | " + " | ".join(METHODS[m].title for m in general) + " |",
+        "| | " + " | ".join(method_named(m).title for m in general) + " |",
         "|---|" + "---:|" * len(general),
     ]
     conditions = [c for c in TITLES if any(condition == c for condition, _ in outcomes)]
@@ -159,7 +159,7 @@ def write_outputs(
     results.write(out_dir)
     write_text(out_dir / "closed_loop_tables.md", markdown)
     points = {
-        METHODS[method].title: (error, mean_opened(outcomes[SEEN, method]))
+        method_named(method).title: (error, mean_opened(outcomes[SEEN, method]))
         for method, error in offline.items()
         if (SEEN, method) in outcomes
     }
@@ -169,13 +169,13 @@ def write_outputs(
     (out_dir / "closed_loop_occlusions.jpg").write_bytes(occlusion_figure())
 
 
-def occlusion_figure(seed: int = 0) -> bytes:
+def occlusion_figure(seed: int = 0, cabinets: Sequence[str] = tuple(sorted(CABINETS))) -> bytes:
     """What the wrist camera and an onlooker see at each level of covering (paper, figure 5), JPEG.
 
     One row per cabinet; the seed is that of the first trial of each cell.
     """
     rows = []
-    for scene, cabinet in enumerate(sorted(CABINETS)):
+    for scene, cabinet in enumerate(cabinets):
         frames: list[NDArray[np.uint8]] = []
         for occlusion in Occlusion:
             config = SceneConfig(
@@ -197,7 +197,7 @@ def _add_goals(results: Results, outcomes: Outcomes) -> None:
     if not seen:
         return
     best = max(seen, key=lambda method: seen[method])
-    title = METHODS[best].title
+    title = method_named(best).title
     if "open-loop" in seen:
         goal = f"<= {MOST_OPEN_LOOP}"
         results.add("goal: open loop fails", round(seen["open-loop"], 1), "% opened", goal)
@@ -236,14 +236,14 @@ def _general_cell(outcomes: Outcomes, condition: str, method: str) -> str:
 
 
 def _differences(config: ClosedLoopConfig, outcomes: Outcomes) -> list[str]:
+    titles = [f"{method_named(a).title} - {method_named(b).title}" for a, b in config.compare]
     lines = [
         "## Paired differences",
         "",
         "Opened doors of the first minus the second over the same trials: bootstrap 95 % interval "
         "in points, McNemar's exact p.",
         "",
-        "| | " + " | ".join(f"{METHODS[a].title} - {METHODS[b].title}" for a, b in config.compare)
-        + " |",
+        "| | " + " | ".join(titles) + " |",
         "|---|" + "---:|" * len(config.compare),
     ]  # fmt: skip
     for condition in dict.fromkeys(condition for condition, _ in outcomes):
@@ -269,7 +269,7 @@ def _failures(outcomes: Outcomes) -> list[str]:
     for (condition, method), trials in outcomes.items():
         counts = Counter(trial.failure for trial in trials)
         row = " | ".join(str(counts[kind] or "") for kind in kinds)
-        lines.append(f"| {TITLES[condition]} | {METHODS[method].title} | {row} |")
+        lines.append(f"| {TITLES[condition]} | {method_named(method).title} | {row} |")
     return lines
 
 

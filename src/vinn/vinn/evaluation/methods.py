@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from vinn.errors import ConfigError
 
@@ -59,6 +60,10 @@ class Method:
     encoder: EncoderKind | None = None
     seeded: bool = True
     bandwidth_chosen: bool = False
+    preset: str | None = None
+    """Nearest neighbours built as this policy preset says (`vinn.policies.preset`)."""
+    changes: tuple[tuple[str, Any], ...] = ()
+    """Settings that differ from the preset's."""
 
 
 METHODS: dict[str, Method] = {
@@ -94,6 +99,50 @@ METHODS: dict[str, Method] = {
         ),
     )
 }
+
+_PLAIN = (("local", None), ("mirrored", False), ("select", False), ("light_copies", 0))
+"""`vinn-plus` with everything off; later changes of a setting win."""
+
+
+def _variant(name: str, title: str, *changes: tuple[str, Any], preset: str = "vinn-plus") -> Method:
+    return Method(
+        name, title, PolicyForm.NEAREST, EncoderKind.IMAGENET, False, True, preset, tuple(changes)
+    )
+
+
+BEYOND: dict[str, Method] = {
+    method.name: method
+    for method in (
+        _variant("vinn-plus", "VINN-plus"),
+        # One switch at a time, from the paper's policy...
+        _variant("one-select", "VINN + k, bandwidth chosen", *_PLAIN, ("select", True)),
+        _variant("one-local", "VINN + local features", *_PLAIN, ("local", {}), ("select", True)),
+        _variant("one-mirrored", "VINN + mirrored", *_PLAIN, ("mirrored", True), ("select", True)),
+        _variant("one-light", "VINN + other light", *_PLAIN, ("light_copies", 2), ("select", True)),
+        _variant(
+            "one-whitened",
+            "VINN + whitened",
+            *_PLAIN,
+            ("metric", "pca-whitening"),
+            ("select", True),
+        ),
+        _variant("one-nca", "VINN + NCA", *_PLAIN, ("metric", "nca"), ("select", True)),
+        _variant("one-context", "VINN + 2 frames", *_PLAIN, ("context", 2), ("select", True)),
+        _variant("one-progress", "VINN + progress", *_PLAIN, ("progress", {}), ("select", True)),
+        # ... and from the combination.
+        _variant("plus-pooled", "VINN-plus, pooled features", ("local", None)),
+        _variant("plus-not-mirrored", "VINN-plus, not mirrored", ("mirrored", False)),
+        _variant("plus-paper-kernel", "VINN-plus, k 10, bandwidth 1", ("select", False)),
+        _variant("plus-light", "VINN-plus + other light", ("light_copies", 2)),
+        _variant("plus-whitened", "VINN-plus, whitened", ("metric", "pca-whitening")),
+        _variant("plus-nca", "VINN-plus + NCA", ("metric", "nca")),
+        _variant("plus-context", "VINN-plus + 2 frames", ("context", 2)),
+        _variant("plus-progress", "VINN-plus + progress", ("progress", {})),
+    )
+}
+"""Rows beyond the paper (`vinn eval beyond`): `vinn-plus` and what each of its switches does."""
+
+ALL_METHODS = {**METHODS, **BEYOND}
 
 PAPER_TABLE3: dict[str, dict[str, float]] = {
     "Door Opening": {
@@ -139,6 +188,6 @@ def method_named(name: str) -> Method:
     Raises:
         ConfigError: unknown name; the known ones are listed.
     """
-    if name not in METHODS:
-        raise ConfigError(f"method '{name}' is unknown; known: {', '.join(METHODS)}")
-    return METHODS[name]
+    if name not in ALL_METHODS:
+        raise ConfigError(f"method '{name}' is unknown; known: {', '.join(ALL_METHODS)}")
+    return ALL_METHODS[name]

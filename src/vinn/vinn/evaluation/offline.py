@@ -65,10 +65,13 @@ def predict_dataset(
     policy: Policy, dataset: Dataset, embeddings: NDArray[np.float32] | None = None
 ) -> list[Prediction]:
     """A policy's predictions for every frame, in order."""
-    if embeddings is not None and isinstance(policy, VinnPolicy | ParametricPolicy):
-        return [policy.predict_embedding(embedding) for embedding in embeddings]
-    predictions = []
+    predictions: list[Prediction] = []
     for demonstration in dataset.demonstrations:
         policy.reset()
-        predictions += [policy.predict(read_frame(path)) for path in demonstration.frame_paths]
+        if embeddings is not None and isinstance(policy, VinnPolicy | ParametricPolicy):
+            first = len(predictions)
+            own = embeddings[first : first + len(demonstration)]
+            predictions += [policy.predict_embedding(embedding) for embedding in own]
+        else:
+            predictions += [policy.predict(read_frame(path)) for path in demonstration.frame_paths]
     return predictions

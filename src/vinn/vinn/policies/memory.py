@@ -55,6 +55,17 @@ class ActionMemory:
             action_scale=dataset.action_scale,
         )
 
+    def only(self, rows: NDArray[np.int64]) -> ActionMemory:
+        """Some rows; whole demonstrations, in order."""
+        return ActionMemory(
+            camera_delta=self.camera_delta[rows],
+            gripper=self.gripper[rows],
+            demonstration_ids=self.demonstration_ids[rows],
+            frames=self.frames[rows],
+            names=self.names,
+            action_scale=self.action_scale,
+        )
+
     @cached_property
     def origin_ids(self) -> NDArray[np.int64]:
         """(N,) equal for the frames of one demonstration in all its views."""

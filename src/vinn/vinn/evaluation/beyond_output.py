@@ -1,0 +1,122 @@
+"""What `vinn eval beyond` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vinn.evaluation.beyond import BeyondConfig, offline_unit
+from vinn.evaluation.closed_loop import LEFT_OUT, SAMPLED, Outcome, read_outcomes
+from vinn.evaluation.methods import BEYOND, method_named
+from vinn.evaluation.paired import PairedDifference, paired_difference
+from vinn.evaluation.results import Results
+from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.workspace import Workspace
+from vinn.tasks.data import TaskData
+
+PLUS, PAPER = "vinn-plus", "imagenet"
+HELD_OUT = (LEFT_OUT, SAMPLED)
+LEAST_OPENED = 60
+"""Goal on held-out cabinets, in % of the trials."""
+Trials = tuple[Outcome, ...]
+
+
+def beyond_results(
+    config: BeyondConfig, data: TaskData, workspace: Workspace, command: str
+) -> Results:
+    """Every rate, every paired difference and the goals, as far as they were measured."""
+    results = Results("beyond", command)
+    main = read_outcomes(config.main, data, workspace)
+    for (condition, name), trials in main.items():
+        _add_rate(results, f"{condition}: {method_named(name).title}", trials)
+    for first, second in config.main.compare:
+        for condition in dict.fromkeys(condition for condition, _ in main):
+            pair = _pair(main.get((condition, first)), main.get((condition, second)))
+            if pair is not None:
+                _add_difference(results, condition, first, second, pair)
+    _add_goals(results, main)
+    switches = read_outcomes(config.switches, data, workspace)
+    for (condition, name), trials in switches.items():
+        _add_rate(results, f"switch, {condition}: {method_named(name).title}", trials)
+        for other in (PAPER, PLUS):
+            reference = main.get((condition, other))
+            if reference is not None:
+                pair = _pair(trials, _same_trials(reference, trials))
+                if pair is not None:
+                    _add_difference(results, f"switch, {condition}", name, other, pair)
+    for name in config.offline:
+        found = offline_unit(workspace, BEYOND[name], data, only_measured=True)
+        if found is None:
+            continue
+        translation, gripper = (
+            sum(found[part].values()) / len(found[part]) for part in ("translation", "gripper")
+        )
+        results.add(
+            f"offline, left-out cabinets: {method_named(name).title}",
+            round(translation + gripper, 4),
+            f"relative MSE, translation {translation:.3f} + gripper {gripper:.3f}; 2 is the mean",
+        )
+    return results
+
+
+def write_beyond(results: Results, config: BeyondConfig, out_dir: Path) -> None:
+    """Write `beyond.json` and its twin."""
+    results.write(out_dir)
+
+
+def _add_rate(results: Results, name: str, trials: Trials) -> None:
+    rate = SuccessRate.of(trial.opened for trial in trials)
+    results.add(
+        name,
+        round(100 * rate.successes / rate.trials, 1),
+        f"% opened, 95 % {100 * rate.low:.0f} to {100 * rate.high:.0f}, n {rate.trials}; "
+        f"grasped {sum(t.grasped for t in trials)}, fully opened "
+        f"{sum(t.fully_opened for t in trials)}",
+    )
+
+
+def _add_difference(
+    results: Results, condition: str, first: str, second: str, pair: PairedDifference
+) -> None:
+    results.add(
+        f"{condition}: {method_named(first).title} minus {method_named(second).title}",
+        round(100 * pair.difference, 1),
+        f"points, 95 % {100 * pair.low:+.0f} to {100 * pair.high:+.0f}, "
+        f"{pair.only_first} against {pair.only_second} of {pair.trials}, p {pair.p_value:.2g}",
+    )
+
+
+def _add_goals(results: Results, main: dict[tuple[str, str], Trials]) -> None:
+    """All held-out cabinets together: left-out ones and freshly sampled ones."""
+    plus = sum((main.get((condition, PLUS), ()) for condition in HELD_OUT), ())
+    paper = sum((main.get((condition, PAPER), ()) for condition in HELD_OUT), ())
+    if not plus:
+        return
+    rate = SuccessRate.of(trial.opened for trial in plus)
+    results.add(
+        "goal: VINN-plus on held-out cabinets",
+        round(100 * rate.successes / rate.trials, 1),
+        f"% opened, 95 % {100 * rate.low:.0f} to {100 * rate.high:.0f}, n {rate.trials}",
+        goal=f">= {LEAST_OPENED}",
+    )
+    pair = _pair(plus, paper)
+    if pair is not None:
+        results.add(
+            "goal: lower end of VINN-plus minus VINN on held-out cabinets",
+            round(100 * pair.low, 1),
+            f"points; difference {100 * pair.difference:+.0f}, 95 % {100 * pair.low:+.0f} to "
+            f"{100 * pair.high:+.0f}, p {pair.p_value:.2g}",
+            goal="> 0",
+        )
+
+
+def _same_trials(reference: Trials, trials: Trials) -> Trials:
+    """Those of the reference's trials that the others did too, in their order."""
+    known = {(trial.cabinet, trial.seed): trial for trial in reference}
+    found = (known.get((trial.cabinet, trial.seed)) for trial in trials)
+    return tuple(trial for trial in found if trial is not None)
+
+
+def _pair(first: Trials | None, second: Trials | None) -> PairedDifference | None:
+    if not first or not second or len(first) != len(second):
+        return None
+    return paired_difference([t.opened for t in first], [t.opened for t in second])
