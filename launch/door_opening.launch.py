@@ -26,8 +26,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "camera_device",
             default_value="",
-            description="Wrist camera of the real robot: /dev/v4l/by-id/..., a video file or a "
-            "folder of images; empty: as in the parameter files.",
+            description="Wrist camera of the real robot: /dev/v4l/by-id/..., a video file, a "
+            "folder of images, or topic:/NAME of another node; empty: as in the parameter files.",
         ),
         DeclareLaunchArgument(
             "recordings",

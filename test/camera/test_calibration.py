@@ -141,6 +141,18 @@ def test_intrinsics_survive_their_file(tmp_path: Path, lens: Lens) -> None:
     assert read.model_copy(update={"fy_px": lens.fy_px}) == lens
 
 
+def test_a_profile_may_name_the_file_of_its_lens(tmp_path: Path) -> None:
+    (tmp_path / "webcam.json").write_text(intrinsics_json(FISHEYE, rms_px=0.2, views=20))
+    file = tmp_path / "mounted.yaml"
+    file.write_text("name: mounted\nlens: webcam.json\nstored: {width_px: 224, height_px: 224}\n")
+    profile = find_profile("mounted", (tmp_path,))
+    assert profile.lens.k == FISHEYE.k
+    assert profile.stored_lens.width_px == 224
+    file.write_text("name: mounted\nlens: other.json\n")
+    with pytest.raises(ConfigError, match=r"other\.json"):
+        find_profile("mounted", (tmp_path,))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -102,6 +102,8 @@ class CameraProfile(BaseModel):
 def load_profile(path: Path) -> CameraProfile:
     """Read a camera profile, or a lens alone as `vinn camera calibrate` and UMI write it (JSON).
 
+    A profile's `lens` may be the name of such a file beside it.
+
     Raises:
         ConfigError: missing, malformed, or a setting is unknown or out of range (named).
     """
@@ -117,6 +119,8 @@ def load_profile(path: Path) -> CameraProfile:
         raise ConfigError(f"{path}: not a YAML file: {reason}") from cause
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping of settings, got {type(content).__name__}")
+    if isinstance(content.get("lens"), str):
+        content["lens"] = read_intrinsics(Path(path).parent / content["lens"])
     try:
         return CameraProfile.model_validate(content)
     except ValidationError as cause:

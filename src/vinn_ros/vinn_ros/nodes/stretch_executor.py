@@ -253,7 +253,10 @@ class StretchExecutorNode(VinnNode):
         """Open the gripper and go to the start pose."""
 
         def move(executor: StepExecutor) -> StepResult:
-            self._set_status(state=_STATES.HOMING, session="", message="")
+            # What was wrong before is over: READY must not be undone by an older status.
+            self._set_status(
+                state=_STATES.HOMING, session="", reason=ReasonCode.NONE.value, message=""
+            )
             result = executor.move_to_start(
                 self._start_pose or self._settings.start_pose,
                 from_vector3(request.offset),
