@@ -15,12 +15,11 @@ from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
 from vinn.ingest.formats.common import GripperOrder, write_imported
-from vinn.ingest.formats.door_opening import read_door_opening
+from vinn.ingest.formats.layouts import Layout, read_layout
 from vinn.ingest.formats.lerobot_export import export_lerobot
 from vinn.ingest.formats.lerobot_import import read_lerobot
 from vinn.ingest.formats.record3d import read_record3d
 from vinn.ingest.formats.rosbag import BagTopics, export_rosbag, read_rosbag
-from vinn.ingest.formats.vinn_original import read_original
 from vinn.robot.config import CameraMount
 
 
@@ -60,15 +59,15 @@ def import_(
     ] = None,
     joints_topic: Annotated[str, typer.Option(help="rosbag2")] = "/stretch/joint_states",
     odom_topic: Annotated[str, typer.Option(help="rosbag2")] = "/odom",
-    tilt: Annotated[float, typer.Option(help="rosbag2: camera pitched down [rad].")] = 0.349,
+    tilt: Annotated[float, typer.Option(help="rosbag2: camera pitched down, in radians.")] = 0.349,
 ) -> None:
     """Import demonstrations from another format into a new dataset."""
     if not 0 < rate <= 1000:
         raise ConfigError(f"--rate {rate:g}; allowed: more than 0, at most 1000")
     if kind is ImportFormat.VINN_ORIGINAL:
-        found = read_original(source, task, gripper_order)
+        found = read_layout(Layout.VINN_ORIGINAL, source, gripper_order, task)
     elif kind is ImportFormat.DOOR_OPENING_DATA:
-        found = read_door_opening(source, task, _needed(gripper_order))
+        found = read_layout(Layout.DOOR_OPENING_DATA, source, gripper_order, task)
     elif kind is ImportFormat.RECORD3D:
         found = read_record3d(source, task, rate)
     elif kind is ImportFormat.LEROBOT:
@@ -115,9 +114,3 @@ def register(app: typer.Typer) -> None:
     app.command("import")(import_)
     app.command()(export)
     app.command()(view)
-
-
-def _needed(order: GripperOrder | None) -> GripperOrder:
-    if order is None:
-        raise ConfigError("say the gripper's direction with --gripper-order open-low or open-high")
-    return order

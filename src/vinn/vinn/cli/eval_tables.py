@@ -20,10 +20,13 @@ from vinn.evaluation.tables import Measurements, mean_and_deviation, run_tables
 from vinn.evaluation.tables_config import TablesConfig, claim_workspace, load_tables_config
 from vinn.evaluation.tables_output import TIMES, table_results, write_outputs
 from vinn.evaluation.workspace import Workspace
+from vinn.ingest.formats.common import GripperOrder, write_imported
+from vinn.ingest.formats.layouts import Layout, cropped, read_layout
 from vinn.tasks.data import TaskData, open_task, task_of_datasets
 from vinn.tasks.recording import record_task
 from vinn.tasks.registry import task_settings
 from vinn.tasks.types import TaskSettings
+from vinn.viz.output import write_text
 
 QUICK_CHECKS = (
     ("vinn", "random"),
@@ -97,12 +100,26 @@ def offline(
     ] = None,
     work: Work = Path("runs/offline"),
     preset: Preset = "reduced",
+    layout: Annotated[
+        Layout | None,
+        typer.Option("--format", help="Of --train and --test, if not the project's own."),
+    ] = None,
+    gripper_order: Annotated[
+        GripperOrder | None, typer.Option(help="With --format: which end of its gripper is open.")
+    ] = None,
+    crop: Annotated[
+        str | None, typer.Option(help="With --format: LEFT,TOP,RIGHT,BOTTOM of the frames [px].")
+    ] = None,
 ) -> None:
-    """Table III's row for any demonstrations in the project's format."""
+    """Table III's row for any demonstrations: the project's format, or the original layouts."""
     config = load_tables_config(preset)
     if methods is not None:
         config = config.with_methods(_chosen("--methods", methods, METHODS))
     claim_workspace(work, config)
+    if layout is not None:
+        train = _imported(layout, train, work / "imported" / "train", gripper_order, crop)
+        if test is not None:
+            test = _imported(layout, test, work / "imported" / "test", gripper_order, crop)
     dataset = Dataset.open(train)
     if test is not None:
         task = task_of_datasets(name, dataset, Dataset.open(test))
@@ -112,6 +129,44 @@ def offline(
         parts = dataset.split({"train": 1 - held_out, "test": held_out}, seed=0)
         task = task_of_datasets(name, parts["train"], parts["test"])
     _run(config, [task], work, out_dir, "vinn eval offline", ())
+
+
+def _imported(
+    layout: Layout, source: Path, target: Path, order: GripperOrder | None, crop: str | None
+) -> Path:
+    """Bring runs of an original layout into the workspace, unless an earlier call did.
+
+    Raises:
+        ConfigError: a bad crop, or the workspace holds what was imported differently.
+        DatasetError: malformed runs; nothing is left behind.
+    """
+    note = target.with_name(f"{target.name}.source")
+    asked = f"{layout.value} {order.value if order else '-'} {crop or '-'} {source.resolve()}"
+    if target.exists():
+        found = note.read_text(encoding="utf-8") if note.exists() else "something else"
+        if found != asked:
+            raise ConfigError(
+                f"{target}: imported from {found}, wanted {asked}; use another --work"
+            )
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    runs = read_layout(layout, source, order)
+    if crop is not None:
+        runs = cropped(runs, _box(crop))
+    total = sum(1 for _ in source.glob("**/labels.json"))
+    with progress_bar(f"importing {source.name}") as progress:
+        write_text(note, asked)
+        write_imported(runs, target, lambda n: progress(n, total))
+    return target
+
+
+def _box(text: str) -> tuple[int, int, int, int]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) == 4 and all(part.isdecimal() for part in parts):
+        left, top, right, bottom = (int(part) for part in parts)
+        if left < right and top < bottom:
+            return left, top, right, bottom
+    raise ConfigError(f"--crop '{text}'; allowed: LEFT,TOP,RIGHT,BOTTOM in px, e.g. 410,0,1600,697")
 
 
 def _chosen(option: str, names: str, known: Iterable[str]) -> tuple[str, ...]:
