@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.robot.collision import check_motion, clearances
+from vinn.robot.collision import check_motion, clearances, way
 from vinn.robot.config import MotionConfig, RobotConfig
 from vinn.robot.gripper import GripperMemory, decide_gripper, gripper_signal
 from vinn.robot.ik import JointIncrement, pose_ik, translation_fk, translation_ik
@@ -34,6 +34,11 @@ from vinn.robot.types import (
     RobotState,
     StepRequest,
 )
+
+_SHARES = (1.0, 0.5, 0.25, 0.0)
+"""Parts of a wanted translation that are tried until the whole motion is no longer than a step."""
+
+_COLLISION_JOINTS = ("lift_m", "arm_m", "wrist_yaw_rad", "wrist_pitch_rad", "wrist_roll_rad")
 
 SMALLEST_BASE_MOTION_M = 1e-6
 
@@ -183,19 +188,22 @@ class MotionFilter:
         held = held_targets(state, memory.held, motion)
         rotation = base_R_gripper(held.wrist_yaw_rad, held.wrist_pitch_rad, held.wrist_roll_rad)
         frozen = changes and motion.freeze_on_gripper_change and not backs_off
-        turn = np.eye(3)
+        held_memory = replace(memory, held=held)
+        requested_base_m = rotation @ requested_gripper_m
+        plain_m = np.zeros(3) if frozen else clip_length(requested_base_m, motion.step_cap_m)
         if motion.wrist == "move" and not frozen:
             turn = self._gripper_turn(request.camera_rotation_rad)
             # The camera, not the grasp centre, moves as the policy says.
-            requested_gripper_m = requested_gripper_m + self._gripper_p_camera_m
-            requested_gripper_m = requested_gripper_m - turn @ self._gripper_p_camera_m
-        requested_base_m = rotation @ requested_gripper_m
-        wanted_base_m = np.zeros(3) if frozen else clip_length(requested_base_m, motion.step_cap_m)
-        memory_held = replace(memory, held=held)
-        if motion.wrist == "move" and not frozen:
-            decision = self._limit_pose(wanted_base_m, turn, gripper.closed, state, memory_held)
+            lever_m = self._gripper_p_camera_m - turn @ self._gripper_p_camera_m
+            requested_base_m = rotation @ (requested_gripper_m + lever_m)
+            wanted_m = clip_length(requested_base_m, motion.step_cap_m)
+            decision = self._limit_pose(wanted_m, turn, gripper.closed, state, held_memory)
+            if decision.command is None:
+                left_out = f"the turn is left out: {decision.message}"
+                decision = self.limit(plain_m, gripper.closed, state, held_memory)
+                decision = replace(decision, message=decision.message or left_out)
         else:
-            decision = self.limit(wanted_base_m, gripper.closed, state, memory_held)
+            decision = self.limit(plain_m, gripper.closed, state, held_memory)
         # A refused motion leaves the gripper as it was: nothing is sent.
         return replace(
             decision,
@@ -223,7 +231,7 @@ class MotionFilter:
         """A step of all six degrees of freedom; `memory.held` is where it starts.
 
         Where limits keep the wrist from turning as wanted, the grasp centre still goes where it
-        shall. A turn that would carry it farther than a step is left out.
+        shall.
         """
         held, geometry = memory.held, self.config.tool.geometry
         assert held is not None
@@ -239,13 +247,9 @@ class MotionFilter:
         target[:3, :3] = target[:3, :3] @ gripper_turn
         solution = pose_ik(target, geometry, held.wrist_yaw_rad)
         wrist = (solution.wrist_yaw_rad, solution.wrist_pitch_rad, solution.wrist_roll_rad)
-        decision = self.limit(
+        return self.limit(
             wanted_base_m, gripper_closed, state, memory, wrist, keep_grasp_centre=True
         )
-        too_far = np.linalg.norm(decision.sent_base_delta_m) > self.config.motion.step_cap_m + 1e-9
-        if decision.command is None or too_far:
-            return self.limit(wanted_base_m, gripper_closed, state, memory)
-        return decision
 
     def limit(
         self,
@@ -258,6 +262,9 @@ class MotionFilter:
     ) -> Decision:
         """The last stages: IK, limits with margin, collision check, command.
 
+        The grasp centre never goes farther than a step: where a turn of the wrist, or limits that
+        push a joint back, carry it along, less is left for the translation.
+
         Args:
             wanted_base_m: (3,) translation in base axes, finite, at most one step long [m].
             gripper_closed: what to command the gripper.
@@ -267,6 +274,30 @@ class MotionFilter:
             keep_grasp_centre: `wanted_base_m` is the grasp centre's translation, whatever the wrist
                 does; else it is that of the wrist, about which the gripper turns.
         """
+        for share in _SHARES:
+            decision = self._limit_once(
+                share * wanted_base_m, gripper_closed, state, memory, wrist_rad, keep_grasp_centre
+            )
+            length_m = float(np.linalg.norm(decision.sent_base_delta_m))
+            if decision.command is None or length_m <= self.config.motion.step_cap_m + 1e-9:
+                return decision
+        return Decision(
+            ReasonCode.UNREACHABLE,
+            f"to be within limits the gripper would have to move {length_m * 1000:.0f} mm at once; "
+            f"allowed: {self.config.motion.step_cap_m * 1000:.0f} mm",
+            memory,
+        )
+
+    def _limit_once(
+        self,
+        wanted_base_m: NDArray[np.float64],
+        gripper_closed: bool,
+        state: RobotState,
+        memory: FilterMemory,
+        wrist_rad: tuple[float, float, float] | None,
+        keep_grasp_centre: bool,
+    ) -> Decision:
+        """As `limit`, whatever the length of what comes of it."""
         motion, limits, tool = self.config.motion, self.limits, self.config.tool
         held = held_targets(state, memory.held, motion)
         yaw, pitch, roll = wrist_rad or (
@@ -289,12 +320,10 @@ class MotionFilter:
         )
         if problem:
             return Decision(ReasonCode.UNREACHABLE, problem, memory)
-        swing_m = np.zeros(3)
-        if keep_grasp_centre:
-            swing_m = yaw_axis_p_grasp(
-                targets["wrist_yaw_rad"], targets["wrist_pitch_rad"], tool.geometry
-            ) - yaw_axis_p_grasp(held.wrist_yaw_rad, held.wrist_pitch_rad, tool.geometry)
-        wanted = translation_ik(wanted_base_m - swing_m)
+        swing_m = yaw_axis_p_grasp(
+            targets["wrist_yaw_rad"], targets["wrist_pitch_rad"], tool.geometry
+        ) - yaw_axis_p_grasp(held.wrist_yaw_rad, held.wrist_pitch_rad, tool.geometry)
+        wanted = translation_ik(wanted_base_m - swing_m if keep_grasp_centre else wanted_base_m)
         problem = limit_joint(
             "lift_m", held.lift_m + wanted.lift_m, motion.step_cap_m
         ) or limit_joint("arm_m", held.arm_m + wanted.arm_m, motion.step_cap_m)
@@ -304,19 +333,9 @@ class MotionFilter:
             max(-motion.step_cap_m, min(wanted.base_translate_m, motion.step_cap_m)), state, memory
         )
 
-        after = self._clearances(
-            targets["lift_m"],
-            targets["arm_m"],
-            (targets["wrist_yaw_rad"], targets["wrist_pitch_rad"], targets["wrist_roll_rad"]),
-        )
-        hit = None
-        if min(after.values()) < 0:
-            before = self._clearances(
-                state.lift_m,
-                state.arm_m,
-                (state.wrist_yaw_rad, state.wrist_pitch_rad, state.wrist_roll_rad),
-            )
-            hit = check_motion(before, after)
+        end = np.array([targets[name] for name in _COLLISION_JOINTS])
+        start = np.array([getattr(state, name) for name in _COLLISION_JOINTS])
+        hit = check_motion(clearances(way(start, end), tool.geometry, motion.collision))
         if hit:
             return Decision(ReasonCode.SELF_COLLISION, f"the gripper would touch: {hit}", memory)
 
@@ -336,14 +355,16 @@ class MotionFilter:
                 lift_m=targets["lift_m"] - held.lift_m,
             )
         )
-        sent_base_m = sent_base_m + swing_m
-        reason, message = self._judge_reach(wanted_base_m, sent_base_m)
+        moved_m = sent_base_m + swing_m
+        reason, message = self._judge_reach(
+            wanted_base_m, moved_m if keep_grasp_centre else sent_base_m
+        )
         return Decision(
             reason,
             message,
             replace(memory, held=HeldTargets(**targets)),
             command=command,
-            sent_base_delta_m=sent_base_m,
+            sent_base_delta_m=moved_m,
         )
 
     def _limit_base(self, wanted_m: float, state: RobotState, memory: FilterMemory) -> float:
@@ -359,13 +380,6 @@ class MotionFilter:
         travel = self.config.motion.base_travel_m
         end = clamp(along + wanted_m, JointRange(min(-travel, along), max(travel, along)))
         return end - along
-
-    def _clearances(
-        self, lift_m: float, arm_m: float, wrist_rad: tuple[float, float, float]
-    ) -> dict[str, float]:
-        return clearances(
-            lift_m, arm_m, wrist_rad, self.config.tool.geometry, self.config.motion.collision
-        )
 
     def _judge_reach(
         self, wanted_m: NDArray[np.float64], sent_m: NDArray[np.float64]
