@@ -99,7 +99,7 @@ class RolloutSupervisorNode(VinnNode):
             "status_rate_hz", 10.0, "rate of supervisor/status", unit="Hz", lower=4.0, upper=100.0
         ),
         _seconds("prediction_timeout_s", 1.0, "from the wish for a prediction to its arrival"),
-        _seconds("policy_timeout_s", 0.4, "without a prediction a rollout halts"),
+        _seconds("policy_timeout_s", 0.35, "without a prediction a rollout halts"),
         _seconds("camera_timeout_s", 0.35, "without a frame the camera counts as lost"),
         _seconds("executor_timeout_s", 0.5, "without executor/status the executor counts as lost"),
         _seconds("step_timeout_s", 15.0, "for one step", upper=600.0),
@@ -192,10 +192,13 @@ class RolloutSupervisorNode(VinnNode):
             config_file(self.value("rollout_config"), "rollout_config")
         )
         robot = self.value("robot_config")
-        # A recording needs so much room; the preflight looks before, not at the first message.
-        room = {"min_free_mib": float(self.value("min_free_mib"))}
+        # What ends a rollout or its recording also keeps it from starting.
+        own = {
+            "min_free_mib": float(self.value("min_free_mib")),
+            "max_camera_age_s": self.value("camera_timeout_s"),
+        }
         self._reset.configure(
-            self._config.preflight.model_copy(update=room),
+            self._config.preflight.model_copy(update=own),
             load_robot_config(config_file(robot, "robot_config")) if robot else None,
         )
 
@@ -388,6 +391,7 @@ class RolloutSupervisorNode(VinnNode):
             recording=str(path or ""),
             elapsed_s=float(outcome.duration_s),
         )
+        self.publish_diagnostics()
         self.get_logger().info(
             f"rollout {session} {name!r}: {outcome.reason.value} after {outcome.steps} steps, "
             f"{outcome.duration_s:.1f} s; {outcome.message or 'no trouble'}; "
