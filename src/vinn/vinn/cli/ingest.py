@@ -28,13 +28,14 @@ PROFILE_FOLDERS = (
 )
 """Where profiles are looked up by name: here, and in a checkout of the project."""
 
-# Options may follow the videos, as in any command.
-app = typer.Typer(context_settings={"allow_interspersed_args": True})
+app = typer.Typer(no_args_is_help=True)
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def ingest(
-    videos: Annotated[list[Path], typer.Argument(help="Video files, one demonstration each.")],
+    videos: Annotated[
+        list[Path], typer.Argument(metavar="VIDEO", help="Files, one demonstration each.")
+    ],
     camera: Annotated[str, typer.Option(help="Camera profile: a name or a YAML file.")],
     out_root: Annotated[Path, typer.Option("--out", help="Folder of the dataset.")],
     task: Annotated[str, typer.Option(help="What is demonstrated.")] = "door_opening",
@@ -47,9 +48,9 @@ def ingest(
         str | None,
         typer.Option(help="Gripper states: a trained classifier's file, or an ArUco profile."),
     ] = None,
-    start: Annotated[float, typer.Option(help="Where the clips begin [s].")] = 0.0,
-    end: Annotated[float, typer.Option(help="Where the clips end [s].")] = float("inf"),
-    max_clip: Annotated[float, typer.Option(help="Longest clip [s].")] = 180.0,
+    start: Annotated[float, typer.Option(help="Where the clips begin, in seconds.")] = 0.0,
+    end: Annotated[float, typer.Option(help="Where the clips end, in seconds.")] = float("inf"),
+    max_clip: Annotated[float, typer.Option(help="Longest clip, in seconds.")] = 180.0,
     jobs: Annotated[int, typer.Option(help="Clips processed at a time.", min=1)] = 2,
 ) -> None:
     """Reconstruct the camera's path of each video and write what passes the quality gate.

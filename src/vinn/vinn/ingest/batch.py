@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,8 @@ def process_clips(
                     on_result(result)
     finally:
         for _, process, _ in running.values():
-            process.terminate()
+            # Not terminate: pycolmap answers that with a page of stack trace.
+            process.kill()
             process.join()
     return [results[task.name] for task in tasks]
 
@@ -128,6 +130,8 @@ def _work(
     """Body of a clip's process."""
     import cv2
 
+    # Ctrl-C reaches every process of a terminal; the one that started this one answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     error = None
     try:

@@ -43,6 +43,8 @@ class SfmSettings:
         threads: of every stage.
         min_triangulation_angle_deg: for the incremental mapper's first pair. A hand's steps are
             short against the distance of the scene, so pycolmap's 16 degrees finds no pair.
+        tracks_per_view: enough for the global mapper's first positions of cameras, most of whose
+            time goes with their number; all points are triangulated afterwards.
         refine_intrinsics: let bundle adjustment change focal length and distortion.
     """
 
@@ -52,6 +54,7 @@ class SfmSettings:
     still_fraction: float = 0.12
     threads: int = 1
     min_triangulation_angle_deg: float = 4.0
+    tracks_per_view: int = 400
     refine_intrinsics: bool = False
 
 
@@ -280,6 +283,7 @@ def _global(
     options.image_names = list(names)
     options.num_threads = settings.threads
     options.random_seed = SFM_SEED
+    options.mapper.track_required_tracks_per_view = settings.tracks_per_view
     adjustment = options.mapper.bundle_adjustment
     adjustment.refine_focal_length = settings.refine_intrinsics
     adjustment.refine_extra_params = settings.refine_intrinsics
