@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from blobs import write_blobs
+from vinn.demos.frames import decode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError, DatasetError
 from vinn.evaluation import closed_loop
@@ -374,7 +375,12 @@ def test_an_action_of_length_one_moves_the_gripper_by_the_scale():
 
 
 @pytest.mark.physics
-def test_figure_of_covered_cabinets_has_a_row_for_each_cabinet():
-    image = occlusion_figure()
-    assert image[:3] == b"\xff\xd8\xff"
-    assert 20_000 < len(image) < 300_000
+def test_figure_of_covered_cabinets_shows_wrist_and_onlooker_at_each_level():
+    image = decode_jpeg(occlusion_figure(cabinets=("white",)), "figure")
+    height, width = image.shape[:2]
+    level = width // len(Occlusion)
+    assert level == height + height * 4 // 3
+    parts = [image[:, i * level : (i + 1) * level].astype(int) for i in range(len(Occlusion))]
+    changed = [(np.abs(part - parts[0]) > 60).any(axis=-1).mean() for part in parts]
+    assert changed[0] == 0
+    assert 0.01 < changed[1] < changed[2] < changed[3] < 0.5
