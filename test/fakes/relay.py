@@ -38,7 +38,7 @@ class Relay(Node):
         name = f"relay_{target.strip('/').replace('/', '_')}"
         super().__init__(name, use_global_arguments=False)
         self.network = network
-        self.taken = self.delivered = 0
+        self.taken = self.dropped = 0
         self._due: list[tuple[float, int, bytes]] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -65,8 +65,9 @@ class Relay(Node):
         now_s = time.monotonic()
         with self._changed:
             self.taken += 1
-            for delay_s in self.network.deliveries_s():
-                self._due.append((now_s + delay_s, self.taken, cdr))
+            deliveries_s = self.network.deliveries_s()
+            self.dropped += not deliveries_s
+            self._due += [(now_s + delay_s, self.taken, cdr) for delay_s in deliveries_s]
             self._due.sort(key=lambda due: due[:2])
             self._changed.notify_all()
 
@@ -79,5 +80,4 @@ class Relay(Node):
                 if self._closed:
                     return
                 _, _, cdr = self._due.pop(0)
-                self.delivered += 1
             self._publisher.publish(cdr)

@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,9 +23,12 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from fault_camera import FakeCamera, write_policy
 from fault_measure import Measure, patience
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
 from ros_harness import Harness, ros_context
 from std_srvs.srv import Trigger
 from stretch_driver import FakeStretchDriver
+from vinn.errors import RobotError
 from vinn.robot.config import ExecutorConfig
 from vinn_ros.nodes import wrist_camera
 from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
@@ -101,6 +104,14 @@ def patient_settings(directory: Path) -> tuple[str, ...]:
     )
 
 
+Elsewhere = Callable[[Callable[[], None]], None]
+"""Runs what starts a process, on another host for instance."""
+
+
+def _here(start: Callable[[], None]) -> None:
+    start()
+
+
 class Stack:
     """See the module's head."""
 
@@ -109,8 +120,9 @@ class Stack:
         ros: Harness,
         directory: Path,
         patch: pytest.MonkeyPatch,
-        settings: tuple[str, ...] = (),
+        elsewhere: Mapping[str, Elsewhere] | None = None,
     ) -> None:
+        self._elsewhere = elsewhere or {}
         self.ros = ros
         self.directory = directory
         self.recordings = directory / "recordings"
@@ -123,9 +135,7 @@ class Stack:
         specs = [spec for spec in specs if spec.name in NODES]
         self._specs = {
             spec.name: spec
-            for spec in graph.with_settings(
-                specs, (*SETTINGS, *patient_settings(directory), *settings)
-            )
+            for spec in graph.with_settings(specs, (*SETTINGS, *patient_settings(directory)))
         }
         self.lines: list[str] = []
         self.nodes: dict[str, BringUp] = {}
@@ -175,12 +185,23 @@ class Stack:
         spec = replace(self._specs[name], remappings=(remap,) if remap else ())
         env = {**graph.environment("real"), "ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
         bring_up = BringUp([spec], env, lambda n, line: self.lines.append(f"{n}: {line}"))
-        bring_up.start()
+        self._elsewhere.get(name, _here)(bring_up.start)
         self.nodes[name] = bring_up
 
-    def wait_active(self) -> None:
-        for bring_up in self.nodes.values():
-            bring_up.wait_active(START_TIMEOUT_S)
+    def wait_active(self, *names: str) -> None:
+        """Asks through the node of this process: one more context at a time is one too many.
+
+        (Destroying a second DDS participant while another spins has hung in rclpy.)
+        """
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        for name in names or NODES:
+            while True:
+                self.nodes[name].check()
+                assert time.monotonic() < deadline_s, f"{name}: not active"
+                with contextlib.suppress(RobotError):
+                    answer = self.ros.call(GetState, f"{name}/get_state", timeout_s=1.0)
+                    if answer.current_state.id == State.PRIMARY_STATE_ACTIVE:
+                        break
 
     def pid(self, name: str) -> int:
         return self.nodes[name].processes[0].pid
@@ -192,7 +213,7 @@ class Stack:
         """What a launch file with `respawn` does."""
         self.nodes[name].stop()
         self.launch(name, remap)
-        self.nodes[name].wait_active(START_TIMEOUT_S)
+        self.wait_active(name)
 
     def close(self) -> dict[str, int]:
         """Stop the processes, as Ctrl-C does; returns the exit codes."""
@@ -354,13 +375,15 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack(directory: Path, *settings: str) -> Iterator[Stack]:
-    """A stack in a ROS domain of its own."""
+def running_stack(
+    directory: Path, elsewhere: Mapping[str, Elsewhere] | None = None
+) -> Iterator[Stack]:
+    """A stack in a ROS domain of its own; nodes that are named may start somewhere else."""
     with ros_context() as ros:
         stack: Stack | None = None
         patch = pytest.MonkeyPatch()
         try:
-            stack = Stack(ros, directory, patch, settings)
+            stack = Stack(ros, directory, patch, elsewhere)
             yield stack
         finally:
             patch.undo()

@@ -16,7 +16,7 @@ import pytest
 import stretch_joints as sj
 from fault_camera import picture, write_policy
 from fault_measure import Measure, measuring
-from fault_stack import NODES, SETTINGS, SLOW, Stack, patient_settings
+from fault_stack import NODES, SETTINGS, SLOW, patient_settings
 from ros_harness import Harness, ros_context
 from std_srvs.srv import Trigger
 from stretch_driver import FakeStretchDriver
@@ -88,9 +88,12 @@ def test_row_18_ctrl_c_in_a_rollout(
         ros.wait_for(lambda: statuses or process.poll() is not None, START_TIMEOUT_S)
         assert process.poll() is None, process.communicate()[0]
         session = start_rollout(ros, driver, statuses)
-        driver.joints.pace = SLOW
         before_s = driver.last_motion_s
-        ros.wait_for(lambda: driver.last_motion_s > before_s, 30.0)
+        ros.wait_for(
+            lambda: driver.last_motion_s > before_s or statuses[-1].state == RolloutStatus.ENDED,
+            30.0,
+        )
+        assert driver.last_motion_s > before_s, f"{statuses[-1].reason}: {statuses[-1].message}"
         asked_s = time.monotonic()
         process.send_signal(stop)
         output, _ = process.communicate(timeout=60.0)
@@ -125,22 +128,6 @@ def start_rollout(ros: Harness, driver: FakeStretchDriver, statuses: list[Rollou
         if answer.accepted:
             return str(answer.session)
     raise AssertionError(f"no rollout: {statuses[-1].reason}: {statuses[-1].message}")
-
-
-def test_row_18_an_operator_stops_a_rollout(stack: Stack) -> None:
-    stack.run("stopped")
-    stack.wait_motion()
-    asked_s = time.monotonic()
-    assert stack.ros.call(Trigger, "supervisor/stop_rollout").success
-    status = stack.wait_state(RolloutStatus.ENDED)
-    hold_s = stack.hold_after(asked_s)
-    assert hold_s is not None
-    assert status.reason == "OPERATOR_STOP"
-    last_s = stack.driver.last_motion_s - asked_s
-    Measure(18).time("stop_rollout: hold", max(hold_s, last_s), "stop_hold_s")
-    summary = summarize_recording(status.recording)
-    assert summary.outcome is not None
-    assert status.recording.endswith(".mcap")
 
 
 def test_row_29_bring_ups_in_a_row(

@@ -1,4 +1,4 @@
-"""Rows 16, 17, 26, 27 and 30: too many, the wrong, or garbled requests."""
+"""Rows 16-18, 26, 27 and 30: too many, the wrong, or garbled requests."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from relay import BadNetwork, Relay
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
+from vinn.rollout.reader import summarize_recording
 from vinn_ros.calls import wait_for
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import StartRollout
+from vinn_ros import qos
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -67,7 +69,10 @@ def test_row_17_a_flood_of_calls(stack: Stack) -> None:
     stack.run("flood")
     seconds = 10.0 if measuring() else 4.0
     client = stack.ros.node.create_client(
-        StartRollout, "supervisor/start_rollout", callback_group=ReentrantCallbackGroup()
+        StartRollout,
+        "supervisor/start_rollout",
+        qos_profile=qos.SERVICE,
+        callback_group=ReentrantCallbackGroup(),
     )
     answered, pending = [0], []
 
@@ -184,7 +189,7 @@ def test_row_27_predictions_late_lost_twice_and_out_of_order(stack: Stack) -> No
         repeats = sum(after < before for before, after in itertools.pairwise(executed))
         measure = Measure(27)
         measure.value("steps out of order through a bad network", repeats, "", "== 0")
-        measure.value("messages lost by it", relay.taken - relay.delivered, "", None)
+        measure.value("predictions it lost", relay.dropped, f"of {relay.taken}", None)
 
         # So late that nothing may be done with them.
         network.delay_s, network.drop, network.duplicate = (2.0, 2.2), 0.0, 0.0
@@ -199,3 +204,19 @@ def test_row_27_predictions_late_lost_twice_and_out_of_order(stack: Stack) -> No
         measure.value("steps from predictions 2 s late", moved, "", "== 0")
     finally:
         stack.respawn("rollout_supervisor")
+
+
+def test_row_18_an_operator_stops_a_rollout(stack: Stack) -> None:
+    stack.run("stopped")
+    stack.wait_motion()
+    asked_s = time.monotonic()
+    assert stack.ros.call(Trigger, "supervisor/stop_rollout").success
+    status = stack.wait_state(RolloutStatus.ENDED)
+    hold_s = stack.hold_after(asked_s)
+    assert hold_s is not None
+    assert status.reason == "OPERATOR_STOP"
+    last_s = stack.driver.last_motion_s - asked_s
+    Measure(18).time("stop_rollout: hold", max(hold_s, last_s), "stop_hold_s")
+    summary = summarize_recording(status.recording)
+    assert summary.outcome is not None
+    assert status.recording.endswith(".mcap")

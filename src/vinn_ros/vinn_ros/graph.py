@@ -15,6 +15,9 @@ from vinn.errors import ConfigError
 
 from vinn_ros.paths import config_directory
 
+ENCLAVES = "/vinn"
+"""Where the SROS2 enclaves of the nodes lie (`config/sros2/policy.xml`)."""
+
 ROBOTS = ("real", "sim")
 """A Stretch with its `stretch_driver`, or MuJoCo."""
 
@@ -47,9 +50,15 @@ class NodeSpec:
         namespace = self.namespace.strip("/")
         return f"/{namespace}/{self.name}" if namespace else f"/{self.name}"
 
+    def security_arguments(self) -> list[str]:
+        """Where ROS 2 security is switched on: the enclave of this node."""
+        if os.environ.get("ROS_SECURITY_ENABLE", "").lower() != "true":
+            return []
+        return ["--enclave", f"{ENCLAVES}/{self.executable}"]
+
     def ros_arguments(self) -> list[str]:
         """Command line arguments that start the node as described."""
-        arguments = ["--ros-args", "-r", f"__node:={self.name}"]
+        arguments = ["--ros-args", *self.security_arguments(), "-r", f"__node:={self.name}"]
         if self.namespace.strip("/"):
             arguments += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
         for source, target in self.remappings:

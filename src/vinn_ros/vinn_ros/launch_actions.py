@@ -100,7 +100,7 @@ def node_action(spec: NodeSpec, log_level: str) -> Node:
         namespace=spec.namespace,
         parameters=parameters,
         remappings=list(spec.remappings),
-        ros_arguments=["--log-level", log_level],
+        ros_arguments=["--log-level", log_level, *spec.security_arguments()],
         output="screen",
         on_exit=Shutdown(reason=f"{spec.name} ended"),
     )
