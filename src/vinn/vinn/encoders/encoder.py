@@ -27,10 +27,17 @@ class Encoder:
     demonstration's frame is at distance 0 from itself.
     """
 
-    def __init__(self, manifest: EncoderManifest, requests: Sequence[Any]) -> None:
-        """Use `load_encoder`. Requests take (1, height, width, 3) uint8 and give (1, D)."""
+    def __init__(self, manifest: EncoderManifest, compiled: Any, requests: int = 1) -> None:
+        """Use `load_encoder`.
+
+        Args:
+            manifest: what the encoder is.
+            compiled: OpenVINO's `CompiledModel`, (1, height, width, 3) uint8 to (1, D).
+            requests: how many images may be in work or fed at a time.
+        """
         self.manifest = manifest
-        self._requests = tuple(requests)
+        self.compiled = compiled
+        self._requests = tuple(compiled.create_infer_request() for _ in range(requests))
 
     @property
     def name(self) -> str:
@@ -170,8 +177,7 @@ def load_encoder(
             f"{manifest.dimension}"
         )
     # One request more than streams: it is fed while the others are in work.
-    count = 1 if streams == 1 else streams + 1
-    return Encoder(manifest, [compiled.create_infer_request() for _ in range(count)])
+    return Encoder(manifest, compiled, requests=1 if streams == 1 else streams + 1)
 
 
 def _with_normalisation(model: Any, preprocessing: Preprocessing) -> Any:

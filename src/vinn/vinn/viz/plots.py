@@ -63,6 +63,7 @@ def lines(
     ylabel: str,
     level: tuple[float, str] | None = None,
     max_legend: int = 8,
+    logarithmic: bool = False,
 ) -> str:
     """Lines, one per name of `series` -> (x, y); many lines are thin and have no legend.
 
@@ -72,6 +73,7 @@ def lines(
         ylabel: label with unit.
         level: a horizontal line (y, its name).
         max_legend: with more series than this, colours repeat and the legend is left out.
+        logarithmic: both axes are, and points are marked.
     """
     figure, axes = _figure(7.0, 3.2)
     few = len(series) <= max_legend
@@ -83,7 +85,12 @@ def lines(
             linewidth=1.8 if few else 1.0,
             alpha=1.0 if few else 0.6,
             label=name if few else None,
+            marker="o" if logarithmic else None,
+            markersize=4,
         )
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
     if level is not None:
         axes.axhline(level[0], color=_INK, linestyle="--", linewidth=1, alpha=0.7)
         axes.annotate(level[1], (1, level[0]), xycoords=("axes fraction", "data"), ha="right",

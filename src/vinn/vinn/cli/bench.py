@@ -1,0 +1,69 @@
+"""`vinn bench`: what encoding, retrieval, a policy step, loading and embedding cost here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from vinn.cli.console import err, out
+from vinn.demos.store import Dataset
+from vinn.errors import ConfigError
+from vinn.evaluation.bench.plot import cost_plot
+from vinn.evaluation.bench.run import PARTS, Bench, BenchSettings
+from vinn.evaluation.results import Results
+from vinn.viz.output import write_text
+
+app = typer.Typer()
+
+_QUICK = BenchSettings(
+    sizes=(1_000, 20_000), approximate=(100_000,), repeats=3, queries=20, images=5
+)
+
+
+@app.command()
+def bench(
+    dataset: Annotated[Path, typer.Argument(help="Demonstrations whose frames are encoded.")],
+    encoder: Annotated[Path, typer.Option(help="Encoder artefact.")],
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of {', '.join(PARTS)}; may be repeated; default: all."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Repeats of each measurement.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Of encoders; search has one.")] = 2,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few sizes and repeats: to see that it runs.")
+    ] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="Folder for performance.json, .md and .svg.")
+    ] = None,
+) -> None:
+    """Measure ours, the paper's pseudocode, FAISS flat and the machine's own limit, in one run.
+
+    Ratios are of medians taken in turns. Search among more frames than the dataset has uses
+    augmented embeddings, and says so. Part "step" needs the 'train' extra (torch). Leave the
+    machine alone meanwhile: minutes.
+    """
+    unknown = sorted(set(part or ()) - set(PARTS))
+    if unknown:
+        raise ConfigError(f"part: '{unknown[0]}'; allowed: {', '.join(PARTS)}")
+    # For the processes that are started from here: numpy reads it when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    settings = _QUICK if quick else BenchSettings(repeats=repeats, threads=threads)
+    settings = settings.only(tuple(part) if part else PARTS)
+    figures = Results("performance", f"vinn bench {dataset.name} --encoder {encoder.name}")
+    with err.status("starting") as status:
+        run = Bench(Dataset.open(dataset), encoder, settings, figures, status.update)
+        run.run()
+    table = Table("figure", "value", "unit", "goal", "met", title="vinn bench")
+    for row in figures.rows:
+        met = "" if row.goal is None else ("yes" if row.met else "no")
+        table.add_row(row.name, f"{row.value:,}", row.unit, row.goal or "", met)
+    out.print(table)
+    if results is not None:
+        figures.write(results)
+        if run.exact:
+            write_text(results / "performance.svg", cost_plot(run.exact, run.approximate))

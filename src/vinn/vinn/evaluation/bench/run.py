@@ -1,0 +1,306 @@
+"""All benchmarks of the library in one run, as results with goals and a plot."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinn.demos.frames import decode_jpeg
+from vinn.demos.store import Dataset
+from vinn.encoders.encoder import Precision, load_encoder
+from vinn.evaluation.bench.encoding import encode_cost, ranking_agreement, throughput
+from vinn.evaluation.bench.loading import load_in_fresh_process, write_large_policy
+from vinn.evaluation.bench.memories import BenchMemory, asked_about, extended, hold_out
+from vinn.evaluation.bench.search import (
+    ApproximateCost,
+    K,
+    SearchCost,
+    approximate_cost,
+    exact_cost,
+    read_bandwidth_gb_s,
+)
+from vinn.evaluation.bench.timing import Timing, in_turns
+from vinn.evaluation.own_process import OwnProcess
+from vinn.evaluation.results import Results
+from vinn.learning.reference import export_random_encoder, naive_step_seconds
+from vinn.policies.build import embed_dataset
+from vinn.policies.vinn import softmin_weights
+from vinn.retrieval.projected import ProjectedNeighbors
+
+PARTS = ("encode", "retrieve", "step", "load", "embed")
+PAPER_ARCHITECTURE = "resnet50"
+STEP_FRAMES = 20_000
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """How much is measured.
+
+    Attributes:
+        sizes: numbers of frames for exact search, ascending; those above the dataset's own number
+            are extended (see `vinn.evaluation.bench.memories`).
+        approximate: numbers of frames for approximate search.
+        repeats: calls of each function that count.
+        queries: held-out frames asked about in a repeat.
+        images: frames that are encoded in a repeat.
+        threads: of the encoders; search has one.
+        parts: names of `PARTS`.
+    """
+
+    sizes: tuple[int, ...] = (1_000, 3_000, 10_000, 20_000, 50_000, 100_000, 200_000)
+    approximate: tuple[int, ...] = (1_000_000,)
+    repeats: int = 5
+    queries: int = 50
+    images: int = 20
+    threads: int = 2
+    parts: tuple[str, ...] = PARTS
+
+    def only(self, parts: tuple[str, ...]) -> BenchSettings:
+        """The same, for some parts."""
+        return dataclasses.replace(self, parts=parts)
+
+
+class Bench:
+    """One run over a dataset's frames with an encoder."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        encoder_dir: Path,
+        settings: BenchSettings,
+        results: Results,
+        on_stage: Callable[[str], None],
+    ) -> None:
+        """Args: frames, encoder artefact, how much, where figures go, told what is measured."""
+        self._dataset, self._encoder_dir = dataset, encoder_dir
+        self._settings, self._results, self._say = settings, results, on_stage
+        self._jpegs = [
+            path.read_bytes()
+            for demonstration in dataset.demonstrations
+            for path in demonstration.frame_paths
+        ]
+        self._ids = np.repeat(
+            np.arange(len(dataset)),
+            [len(demonstration) for demonstration in dataset.demonstrations],
+        )
+        self._kept_memory: BenchMemory | None = None
+        self.exact: list[SearchCost] = []
+        self.approximate: list[ApproximateCost] = []
+
+    def run(self) -> None:
+        """Measure what the settings name."""
+        parts: dict[str, Callable[[], None]] = {
+            "encode": self._encode,
+            "retrieve": self._retrieve,
+            "step": self._step,
+            "load": self._load,
+            "embed": self._embed,
+        }
+        for part in self._settings.parts:
+            parts[part]()
+
+    # Parts
+
+    def _encode(self) -> None:
+        name = load_encoder(self._encoder_dir).name
+        for precision in ("fp32", "auto"):
+            self._say(f"encode: {name}, {precision}")
+            self._encode_rows(name, self._encoder_dir, precision)
+        memory = self._memory()
+        self._say("encode: neighbours that stay with the processor's own precision")
+        agreement = ranking_agreement(
+            self._encoder_dir, self._held_out_jpegs(100), memory.embeddings, "auto"
+        )
+        self._results.add(
+            f"{name}: nearest {K} that stay when queries are encoded with 'auto' precision",
+            round(100 * agreement, 1),
+            "%",
+        )
+
+    def _encode_rows(self, name: str, directory: Path, precision: Precision) -> None:
+        jpegs = self._some_jpegs(self._settings.images)
+        cost = encode_cost(
+            directory, jpegs, self._settings.threads, precision, self._settings.repeats
+        )
+        what = f"{name} {precision}"
+        self._results.add(f"encode {what}: bare network", round(cost.bare_ms, 2), "ms")
+        self._results.add(f"encode {what}: resize and network", round(cost.stage_ms, 2), "ms")
+        ratio = round(cost.stage_ms / cost.bare_ms, 3)
+        self._results.add(f"encode {what}: stage over bare network", ratio, "x", goal="<= 1.2")
+        self._results.add(f"encode {what}: JPEG decoding", round(cost.decode_ms, 2), "ms")
+
+    def _retrieve(self) -> None:
+        memory = self._memory()
+        settings = self._settings
+        with closing(OwnProcess()) as one_thread:
+            self._retrieve_in(one_thread, memory, settings)
+
+    def _retrieve_in(
+        self, one_thread: OwnProcess, memory: BenchMemory, settings: BenchSettings
+    ) -> None:
+        """In a process that numpy's libraries leave one thread (see `vinn.cli.bench`)."""
+        bandwidth = one_thread.call(read_bandwidth_gb_s)
+        self._results.add("fastest streaming read, one thread", round(bandwidth, 1), "GB/s")
+        for count in settings.sizes:
+            self._say(f"retrieve: exact among {count:,}")
+            cost = one_thread.call(exact_cost, memory, count, settings.repeats)
+            self.exact.append(cost)
+            self._exact_rows(memory, cost, bandwidth)
+        for count in settings.approximate:
+            self._say(f"retrieve: approximate among {count:,} (builds an index first)")
+            found = one_thread.call(approximate_cost, memory, count, settings.repeats)
+            self.approximate.append(found)
+            self._approximate_rows(found)
+
+    def _exact_rows(self, memory: BenchMemory, cost: SearchCost, bandwidth: float) -> None:
+        real = cost.count <= len(memory.embeddings)
+        what = f"retrieve {cost.count:,} {'real' if real else 'augmented'} frames"
+        dimension = memory.embeddings.shape[1]
+        largest = cost.count >= 200_000
+        add = self._results.add
+        add(f"{what}: ours, exact", round(cost.projected_ms, 3), "ms")
+        add(f"{what}: FAISS flat", round(cost.flat_ms, 3), "ms")
+        add(f"{what}: the formula in numpy", round(cost.formula_ms, 2), "ms")
+        limit_ms = cost.count * dimension * 4 / bandwidth / 1e6
+        add(f"{what}: one read of all embeddings", round(limit_ms, 3), "ms")
+        ratio = round(cost.flat_ms / cost.projected_ms, 2)
+        goal = ">= 3" if largest else None
+        add(f"{what}: FAISS flat over ours", ratio, "x", goal=goal)
+        add(
+            f"{what}: queries with identical neighbours",
+            round(100 * cost.identical, 2),
+            "%",
+            "== 100",
+        )
+        add(f"{what}: rows measured per query, median", cost.measured_rows, "rows")
+
+    def _approximate_rows(self, cost: ApproximateCost) -> None:
+        what = f"retrieve {cost.count:,} augmented frames approximately"
+        large = cost.count >= 1_000_000
+        add = self._results.add
+        add(f"{what}: query", round(cost.query_ms, 3), "ms", goal="<= 1" if large else None)
+        add(f"{what}: recall at {K}", round(cost.recall, 4), "", goal=">= 0.99")
+        add(f"{what}: recall that the index states", round(cost.stated_recall, 4))
+        add(f"{what}: building", round(cost.build_s, 1), "s")
+        add(f"{what}: index on disk", round(cost.index_bytes / 2**20), "MiB")
+
+    def _step(self) -> None:
+        """Policy step with the paper's network: ours against the pseudocode, in one run."""
+        jpegs = self._some_jpegs(5)
+        rng = np.random.default_rng(0)
+        with tempfile.TemporaryDirectory() as folder, closing(OwnProcess()) as torch_process:
+            encoder_dir = Path(folder) / "encoder"
+            self._say(f"step: exporting {PAPER_ARCHITECTURE} with random weights")
+            torch_process.call(export_random_encoder, PAPER_ARCHITECTURE, encoder_dir)
+            self._say(f"step: embedding frames with {PAPER_ARCHITECTURE}")
+            memory = self._step_memory(encoder_dir)
+            actions = rng.normal(size=(len(memory), 3)).astype(np.float32)
+            self._say("step: the pseudocode")
+            naive = Timing(
+                tuple(
+                    torch_process.call(
+                        naive_step_seconds,
+                        PAPER_ARCHITECTURE,
+                        jpegs,
+                        memory,
+                        actions,
+                        K,
+                        self._settings.threads,
+                    )
+                )
+            )
+            self._results.add(
+                f"step {PAPER_ARCHITECTURE} at {STEP_FRAMES:,}: the paper's pseudocode",
+                round(naive.median_ms, 1),
+                "ms",
+            )
+            for precision in ("fp32", "auto"):
+                self._say(f"step: ours, {precision}")
+                self._encode_rows(PAPER_ARCHITECTURE, encoder_dir, precision)
+                self._step_rows(encoder_dir, precision, memory, actions, jpegs, naive)
+
+    def _step_rows(
+        self,
+        encoder_dir: Path,
+        precision: Precision,
+        memory: NDArray[np.float32],
+        actions: NDArray[np.float32],
+        jpegs: Sequence[bytes],
+        naive: Timing,
+    ) -> None:
+        encoder = load_encoder(encoder_dir, self._settings.threads, precision)
+        search = ProjectedNeighbors(memory)
+
+        def ours() -> None:
+            for jpeg in jpegs:
+                image = decode_jpeg(jpeg, "frame")
+                query = encoder.encode(encoder.preprocessing.resize(image))
+                distances, rows = search.search(query, K)
+                softmin_weights(distances) @ actions[rows]
+
+        timing = in_turns({"ours": ours}, self._settings.repeats)["ours"]
+        each_ms = timing.median_ms / len(jpegs)
+        what = f"step {PAPER_ARCHITECTURE} at {STEP_FRAMES:,}, {precision}"
+        self._results.add(f"{what}: ours", round(each_ms, 2), "ms")
+        goal = ">= 10" if precision == "auto" else None
+        ratio = round(naive.median_ms / each_ms, 1)
+        self._results.add(f"{what}: pseudocode over ours", ratio, "x", goal=goal)
+
+    def _step_memory(self, encoder_dir: Path) -> NDArray[np.float32]:
+        encoder = load_encoder(encoder_dir, streams=os.cpu_count() or 1, precision="auto")
+        some = [decode_jpeg(jpeg, "frame") for jpeg in self._some_jpegs(400)]
+        embeddings = encoder.embed(some)
+        ids = np.arange(len(some)) // 20
+        own = BenchMemory(embeddings, ids, embeddings[:1])
+        return extended(own, STEP_FRAMES)
+
+    def _load(self) -> None:
+        """Opening a policy of many frames, each time in a fresh process."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._say(f"load: building a policy of {STEP_FRAMES:,} frames")
+            memory = extended(self._memory(), STEP_FRAMES)
+            policy = write_large_policy(self._dataset, self._encoder_dir, memory, Path(folder))
+            self._say(f"load: opening a policy of {STEP_FRAMES:,} frames")
+            loads = [load_in_fresh_process(policy) for _ in range(self._settings.repeats)]
+        what = f"load a policy of {STEP_FRAMES:,} frames"
+        seconds = round(float(np.median([load.seconds for load in loads])), 2)
+        mebibytes = round(float(np.median([load.resident_mib for load in loads])))
+        self._results.add(f"{what}: imports and loading", seconds, "s", goal="<= 3")
+        self._results.add(f"{what}: resident memory", mebibytes, "MiB", goal="<= 600")
+
+    def _embed(self) -> None:
+        self._say("embed: dataset throughput")
+        jpegs = self._some_jpegs(200)
+        found = throughput(self._encoder_dir, jpegs, os.cpu_count() or 1, self._settings.repeats)
+        self._results.add("embed: run time's own throughput", round(found.bare_hz, 1), "images/s")
+        self._results.add("embed: dataset, JPEG in", round(found.dataset_hz, 1), "images/s")
+        share = round(100 * found.dataset_hz / found.bare_hz, 1)
+        self._results.add("embed: share of the run time's own", share, "%", goal=">= 80")
+
+    # Data
+
+    def _memory(self) -> BenchMemory:
+        """Embeddings of the dataset, every fifth demonstration held out."""
+        if self._kept_memory is None:
+            self._say(f"embedding {len(self._jpegs)} frames")
+            encoder = load_encoder(self._encoder_dir, streams=os.cpu_count() or 1)
+            embedded = embed_dataset(self._dataset, encoder)
+            self._kept_memory = hold_out(embedded.embeddings, self._ids, self._settings.queries)
+        return self._kept_memory
+
+    def _held_out_jpegs(self, count: int) -> list[bytes]:
+        rows = np.flatnonzero(asked_about(self._ids))
+        chosen = np.random.default_rng(1).permutation(rows)[:count]
+        return [self._jpegs[row] for row in chosen]
+
+    def _some_jpegs(self, count: int) -> list[bytes]:
+        rows = np.linspace(0, len(self._jpegs) - 1, min(count, len(self._jpegs))).astype(int)
+        return [self._jpegs[row] for row in rows]
