@@ -43,8 +43,9 @@ class SfmSettings:
         threads: of every stage.
         min_triangulation_angle_deg: for the incremental mapper's first pair. A hand's steps are
             short against the distance of the scene, so pycolmap's 16 degrees finds no pair.
-        tracks_per_view: enough for the global mapper's first positions of cameras, most of whose
-            time goes with their number; all points are triangulated afterwards.
+        tracks_per_view: for the global mapper's first positions of cameras; None takes all. With
+            400 it takes a fifth of its time, with the same directions where it was tried (one clip
+            of four steps); the gate's figures in docs/results/ingest.md were measured with all.
         refine_intrinsics: let bundle adjustment change focal length and distortion.
     """
 
@@ -54,7 +55,7 @@ class SfmSettings:
     still_fraction: float = 0.12
     threads: int = 1
     min_triangulation_angle_deg: float = 4.0
-    tracks_per_view: int = 400
+    tracks_per_view: int | None = None
     refine_intrinsics: bool = False
 
 
@@ -283,7 +284,8 @@ def _global(
     options.image_names = list(names)
     options.num_threads = settings.threads
     options.random_seed = SFM_SEED
-    options.mapper.track_required_tracks_per_view = settings.tracks_per_view
+    if settings.tracks_per_view is not None:
+        options.mapper.track_required_tracks_per_view = settings.tracks_per_view
     adjustment = options.mapper.bundle_adjustment
     adjustment.refine_focal_length = settings.refine_intrinsics
     adjustment.refine_extra_params = settings.refine_intrinsics
