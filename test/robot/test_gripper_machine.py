@@ -98,3 +98,34 @@ def test_default_thresholds_never_chatter_on_a_slow_noisy_ramp():
         values = np.clip(np.linspace(0, 3, 60) + rng.normal(0, 0.2, 60), 0, 3)
         closed = np.array(run(GripperConfig(), values))
         assert np.abs(np.diff(closed.astype(int))).sum() == 1
+
+
+FLAT = probabilities(0.0)
+
+
+def test_after_the_grasp_another_threshold_counts() -> None:
+    config = GripperConfig(min_closed_steps=0, open_below=0.75, open_below_holding=0.2)
+    machine = GripperStateMachine(config)
+    assert machine.update(2.0, FLAT)
+    assert machine.update(0.5, FLAT, aperture_m=0.02), "0.5 lets go of nothing that is held"
+    assert not machine.update(0.1, FLAT, aperture_m=0.02)
+    assert machine.update(2.0, FLAT)
+    # The fingers stop nowhere: nothing is held, the plain threshold counts.
+    without_empty = config.model_copy(update={"empty": EmptyRule(enabled=False)})
+    machine = GripperStateMachine(without_empty)
+    assert machine.update(2.0, FLAT)
+    assert not machine.update(0.5, FLAT, aperture_m=0.0)
+
+
+def test_a_sticky_gripper_never_lets_go_of_what_it_holds() -> None:
+    machine = GripperStateMachine(GripperConfig(min_closed_steps=0, sticky=True))
+    assert machine.update(2.0, FLAT)
+    for _ in range(50):
+        assert machine.update(0.0, FLAT, aperture_m=0.02)
+    # With nothing between the fingers it opens and approaches anew.
+    assert not machine.update(0.0, FLAT, aperture_m=0.0)
+
+
+def test_thresholds_of_hysteresis_hold_after_the_grasp_as_well() -> None:
+    with pytest.raises(ValueError, match="open_below_holding 2"):
+        GripperConfig(close_above=1.5, open_below_holding=2.0)

@@ -77,3 +77,23 @@ def test_limits_are_what_robot_and_tool_both_allow():
     reported["arm_m"] = JointRange(0.6, 0.7)
     with pytest.raises(ConfigError, match="arm_m"):
         effective_limits(JointLimits(**reported), tool)
+
+
+def test_a_tool_gives_gripper_values_and_the_robots_file_wins(tmp_path):
+    (tmp_path / "tools.yaml").write_text(
+        "claw: {gripper: {close_above: 2.0, sticky: true, empty: {open_steps: 7}}}"
+    )
+    file = tmp_path / "robot.yaml"
+    file.write_text("tool: claw")
+    gripper = load_robot_config(file).gripper
+    assert (gripper.close_above, gripper.sticky, gripper.empty.open_steps) == (2.0, True, 7)
+    file.write_text("tool: claw\ngripper: {close_above: 1.8, empty: {aperture_m: 0.006}}")
+    gripper = load_robot_config(file).gripper
+    assert (gripper.close_above, gripper.sticky) == (1.8, True)
+    assert (gripper.empty.aperture_m, gripper.empty.open_steps) == (0.006, 7)
+
+
+def test_a_tools_gripper_values_are_checked(tmp_path):
+    (tmp_path / "tools.yaml").write_text("claw: {gripper: {close_abowe: 2.0}}")
+    with pytest.raises(ConfigError, match="close_abowe"):
+        load_tool_profiles(tmp_path / "tools.yaml")

@@ -191,7 +191,9 @@ def _grasp_travel_m(
         start = np.where(np.abs(held - start) <= near, held, start)
 
     def grasp(joints: NDArray[np.float64]) -> NDArray[np.float64]:
-        return base_T_gripper(*(float(v) for v in joints), config.tool.geometry)[:3, 3]
+        lift, arm, yaw, pitch, roll = (float(v) for v in joints)
+        pose = base_T_gripper(lift, arm, yaw, pitch, roll, config.tool.geometry)
+        return pose[:3, 3]
 
     travel = grasp(_joints(command)) - grasp(start)
     return float(np.linalg.norm(travel + np.array([command.base_translate_m, 0.0, 0.0])))
