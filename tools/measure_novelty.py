@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from vinn.cli.console import progress_bar
+from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import Encoder, load_encoder
@@ -44,7 +45,8 @@ class Looker:
         self.cells = cells_of(local.manifest)
 
     def views(self, images_rgb: Sequence[NDArray[np.uint8]]) -> Views:
-        """Of N images."""
+        """Of N images, compressed as demonstrations and camera frames are."""
+        images_rgb = [decode_jpeg(encode_jpeg(image), "view") for image in images_rgb]
         return Views(self.pooled.embed(images_rgb), self.local.embed(images_rgb), self.cells)
 
 
@@ -60,14 +62,17 @@ def measure(
     difficulty: str, encoder_dir: Path, folder: Path, options: argparse.Namespace, results: Results
 ) -> None:
     """All measures on one difficulty."""
-    with progress_bar(f"{difficulty}: demonstrations") as progress:
-        demos = folder / difficulty
-        record_demonstrations(
-            demos, count=options.demos, difficulty=difficulty, on_progress=progress
-        )
+    demos = folder / difficulty
+    if not demos.is_dir():
+        with progress_bar(f"{difficulty}: demonstrations") as progress:
+            record_demonstrations(
+                demos, count=options.demos, difficulty=difficulty, on_progress=progress
+            )
     dataset = Dataset.open(demos)
     paths = [path for d in dataset.demonstrations for path in d.frame_paths]
-    local_dir = localise_encoder(encoder_dir, paths, folder / f"{difficulty}-local", LOCAL)
+    local_dir = folder / f"{difficulty}-local"
+    if not local_dir.is_dir():
+        localise_encoder(encoder_dir, paths, local_dir, LOCAL)
     look = Looker(load_encoder(encoder_dir), load_encoder(local_dir))
     memory = remember(dataset, look)
     seeds = range(1000, 1000 + options.episodes)
@@ -173,17 +178,19 @@ def main() -> None:
     """Parse, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--encoder", type=Path, required=True, help="a pooled encoder artefact")
-    parser.add_argument("--demos", type=int, default=14, help="demonstrations per cabinet")
+    parser.add_argument("--demos", type=int, default=25, help="demonstrations per cabinet")
     parser.add_argument("--episodes", type=int, default=5, help="held-out episodes per cabinet")
     parser.add_argument("--difficulty", nargs="+", default=["easy", "hard"])
+    parser.add_argument("--work", type=Path, help="keep the demonstrations here, and take them")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     results = Results(
         "novelty", "python tools/measure_novelty.py --encoder runs/demo/policy/encoder"
     )
     with tempfile.TemporaryDirectory() as scratch:
+        folder = options.work or Path(scratch)
         for difficulty in options.difficulty:
-            measure(difficulty, options.encoder, Path(scratch), options, results)
+            measure(difficulty, options.encoder, folder, options, results)
     run_time(options.encoder, results)
     print(results.write(options.out))
 

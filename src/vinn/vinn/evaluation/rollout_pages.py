@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vinn.evaluation.digest import RolloutDigest, digest_recording
+from vinn.evaluation.rollout_findings import findings, neighbor_progress
 from vinn.evaluation.success import SuccessRate
 from vinn.policies.artefact import PolicyArtefact, open_artefact
 from vinn.rollout.label import read_label
@@ -93,9 +94,23 @@ def rollout_page(
             *_novelty_tiles(timeline),
         ]
     )
+    tracks = load_tracks(recording)
+    memory = artefact.memory if artefact else None
+    stands_out = findings(timeline, tracks, memory)
+    if stands_out:
+        why = report.section("What stands out")
+        for finding in stands_out:
+            why.text(f"{finding.title}: {finding.text}.")
     section = report.section("What it saw and did")
     section.scrubber(
-        scrubber_data(timeline, load_tracks(recording), artefact.thumbnail if artefact else None),
+        scrubber_data(
+            timeline,
+            tracks,
+            artefact.thumbnail if artefact else None,
+            neighbor_progress([p.prediction for p in timeline.predictions], memory)
+            if memory
+            else None,
+        ),
         "Arrow: predicted motion in the image; bar at the right: forward (up) and back (down). "
         "Marks below the tracks are steps. Click a track or an event to go there; arrow keys step.",
     )

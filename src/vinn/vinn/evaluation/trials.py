@@ -19,7 +19,7 @@ from vinn.policies.types import Policy, Prediction
 from vinn.robot.config import RobotConfig
 from vinn.robot.types import ReasonCode, StepRequest, StepResult
 from vinn.rollout.config import RolloutConfig
-from vinn.rollout.loop import RolloutOutcome, run_rollout
+from vinn.rollout.loop import RolloutOutcome, StepRecord, run_rollout
 from vinn.sim.driver import SimulatedStretch
 from vinn.sim.episode import robot_config, step_executor
 from vinn.sim.scene import SceneConfig
@@ -147,8 +147,12 @@ def run_trial(
     rollout: RolloutConfig | None = None,
     robot: RobotConfig | None = None,
     stop_at: StopAt = StopAt.FULLY_OPENED,
+    on_step: Callable[[StepRecord], None] | None = None,
 ) -> TrialResult:
-    """Run one trial in a world that was just reset. For the arguments see `run_trials`."""
+    """Run one trial in a world that was just reset.
+
+    `on_step` is told every step as it ends; for the other arguments see `run_trials`.
+    """
     robot = robot or robot_config(world.scene)
     if robot.motion.action_scale is not policy.action_scale:
         raise ConfigError(
@@ -181,7 +185,9 @@ def run_trial(
         done = world.fully_opened if stop_at is StopAt.FULLY_OPENED else world.opened
         return ReasonCode.SUCCESS if done else executor.check_robot()
 
-    outcome = run_rollout(predict, execute, check, rollout or RolloutConfig(), clock=driver.now_s)
+    outcome = run_rollout(
+        predict, execute, check, rollout or RolloutConfig(), on_step, driver.now_s
+    )
     return TrialResult(
         cabinet=world.scene.cabinet.name,
         trial=trial,

@@ -30,7 +30,10 @@ MAX_POINTS = 600
 
 
 def scrubber_data(
-    timeline: RolloutTimeline, tracks: RolloutTracks, thumbnail: Thumbnail | None
+    timeline: RolloutTimeline,
+    tracks: RolloutTracks,
+    thumbnail: Thumbnail | None,
+    progress: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> dict[str, Any]:
     """What the page needs to show one rollout, for JSON; times in seconds since its start.
 
@@ -38,6 +41,8 @@ def scrubber_data(
         timeline: images, predictions, scene.
         tracks: of the same recording.
         thumbnail: gives the picture of a neighbour by its `index`; None: no pictures.
+        progress: where the neighbours of each prediction stand in their demonstrations, 0 .. 1,
+            mean and spread, (N,) each; None: unknown.
     """
     images = {image.stamp_ns: image for image in timeline.wrist}
     seen = [p for p in timeline.predictions if p.stamp_ns in images]
@@ -50,7 +55,7 @@ def scrubber_data(
     return {
         "frames": frames,
         "pictures": pictures,
-        "tracks": _tracks(timeline, tracks, seen),
+        "tracks": _tracks(timeline, tracks, seen, progress),
         "events": [
             {"t": _seconds(timeline, e.recorded_ns), "source": e.source, "text": e.text}
             for e in tracks.events
@@ -138,7 +143,10 @@ def _sent(steps: Sequence[SentStep], time_ns: int) -> dict[str, Any] | None:
 
 
 def _tracks(
-    timeline: RolloutTimeline, tracks: RolloutTracks, seen: Sequence[RecordedPrediction]
+    timeline: RolloutTimeline,
+    tracks: RolloutTracks,
+    seen: Sequence[RecordedPrediction],
+    progress: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
 ) -> list[dict[str, Any]]:
     times = [_seconds(timeline, p.recorded_ns) for p in seen]
     said = [p.prediction for p in seen]
@@ -161,6 +169,11 @@ def _tracks(
     nearest = [
         float(order[p.neighbors[0].demonstration]) if p.neighbors else math.nan for p in said
     ]
+    every_time = [_seconds(timeline, p.recorded_ns) for p in timeline.predictions]
+    place = {
+        name: (every_time, [float(v) for v in values])
+        for name, values in zip(("mean", "spread"), progress or (), strict=False)
+    }
     result = [
         _track("gripper", "0 open .. 3 closed", limits,
                value=(times, [p.gripper_value for p in said]),
@@ -169,6 +182,7 @@ def _tracks(
                novelty=(times, [p.novelty for p in said])),
         _track("nearest demonstration", "number, in order of appearance", [],
                demonstration=(times, nearest)),
+        _track("neighbours' place in their demonstrations", "0 first frame .. 1 last", [], **place),
         _track("length of the step", "m (unit actions: 1)", [],
                predicted=(times, moved), requested=(step_times, wanted), sent=(step_times, sent)),
         _track("latency", "ms", [], **{
