@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.table import Table
 from vinn.cli.console import err, out
 from vinn.cli.ingest_page import write_clip_page
 from vinn.errors import ConfigError, DatasetError
-from vinn.ingest.batch import ClipResult, ClipTask, process_clips
+from vinn.ingest.batch import ClipResult, ClipTask, clip_name, process_clips
 from vinn.ingest.camera_profile import find_profile
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.gripper_source import open_source
@@ -70,7 +69,7 @@ def ingest(
     )
     source = None if gripper is None else open_source(gripper)
     require_pycolmap()
-    tasks = _tasks(videos)
+    tasks = _tasks(videos, settings)
     work_root = out_root.parent / f"{out_root.name}.ingest"
     rows: list[tuple[str, str, str]] = []
     problems: list[str] = []
@@ -116,8 +115,8 @@ def ingest(
         raise DatasetError(f"no clip of {len(tasks)} passed the quality gate; see {work_root}")
 
 
-def _tasks(videos: list[Path]) -> list[ClipTask]:
-    names = [re.sub(r"[^A-Za-z0-9._-]+", "-", v.stem).strip("-._") or "clip" for v in videos]
+def _tasks(videos: list[Path], settings: IngestSettings) -> list[ClipTask]:
+    names = [clip_name(video, settings.start_s, settings.end_s) for video in videos]
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise ConfigError(f"two videos would become the clip '{doubled[0]}'; rename one")
