@@ -21,11 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from vinn.encoders.encoder import load_encoder
 from vinn.evaluation.closed_loop import OnTrial, run_closed_loop
 from vinn.evaluation.closed_loop_config import ClosedLoopConfig
-from vinn.evaluation.methods import BEYOND, Method
+from vinn.evaluation.methods import BEYOND, Method, PolicyForm
 from vinn.evaluation.preset_build import fit_metric
-from vinn.evaluation.preset_rows import row_embeddings, row_preset
+from vinn.evaluation.preset_rows import row_embeddings, row_preset, train_head
 from vinn.evaluation.selection import select_k_and_bandwidth
 from vinn.evaluation.workspace import Workspace
+from vinn.policies.darp import DarpPolicy
 from vinn.policies.features import Features, join_context
 from vinn.policies.memory import ActionMemory
 from vinn.policies.preset import PolicyPreset
@@ -116,16 +117,21 @@ def left_out_errors(
     preset = row_preset(method)
     encoder_dir, embedded = row_embeddings(workspace, method, preset, data)
     memory = ActionMemory.of(data.train, preset.views)
-    by_demonstration = [d.meta.provenance.get("cabinet") for d in data.train.demonstrations]
+    by_demonstration = [str(d.meta.provenance.get("cabinet")) for d in data.train.demonstrations]
     cabinets = np.array(by_demonstration * len(preset.views))[memory.demonstration_ids]
     originals = memory.demonstration_ids < len(data.train)
     errors = {}
     for cabinet in sorted(set(by_demonstration)):
-        policy = _policy_of_rows(
-            preset, encoder_dir, embedded.embeddings, memory, np.flatnonzero(cabinets != cabinet)
-        )
+        others = np.flatnonzero(cabinets != cabinet)
+        policy: VinnPolicy
+        if method.form is PolicyForm.DIFFERENCE_AWARE:
+            policy = _darp_of_rows(
+                workspace, preset, encoder_dir, embedded.embeddings[others], memory.only(others)
+            )
+        else:
+            policy = _policy_of_rows(preset, encoder_dir, embedded.embeddings, memory, others)
         own = np.flatnonzero((cabinets == cabinet) & originals)
-        errors[str(cabinet)] = _error(policy, embedded.embeddings, memory, own)
+        errors[cabinet] = _error(policy, embedded.embeddings, memory, own)
     return errors
 
 
@@ -156,6 +162,25 @@ def _policy_of_rows(
         project_to_unit=preset.project_to_unit,
         features=Features(preset.context, metric),
         progress=preset.progress,
+    )
+
+
+def _darp_of_rows(
+    workspace: Workspace,
+    preset: PolicyPreset,
+    encoder_dir: Path,
+    embeddings: NDArray[np.float32],
+    memory: ActionMemory,
+) -> DarpPolicy:
+    head, length = workspace.training.call(train_head, embeddings, memory, preset.k, 0)
+    return DarpPolicy(
+        load_encoder(encoder_dir),
+        FlatNeighbors(embeddings),
+        memory,
+        preset.k,
+        features_of_rows=embeddings,
+        head=head,
+        length=length,
     )
 
 

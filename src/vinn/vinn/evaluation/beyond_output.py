@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vinn.evaluation.beyond import BeyondConfig, offline_unit
-from vinn.evaluation.closed_loop import LEFT_OUT, SAMPLED, Outcome, read_outcomes
+from vinn.evaluation.closed_loop import LEFT_OUT, SAMPLED, Outcome, Outcomes, read_outcomes
 from vinn.evaluation.methods import BEYOND, method_named
 from vinn.evaluation.paired import PairedDifference, paired_difference
 from vinn.evaluation.results import Results
@@ -85,7 +85,7 @@ def _add_difference(
     )
 
 
-def _add_goals(results: Results, main: dict[tuple[str, str], Trials]) -> None:
+def _add_goals(results: Results, main: Outcomes) -> None:
     """All held-out cabinets together: left-out ones and freshly sampled ones."""
     plus = sum((main.get((condition, PLUS), ()) for condition in HELD_OUT), ())
     paper = sum((main.get((condition, PAPER), ()) for condition in HELD_OUT), ())

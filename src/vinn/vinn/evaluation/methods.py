@@ -7,7 +7,7 @@ new row here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -38,6 +38,7 @@ class PolicyForm(str, Enum):
     CLONING = "bc"
     CLONING_ON_REPRESENTATION = "bc-rep"
     IMPLICIT = "ibc"
+    DIFFERENCE_AWARE = "darp"
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,16 @@ def _variant(name: str, title: str, *changes: tuple[str, Any], preset: str = "vi
     )
 
 
+def _darp(name: str, title: str, *changes: tuple[str, Any]) -> Method:
+    return replace(_variant(name, title, *changes), form=PolicyForm.DIFFERENCE_AWARE, seeded=True)
+
+
 BEYOND: dict[str, Method] = {
     method.name: method
     for method in (
         _variant("vinn-plus", "VINN-plus"),
+        _darp("darp", "DARP", *_PLAIN),
+        _darp("darp-plus", "DARP on the features of VINN-plus"),
         # One switch at a time, from the paper's policy...
         _variant("one-select", "VINN + k, bandwidth chosen", *_PLAIN, ("select", True)),
         _variant("one-local", "VINN + local features", *_PLAIN, ("local", {}), ("select", True)),

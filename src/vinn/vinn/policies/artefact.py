@@ -4,10 +4,10 @@
     frames.parquet   one row per frame: demonstration, frame, dx, dy, dz, gripper,
                      thumbnail_offset, thumbnail_size
     thumbnails.bin   small JPEGs, one after the other
-    embeddings.npy   (N, D) float32                         (kind "vinn" only)
+    embeddings.npy   (N, D) float32                         (kinds "vinn" and "darp" only)
     metric.npz       mean and matrix of a linear metric     (kind "vinn" with a metric only)
     novelty.npz      the demonstrations' subspace           (kind "vinn", novelty "subspace" only)
-    heads.npz        trained heads on the embedding         (kinds "bc" and "ibc" only)
+    heads.npz        trained heads                          (kinds "bc", "ibc" and "darp" only)
     encoder/         the encoder artefact they were made with (not with controls)
     index/           what a fast search prepared (`vinn.retrieval.index`); optional, may be removed
 
@@ -37,6 +37,7 @@ from vinn.encoders.encoder import Precision, load_encoder
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, ImageError
 from vinn.policies.bc import BehaviourCloningPolicy
+from vinn.policies.darp import DarpPolicy
 from vinn.policies.features import MAX_CONTEXT, Features, load_metric
 from vinn.policies.ibc import ImplicitPolicy
 from vinn.policies.memory import ActionMemory
@@ -78,8 +79,11 @@ class PolicyKind(str, Enum):
     RANDOM = "random"
     BC = "bc"
     IBC = "ibc"
+    DARP = "darp"
 
 
+NEAREST = (PolicyKind.VINN, PolicyKind.DARP)
+"""Kinds that look for nearest frames; their settings are the manifest's `vinn`."""
 PARAMETRIC = (PolicyKind.BC, PolicyKind.IBC)
 """Kinds whose answer is computed by a trained head, and not from the demonstrations' actions."""
 
@@ -121,6 +125,8 @@ class VinnSettings(BaseModel):
     """Length of a stored vector where there is a metric."""
     progress: ProgressSettings | None = None
     """Prior over progress; None is off."""
+    head_length: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Kind "darp": what its network calls 1, in the manifest's `action_scale`."""
 
     @property
     def stored_dimension(self) -> int:
@@ -262,17 +268,25 @@ class PolicyArtefact:
         if self.manifest.parametric is not None:
             return self._parametric_policy(self.manifest.parametric, threads, precision)
         settings = self._vinn_settings()
-        return VinnPolicy(
-            encoder=load_encoder(self.directory / "encoder", threads, precision),
-            neighbors=self.neighbors(),
-            memory=self.memory,
-            k=settings.k if k is None else k,
-            bandwidth=settings.bandwidth if bandwidth is None else bandwidth,
-            novelty_limit=settings.novelty_limit,
-            project_to_unit=settings.project_to_unit,
-            features=self.features,
-            progress=settings.progress,
-            subspace=self.subspace,
+        parts: dict[str, Any] = {
+            "encoder": load_encoder(self.directory / "encoder", threads, precision),
+            "neighbors": self.neighbors(),
+            "memory": self.memory,
+            "k": settings.k if k is None else k,
+            "bandwidth": settings.bandwidth if bandwidth is None else bandwidth,
+            "novelty_limit": settings.novelty_limit,
+            "project_to_unit": settings.project_to_unit,
+            "features": self.features,
+            "progress": settings.progress,
+            "subspace": self.subspace,
+        }
+        if self.manifest.kind is PolicyKind.VINN:
+            return VinnPolicy(**parts)
+        return DarpPolicy(
+            **parts,
+            features_of_rows=self.embeddings,
+            head=load_heads(self.directory / "heads.npz", ("adjust",))["adjust"],
+            length=settings.head_length or 0.0,
         )
 
     @cached_property
@@ -346,7 +360,7 @@ def open_artefact(directory: Path) -> PolicyArtefact:
         raise ArtefactError(
             f"{path}: schema version {manifest.schema_version}, this version reads {SCHEMA_VERSION}"
         )
-    if (manifest.kind is PolicyKind.VINN) != (manifest.vinn is not None):
+    if (manifest.kind in NEAREST) != (manifest.vinn is not None):
         raise ArtefactError(f"{path}: kind '{manifest.kind.value}' and section 'vinn' disagree")
     if (manifest.kind in PARAMETRIC) != (manifest.parametric is not None):
         raise ArtefactError(
@@ -388,9 +402,11 @@ def data_files(kind: PolicyKind, settings: VinnSettings | None = None) -> tuple[
     shared = ("frames.parquet", "thumbnails.bin")
     if kind in PARAMETRIC:
         return (*shared, "heads.npz")
-    if kind is not PolicyKind.VINN:
+    if kind not in NEAREST:
         return shared
     files: tuple[str, ...] = (*shared, "embeddings.npy")
+    if kind is PolicyKind.DARP:
+        files = (*files, "heads.npz")
     if settings is not None and settings.metric is not MetricKind.EUCLIDEAN:
         files = (*files, METRIC_FILE)
     if settings is not None and settings.novelty is not NoveltyMeasure.NEAREST:

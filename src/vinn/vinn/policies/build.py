@@ -119,6 +119,7 @@ def build_policy(
     features: Features | None = None,
     metric: MetricKind = MetricKind.EUCLIDEAN,
     progress: ProgressSettings | None = None,
+    head: tuple[Mlp, float] | None = None,
     novelty: NoveltyMeasure = NoveltyMeasure.NEAREST,
 ) -> Path:
     """Build a nearest-neighbour policy from demonstrations and an encoder.
@@ -138,6 +139,7 @@ def build_policy(
         features: context and metric; see `vinn.policies.features`.
         metric: what the metric of `features` is called.
         progress: prior over progress; None is off.
+        head: network of `vinn.policies.darp` and what it calls 1; makes the kind "darp".
         novelty: what novelty is measured by; see `vinn.policies.novelty`.
 
     Raises:
@@ -164,6 +166,8 @@ def build_policy(
         np.save(folder / "embeddings.npy", stored)
         if features.metric is not None:
             save_metric(folder / METRIC_FILE, features.metric)
+        if head is not None:
+            save_heads(folder / "heads.npz", {"adjust": head[0]})
         limit: float | None
         if novelty is NoveltyMeasure.SUBSPACE:
             subspace, limit = calibrated_subspace(
@@ -188,7 +192,9 @@ def build_policy(
             metric=metric,
             metric_dimension=None if features.metric is None else features.metric.outputs,
             progress=progress,
+            head_length=None if head is None else head[1],
         )
+        kind = PolicyKind.VINN if head is None else PolicyKind.DARP
         if kind_for(len(memory)) is not IndexKind.FLAT:
             build_index(
                 folder / INDEX_FOLDER,
@@ -196,9 +202,7 @@ def build_policy(
                 memory.origin_ids,
                 sha256_file(folder / "embeddings.npy"),
             )
-        _write_manifest(
-            folder, PolicyKind.VINN, name or out_dir.name, dataset, memory, provenance, settings
-        )
+        _write_manifest(folder, kind, name or out_dir.name, dataset, memory, provenance, settings)
     return out_dir
 
 

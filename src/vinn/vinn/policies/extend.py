@@ -28,6 +28,7 @@ from vinn.policies.artefact import (
     METRIC_FILE,
     NOVELTY_FILE,
     PolicyArtefact,
+    PolicyKind,
     data_files,
     open_artefact,
 )
@@ -68,7 +69,7 @@ def extend_policy(
     """
     artefact = open_artefact(directory)
     added, out_dir = added.with_actions(), Path(out_dir)
-    if artefact.manifest.vinn is None:
+    if artefact.manifest.vinn is None or artefact.manifest.kind is not PolicyKind.VINN:
         raise ArtefactError(
             f"{directory}: kind '{artefact.manifest.kind.value}' cannot be extended; allowed: vinn"
         )

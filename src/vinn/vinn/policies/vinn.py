@@ -138,21 +138,26 @@ class VinnPolicy:
         weights = softmin_weights(distances, self.bandwidth)
         if self.progress is not None:
             weights = self.progress.reweigh(weights, rows)
-        camera_delta = weights @ self.memory.camera_delta[rows].astype(np.float64)
-        states = self.memory.gripper[rows]
-        probabilities = weights @ np.eye(GRIPPER_STATES)[states]
+        camera_delta, probabilities = self.combine(query, rows, weights)
         if self.project_to_unit:
             length = np.linalg.norm(camera_delta)
             camera_delta = camera_delta / length if length > SHORTEST_PROJECTED else camera_delta
         return Prediction(
             camera_delta=camera_delta,
-            gripper_value=float(weights @ states),
+            gripper_value=float(probabilities @ np.arange(GRIPPER_STATES)),
             gripper_probabilities=probabilities,
             action_scale=self.memory.action_scale,
             neighbors=self.memory.neighbors(rows, distances, weights),
             novelty=self._novelty(embedding, float(distances[0])),
             latency_s={"retrieve": time.perf_counter() - start},
         )
+
+    def combine(
+        self, query: NDArray[np.float32], rows: NDArray[np.int64], weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Translation (3,) and gripper states' probabilities (4,) from the neighbours' actions."""
+        camera_delta = weights @ self.memory.camera_delta[rows].astype(np.float64)
+        return camera_delta, weights @ np.eye(GRIPPER_STATES)[self.memory.gripper[rows]]
 
     def _novelty(self, embedding: NDArray[np.float32], nearest: float) -> float:
         """See `vinn.policies.novelty`; NaN without a limit."""
