@@ -37,6 +37,10 @@ def bench(
     quick: Annotated[
         bool, typer.Option("--quick", help="Few sizes and repeats: to see that it runs.")
     ] = False,
+    keep_large: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the policy that part 'load' builds; must not exist."),
+    ] = None,
     results: Annotated[
         Path | None, typer.Option(help="Folder for performance.json, .md and .svg.")
     ] = None,
@@ -53,7 +57,7 @@ def bench(
     # For the processes that are started from here: numpy reads it when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     settings = _QUICK if quick else BenchSettings(repeats=repeats, threads=threads)
-    settings = settings.only(tuple(part) if part else PARTS)
+    settings = settings.only(tuple(part) if part else PARTS, keep_large)
     figures = Results("performance", f"vinn bench {dataset.name} --encoder {encoder.name}")
     with err.status("starting") as status:
         run = Bench(Dataset.open(dataset), encoder, settings, figures, status.update)

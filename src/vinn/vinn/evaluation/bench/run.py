@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -53,6 +54,7 @@ class BenchSettings:
         images: frames that are encoded in a repeat.
         threads: of the encoders; search has one.
         parts: names of `PARTS`.
+        keep_large: where the policy of part "load" shall stay; None: nowhere.
     """
 
     sizes: tuple[int, ...] = (1_000, 3_000, 10_000, 20_000, 50_000, 100_000, 200_000)
@@ -62,10 +64,11 @@ class BenchSettings:
     images: int = 20
     threads: int = 2
     parts: tuple[str, ...] = PARTS
+    keep_large: Path | None = None
 
-    def only(self, parts: tuple[str, ...]) -> BenchSettings:
+    def only(self, parts: tuple[str, ...], keep_large: Path | None = None) -> BenchSettings:
         """The same, for some parts."""
-        return dataclasses.replace(self, parts=parts)
+        return dataclasses.replace(self, parts=parts, keep_large=keep_large)
 
 
 class Bench:
@@ -269,6 +272,8 @@ class Bench:
             memory = extended(self._memory(), STEP_FRAMES)
             policy = write_large_policy(self._dataset, self._encoder_dir, memory, Path(folder))
             self._say(f"load: opening a policy of {STEP_FRAMES:,} frames")
+            if self._settings.keep_large is not None:
+                shutil.copytree(policy, self._settings.keep_large)
             loads = [load_in_fresh_process(policy) for _ in range(self._settings.repeats)]
         what = f"load a policy of {STEP_FRAMES:,} frames"
         seconds = round(float(np.median([load.seconds for load in loads])), 2)
