@@ -49,6 +49,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,8 +77,10 @@ POSE = (sj.ARM, sj.LIFT, sj.YAW, sj.PITCH, sj.ROLL, sj.PAN, sj.TILT, sj.GRIPPER)
 """The first entries of joint_pose_cmd with the dexterous wrist; then base translate and rotate."""
 
 _PERIOD_S = 0.01
-_HOLD_M = 0.004
-"""Targets no farther than this from what is measured move nothing: a hold [m or rad]."""
+_HOLD_M = 0.002
+"""Targets no farther than this from what was published lately move nothing: a hold [m or rad]."""
+_REMEMBERED = 30
+"""Published poses that a hold may name: one second's."""
 _MODES = ("position", "navigation", "trajectory")
 
 
@@ -93,7 +96,7 @@ class MotionCommand:
     refused: str
     """Why it was not obeyed; empty: it was."""
     hold: bool
-    """Its targets are where the joints are."""
+    """Its targets are a pose that was published lately: it stops the joints."""
     vector: tuple[float, ...] = ()
     """joint_pose_cmd as it came."""
     thresholds: Mapping[str, float] | None = None
@@ -103,9 +106,11 @@ class MotionCommand:
 class FakeStretchDriver(Node):
     """See the module's head."""
 
-    def __init__(self, rate_hz: float = 30.0, gripper_unit: str = "finger_rad") -> None:
+    def __init__(
+        self, rate_hz: float = 30.0, gripper_unit: str = "finger_rad", namespace: str = ""
+    ) -> None:
         """Args: rate of the topics; finger_rad as newer drivers take it, or percent as older."""
-        super().__init__("stretch_driver", use_global_arguments=False)
+        super().__init__("stretch_driver", namespace=namespace, use_global_arguments=False)
         self.joints = StretchJoints()
         self.gripper_unit = gripper_unit
         self.homed = True
@@ -127,6 +132,7 @@ class FakeStretchDriver(Node):
         self.reject_goals = False
         self.commands: list[MotionCommand] = []
         self.services_called: list[tuple[float, str]] = []
+        self._published: deque[dict[str, float]] = deque(maxlen=_REMEMBERED)
         self._runstopped = False
         self._mode_before_runstop = "position"
         self._mode_locks = 0
@@ -186,12 +192,14 @@ class FakeStretchDriver(Node):
     ) -> None:
         """Remember a motion command."""
         now_s = time.monotonic()
-        measured, _ = self.joints.snapshot()
-        hold = all(
-            abs(value) < 1e-6
-            if name in (sj.TRANSLATE, sj.ROTATE)
-            else abs(value - measured[name]) <= _HOLD_M or name == sj.GRIPPER
-            for name, value in targets.items()
+        hold = any(
+            all(
+                abs(value) < 1e-6
+                if name in (sj.TRANSLATE, sj.ROTATE)
+                else abs(value - pose[name]) <= _HOLD_M or name == sj.GRIPPER
+                for name, value in targets.items()
+            )
+            for pose in list(self._published)
         )
         self.commands.append(
             MotionCommand(now_s, path, dict(targets), refused, hold, vector, thresholds)
@@ -241,6 +249,7 @@ class FakeStretchDriver(Node):
             else:
                 self.mode = self._mode_before_runstop
         measured, (x, y, theta) = self.joints.snapshot()
+        self._published.append(dict(measured))
         finger = sj.aperture_to_finger_rad(measured.pop(sj.GRIPPER))
         values = measured | {
             "joint_gripper_finger_left": finger,
