@@ -43,8 +43,15 @@ Out = Annotated[Path, typer.Option("--out", help="Folder of tables and figures."
 
 
 def tables(
-    out_dir: Out = Path("docs/results"),
-    work: Work = Path("runs/tables"),
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder of tables and figures; WORK/results.")
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of what is trained; a killed run goes on there; runs/tables/PRESET."
+        ),
+    ] = None,
     preset: Preset = "reduced",
     quick: Annotated[
         bool, typer.Option("--quick", help="The preset of a few minutes, with its checks.")
@@ -65,7 +72,9 @@ def tables(
     ] = False,
 ) -> None:
     """Table III and figures 3, 4 and 6 on all tasks; exit code 1 if a check fails."""
-    config = load_tables_config("quick" if quick else preset)
+    preset = "quick" if quick else preset
+    config = load_tables_config(preset)
+    work = work or Path("runs/tables") / Path(preset).stem
     if seeds is not None:
         config = config.model_copy(update={"seeds": seeds})
     if only_tasks is not None:
@@ -75,14 +84,22 @@ def tables(
         config = config.with_methods(names)
     claim_workspace(work, config)
     root = data or work / "data"
-    for name in config.tasks:
+    for name in () if only_measured else config.tasks:
         # Simulators keep OpenGL contexts, which this process shall not hold while it trains.
         in_own_process(_record, task_settings(name, **config.record), root)
     tasks = [open_task(root, name) for name in config.tasks]
     command = "vinn eval tables --quick" if quick else f"vinn eval tables --preset {preset}"
     for option, value in (("--seeds", seeds), ("--tasks", only_tasks), ("--methods", only_methods)):
         command += f" {option} {value}" if value is not None else ""
-    _run(config, tasks, work, out_dir, command, QUICK_CHECKS if quick else (), only_measured)
+    _run(
+        config,
+        tasks,
+        work,
+        out_dir or work / "results",
+        command,
+        QUICK_CHECKS if quick else (),
+        only_measured,
+    )
 
 
 def offline(
