@@ -81,15 +81,17 @@ def run_beyond(
     on_trial: OnTrial | None = None,
     on_offline: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Do what was not done yet, the most telling first: sampled cabinets, offline, the rest."""
-    first = {"methods": (), "left_out": False, "occlusions": ()}
-    run_closed_loop(config.main.model_copy(update=first), data, workspace, on_trial)
+    """Do what was not done yet: sampled and left-out cabinets, offline, switches, the rest."""
+    sampled = {"methods": (), "left_out": False, "occlusions": ()}
+    held_out = {"methods": (), "occlusions": ()}
+    for first in (sampled, held_out):
+        run_closed_loop(config.main.model_copy(update=first), data, workspace, on_trial)
     for done, name in enumerate(config.offline):
         offline_unit(workspace, BEYOND[name], data)
         if on_offline is not None:
             on_offline(done + 1, len(config.offline))
-    run_closed_loop(config.main, data, workspace, on_trial)
     run_closed_loop(config.switches, data, workspace, on_trial)
+    run_closed_loop(config.main, data, workspace, on_trial)
 
 
 def offline_unit(
