@@ -247,7 +247,16 @@ class Stack:
         return answer
 
     def run(self, name: str = "", pace: float = SLOW) -> str:
-        """Reset, start, and wait until the robot moves; returns the session."""
+        """Reset, start, and wait until the robot moves; returns the session.
+
+        A machine that is busy elsewhere may end a rollout before it begins: then once more.
+        """
+        for _ in range(_RESETS - 1):
+            with contextlib.suppress(AssertionError):
+                return self._run(name, pace)
+        return self._run(name, pace)
+
+    def _run(self, name: str, pace: float) -> str:
         if self.status.state == RolloutStatus.RUNNING:
             self.stop()
         answer = self.reset()

@@ -92,12 +92,12 @@ def test_row_07_policy_hangs(stack: Stack) -> None:
     stack.run("policy hangs")
     halt = stack.fault(lambda: os.kill(stack.pid("vinn_policy"), signal.SIGSTOP))
     measure = stack.report(7, halt, "POLICY_LOST")
-    # Awake again, it first finishes what it had begun: too late for a new rollout as well.
-    predictions = stack.ros.listen(Prediction, "policy/prediction", qos.RECORD)
-    heard = len(predictions)
+    # Awake again, it finishes what it had begun: too late. (Predictions that come late, one after
+    # the other, are in test_requests.py.)
     os.kill(stack.pid("vinn_policy"), signal.SIGCONT)
-    stack.ros.wait_for(lambda: len(predictions) > heard)
     measure.value("motions after the policy woke", stack.expect_no_motion(), "", "== 0")
+    # Fast DDS may have given up the shared memory of a process that stood still.
+    stack.kill("vinn_policy")
 
 
 def test_row_09_supervisor_killed(stack: Stack) -> None:
@@ -155,11 +155,14 @@ def test_row_11_runstop(stack: Stack) -> None:
 def test_row_15_a_view_unlike_every_demonstration(stack: Stack) -> None:
     stack.run("novel", pace=1.0)
 
+    shown: list[float] = []
+
     def show() -> None:
+        shown.append(time.monotonic())
         stack.camera.mode = "strange"
 
-    shown_s = time.monotonic()
     halt = stack.fault(show)
+    (shown_s,) = shown
     assert halt.status.reason == "NOVEL", halt.status.message
     assert "novelty" in halt.status.message
     held_s = next(

@@ -201,7 +201,7 @@ def test_row_27_predictions_late_lost_twice_and_out_of_order(stack: Stack) -> No
             status = stack.wait_state(RolloutStatus.ENDED)
             assert status.reason in ("STALE_INPUT", "POLICY_LOST"), status.message
         moved = len(stack.driver.motions()) - before
-        measure.value("steps from predictions 2 s late", moved, "", "== 0")
+        Measure(7).value("steps from predictions 2 s late", moved, "", "== 0")
     finally:
         stack.respawn("rollout_supervisor")
 
