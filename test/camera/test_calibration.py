@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from board_pictures import picture, pictures
 from vinn.cli.main import run
 from vinn.errors import ConfigError, DatasetError
+from vinn.evaluation.board_pictures import picture, pictures
 from vinn.ingest.calibration import Calibration, View, calibrate
 from vinn.ingest.camera_profile import find_profile
 from vinn.ingest.charuco import CalibrationBoard

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from vinn.ingest.charuco import CalibrationBoard
 from vinn.ingest.lens import Lens
 
@@ -63,5 +64,5 @@ def pictures(board: CalibrationBoard, lens: Lens, count: int, seed: int) -> list
         pixel = (0.2 + 0.6 * cell) * np.array([lens.width_px, lens.height_px])
         ray = lens.unproject(pixel)
         position = ray * rng.uniform(0.16, 0.34)
-        images.append(picture(board, lens, turn, position - turn @ middle_m, rng))
+        images.append(picture(board, lens, np.asarray(turn), position - turn @ middle_m, rng))
     return images
