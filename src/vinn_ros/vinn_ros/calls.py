@@ -21,7 +21,7 @@ def wait_for(future: Future, timeout_s: float, what: str) -> Any:
     future.add_done_callback(lambda _: done.set())
     if not done.wait(timeout_s):
         future.cancel()
-        raise RobotError(f"{what}: no answer within {timeout_s:g} s")
+        raise RobotError(f"{what}: no answer within {timeout_s:.2g} s")
     return future.result()
 
 
