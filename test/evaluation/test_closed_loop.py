@@ -210,6 +210,18 @@ def test_a_killed_run_goes_on_with_the_next_trial(task, tmp_path, simulated):
     )
 
 
+def test_fewer_trials_on_covered_cabinets_are_the_first_ones(task, tmp_path, simulated):
+    run_closed_loop(CONFIG, task, Workspace(tmp_path))
+    fewer = CONFIG.model_copy(update={"general_trials": 2})
+    found = read_outcomes(fewer, task, Workspace(tmp_path))
+    assert len(found[SEEN, "raw-pixels"]) == 12
+    for condition in (COVERED.value, LEFT_OUT):
+        for cabinet in CABINETS:
+            own = [o.seed for o in found[condition, "raw-pixels"] if o.cabinet == cabinet]
+            seen = [o.seed for o in found[SEEN, "raw-pixels"] if o.cabinet == cabinet]
+            assert own == seen[:2]
+
+
 def test_other_settings_never_read_these_trials(task, tmp_path, simulated):
     run_closed_loop(CONFIG, task, Workspace(tmp_path))
     for change in ({"seed": 1}, {"policy_seed": 1}, {"scale_m": 0.03}):

@@ -88,6 +88,7 @@ def cells(config: ClosedLoopConfig) -> list[Cell]:
     """All cells, the most telling first: table I, left-out cabinets, covered, sampled ones."""
     found: list[Cell] = []
     named = list(enumerate(sorted(CABINETS)))
+    general_trials = config.general_trials or config.trials
     for method in config.methods:
         found += [
             Cell(method, SEEN, cabinet, Occlusion.NONE, None, scene, config.trials)
@@ -96,13 +97,13 @@ def cells(config: ClosedLoopConfig) -> list[Cell]:
     if config.left_out:
         for method in config.general_methods:
             found += [
-                Cell(method, LEFT_OUT, cabinet, Occlusion.NONE, cabinet, scene, config.trials)
+                Cell(method, LEFT_OUT, cabinet, Occlusion.NONE, cabinet, scene, general_trials)
                 for scene, cabinet in named
             ]
     for occlusion in config.occlusions:
         for method in config.general_methods:
             found += [
-                Cell(method, occlusion.value, cabinet, occlusion, None, scene, config.trials)
+                Cell(method, occlusion.value, cabinet, occlusion, None, scene, general_trials)
                 for scene, cabinet in named
             ]
     for method in config.general_methods:

@@ -31,6 +31,8 @@ class ClosedLoopConfig(BaseModel):
     """Pairs of rows whose difference is tested; the same trials count for both."""
     trials: Annotated[int, Field(ge=1, le=1000)] = 10
     """Per cabinet."""
+    general_trials: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Per covered or left-out cabinet, the first of `trials`; None for as many."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of starts, appearances and noise of all trials."""
     policy_seed: Annotated[int, Field(ge=0)] = 0

@@ -107,7 +107,8 @@ def tables_markdown(
     lines = [
         "# Closed loop: tables I and II in simulation",
         "",
-        f"Difficulty `{DIFFICULTY}`, {config.trials} trials on each of {len(CABINETS)} cabinets, "
+        f"Difficulty `{DIFFICULTY}`, {config.trials} trials on each of {len(CABINETS)} cabinets "
+        f"({config.general_trials or config.trials} where something is covered or left out), "
         f"the same seeds for every method; actions of length 1 are {100 * config.scale_m:g} cm. "
         f"{caption} Cells are opened doors (30 degrees) with Wilson's 95 % interval. The paper's "
         "figures are of a real robot and other training: orders may be compared, numbers may not.",
