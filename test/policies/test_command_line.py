@@ -163,6 +163,7 @@ def test_unknown_preset_and_unknown_key(
     out = tmp_path / "policy"
     line = fails(capsys, *build, "--out", out, "--preset", "vin")
     assert "'vin' is unknown" in line
+    demos, encoder = parts / "demos", parts / "encoder"
     preset = tmp_path / "mine.yaml"
     preset.write_text("k: 5\nbandwith: 2.0\n")
     line = fails(capsys, *build, "--out", out, "--preset", preset)
@@ -231,3 +232,27 @@ def test_errors_that_are_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("vinn.cli.demos.Dataset.open", bug)
     with pytest.raises(ValueError, match="a bug"):
         run(["demos", "info", "anywhere"])
+
+
+def test_preset_with_switches_is_built_and_shown(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demos, encoder = parts / "demos", parts / "encoder"
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("select: true\nmirrored: true\ncontext: 2\nprogress: {width: 0.3}\n")
+    out = tmp_path / "policy"
+    arguments = ["policy", "build", demos, "--encoder", encoder, "--preset", preset, "--out", out]
+    assert run([str(a) for a in arguments]) == 0
+    shown = capsys.readouterr().out
+    assert "leave one demonstration out" in shown
+    assert "original, mirrored" in shown
+    assert "2 frames" in shown
+    manifest = open_artefact(out).manifest
+    assert manifest.provenance["preset"] == str(preset)
+    assert "selection" in manifest.provenance
+
+    fixed = [*arguments[:-1], tmp_path / "fixed", "--k", 3, "--bandwidth", 0.5]
+    assert run([str(a) for a in fixed]) == 0
+    settings = open_artefact(tmp_path / "fixed").manifest.vinn
+    assert settings is not None
+    assert (settings.k, settings.bandwidth) == (3, 0.5)

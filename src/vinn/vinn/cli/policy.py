@@ -10,17 +10,23 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from vinn.cli.console import out, progress_bar
+from vinn.cli.console import out, stage_bars
 from vinn.demos.frames import read_image
 from vinn.demos.store import Dataset
-from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ConfigError
-from vinn.evaluation.selection import Selection, select_k_and_bandwidth
-from vinn.policies.artefact import INDEX_FOLDER, PolicyArtefact, PolicyKind, open_artefact
-from vinn.policies.build import build_control, build_policy, embed_dataset
-from vinn.policies.memory import ActionMemory
+from vinn.evaluation.preset_build import build_from_preset, train_darp_head
+from vinn.evaluation.selection import Selection
+from vinn.policies.artefact import (
+    INDEX_FOLDER,
+    NEAREST,
+    MetricKind,
+    PolicyArtefact,
+    PolicyKind,
+    open_artefact,
+)
+from vinn.policies.build import build_control
 from vinn.policies.novelty import NoveltyMeasure
-from vinn.policies.preset import load_preset
+from vinn.policies.preset import PolicyPreset, load_preset
 from vinn.policies.types import Prediction
 from vinn.retrieval.index import IndexKind, build_index, kind_for, read_index_manifest
 
@@ -35,7 +41,7 @@ def build(
     demos: Annotated[Path, typer.Argument(metavar="DEMOS", help="Folder of demonstrations.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to make; must not exist.")],
     encoder: Annotated[
-        Path | None, typer.Option(help="Encoder artefact (kind 'vinn' needs one).")
+        Path | None, typer.Option(help="Encoder artefact (kinds 'vinn' and 'darp').")
     ] = None,
     kind: Annotated[PolicyKind, typer.Option(help="Method.")] = PolicyKind.VINN,
     preset: Annotated[str, typer.Option(help="Name of a preset, or a YAML file.")] = "vinn",
@@ -61,54 +67,40 @@ def build(
     if out_dir.exists():
         raise ArtefactError(f"{out_dir}: exists already; choose another name or remove it first")
     dataset = Dataset.open(demos).with_actions()
-    if kind is not PolicyKind.VINN:
+    if kind not in NEAREST:
         build_control(dataset, kind, out_dir, seed)
         info(out_dir)
         return
     if encoder is None:
-        raise ConfigError("--encoder: missing; kind 'vinn' needs an encoder artefact")
-    if select and (k is not None or bandwidth is not None):
-        raise ConfigError("--select: chooses k and bandwidth; leave --k and --bandwidth out")
-    chosen_k = settings.k if k is None else k
-    if not select and chosen_k > dataset.frame_count:
+        raise ConfigError(f"--encoder: missing; kind '{kind.value}' needs an encoder artefact")
+    given = {"k": k, "bandwidth": bandwidth, "novelty": novelty}
+    changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
+    if k is not None or bandwidth is not None:
+        if select:
+            raise ConfigError("--select: chooses k and bandwidth; leave --k and --bandwidth out")
+        changes["select"] = False
+    elif select:
+        changes["select"] = True
+    settings = PolicyPreset.model_validate({**settings.model_dump(), **changes})
+    frames = dataset.frame_count * len(settings.views)
+    if not settings.select and settings.k > frames:
         raise ConfigError(
-            f"k: {chosen_k} neighbours of {dataset.frame_count} demonstration frames in {demos}; "
-            f"allowed: 1..{dataset.frame_count}"
+            f"k: {settings.k} neighbours of {frames} demonstration frames in {demos}; "
+            f"allowed: 1..{frames}"
         )
-    with progress_bar("embedding frames") as progress:
-        embedded = embed_dataset(dataset, load_encoder(encoder, threads), progress)
-    chosen_bandwidth = settings.bandwidth if bandwidth is None else bandwidth
-    provenance: dict[str, object] = {"preset": preset}
-    if select:
-        memory = ActionMemory.of(dataset)
-        selection = select_k_and_bandwidth(
-            embedded.embeddings,
-            memory.camera_delta,
-            memory.demonstration_ids,
-            gripper=memory.gripper,
+    with stage_bars() as on_stage:
+        build_from_preset(
+            dataset,
+            encoder,
+            out_dir,
+            settings,
             gripper_weight=gripper_weight,
+            threads=threads,
+            on_stage=on_stage,
+            on_selection=lambda selection: out.print(_selection_table(selection)),
+            provenance={"preset": preset},
+            train_head=train_darp_head if kind is PolicyKind.DARP else None,
         )
-        chosen_k, chosen_bandwidth = selection.k, selection.bandwidth
-        out.print(_selection_table(selection))
-        provenance["selection"] = {
-            "criterion": "leave one demonstration out, translation and gripper",
-            "gripper_weight": gripper_weight,
-            "score": selection.rows[0].score,
-            "translation_mse": selection.rows[0].translation_mse,
-            "gripper_mse": selection.rows[0].gripper_mse,
-            "median_neighbor_distance": selection.median_neighbor_distance,
-        }
-    build_policy(
-        dataset,
-        encoder,
-        out_dir,
-        chosen_k,
-        chosen_bandwidth,
-        project_to_unit=settings.project_to_unit,
-        embedded=embedded,
-        provenance=provenance,
-        novelty=settings.novelty if novelty is None else novelty,
-    )
     info(out_dir)
 
 
@@ -134,7 +126,7 @@ def index(
             build_index(
                 folder,
                 embeddings,
-                artefact.memory.demonstration_ids,
+                artefact.memory.origin_ids,
                 artefact.manifest.files["embeddings.npy"],
                 kind,
             )
@@ -158,6 +150,14 @@ def info(directory: Artefact) -> None:
         table.add_row("k", str(settings.k))
         table.add_row("bandwidth", f"{settings.bandwidth:.4g}")
         table.add_row("project to unit", str(settings.project_to_unit).lower())
+        if len(settings.views) > 1:
+            table.add_row("views", ", ".join(settings.views))
+        if settings.context > 1:
+            table.add_row("context", f"{settings.context} frames")
+        if settings.metric is not MetricKind.EUCLIDEAN:
+            table.add_row("metric", f"{settings.metric.value}, {settings.metric_dimension}-d")
+        if settings.progress is not None:
+            table.add_row("progress prior", f"width {settings.progress.width:g}")
         table.add_row("novelty by", settings.novelty.value)
         table.add_row(
             "novelty limit",

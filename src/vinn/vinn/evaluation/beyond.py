@@ -22,8 +22,8 @@ from vinn.encoders.encoder import load_encoder
 from vinn.evaluation.closed_loop import OnTrial, run_closed_loop
 from vinn.evaluation.closed_loop_config import ClosedLoopConfig
 from vinn.evaluation.methods import BEYOND, Method, PolicyForm
-from vinn.evaluation.preset_build import fit_metric
-from vinn.evaluation.preset_rows import row_embeddings, row_preset, train_head
+from vinn.evaluation.preset_build import fit_metric, train_darp_head
+from vinn.evaluation.preset_rows import row_embeddings, row_preset
 from vinn.evaluation.selection import select_k_and_bandwidth
 from vinn.evaluation.workspace import Workspace
 from vinn.policies.darp import DarpPolicy
@@ -174,7 +174,7 @@ def _darp_of_rows(
     embeddings: NDArray[np.float32],
     memory: ActionMemory,
 ) -> DarpPolicy:
-    head, length = workspace.training.call(train_head, embeddings, memory, preset.k, 0)
+    head, length = workspace.training.call(train_darp_head, embeddings, memory, preset.k, 0)
     return DarpPolicy(
         load_encoder(encoder_dir),
         FlatNeighbors(embeddings),

@@ -25,12 +25,16 @@ from vinn.policies.artefact import MetricKind
 from vinn.policies.build import EmbeddedDataset, build_policy, embed_dataset
 from vinn.policies.features import Features, join_context
 from vinn.policies.memory import ActionMemory
+from vinn.policies.mlp import Mlp
 from vinn.policies.preset import PolicyPreset
 from vinn.retrieval.metric import LinearMetric, pca_whitening
 from vinn.retrieval.nca import learn_metric
 
 OnStage = Callable[[str, int, int], None]
 """Called with (what is done, pieces done, pieces in all)."""
+
+TrainHead = Callable[[NDArray[np.float32], ActionMemory, int], tuple[Mlp, float]]
+"""Features (N, D), memory and k to the network of `vinn.policies.darp` and what it calls 1."""
 
 
 def build_from_preset(
@@ -46,6 +50,7 @@ def build_from_preset(
     on_selection: Callable[[Selection], None] | None = None,
     name: str | None = None,
     provenance: dict[str, Any] | None = None,
+    train_head: TrainHead | None = None,
 ) -> Path:
     """Build a nearest-neighbour policy as a preset says.
 
@@ -62,6 +67,7 @@ def build_from_preset(
         on_selection: told how k and bandwidth were chosen.
         name: of the policy; the name of `out_dir` by default.
         provenance: kept in the manifest.
+        train_head: makes the kind "darp" (`vinn.policies.darp`) with k of the preset.
 
     Raises:
         DatasetError, ConfigError, ArtefactError, ArtefactMismatchError: as `build_policy`.
@@ -85,10 +91,13 @@ def build_from_preset(
         memory = ActionMemory.of(dataset, preset.views)
         joined = join_context(embedded.embeddings, memory.demonstration_ids, preset.context)
         metric = fit_metric(preset, joined, memory, stage("learning the metric"))
-        k, bandwidth, chosen = preset.k, preset.bandwidth, {}
-        if preset.select:
+        stored = joined if metric is None else metric(joined)
+        k, bandwidth, chosen, head = preset.k, preset.bandwidth, {}, None
+        if train_head is not None:
+            head = train_head(stored, memory, k)
+        elif preset.select:
             selection = select_k_and_bandwidth(
-                joined if metric is None else metric(joined),
+                stored,
                 memory.camera_delta,
                 memory.origin_ids,
                 gripper=memory.gripper,
@@ -112,6 +121,8 @@ def build_from_preset(
             features=Features(preset.context, metric),
             metric=preset.metric,
             progress=preset.progress,
+            head=head,
+            novelty=preset.novelty,
         )
 
 
@@ -160,3 +171,14 @@ def _as_provenance(selection: Selection, gripper_weight: float) -> dict[str, obj
         "gripper_mse": best.gripper_mse,
         "median_neighbor_distance": selection.median_neighbor_distance,
     }
+
+
+def train_darp_head(
+    features: NDArray[np.float32], memory: ActionMemory, k: int, seed: int = 0
+) -> tuple[Mlp, float]:
+    """A `TrainHead`; needs torch, which is imported here and not before."""
+    from vinn.learning.darp_training import DarpConfig, train_darp
+    from vinn.learning.policy_training import action_length
+
+    length = action_length(memory.camera_delta, "bc")
+    return train_darp(features, memory, length, DarpConfig(k=k, seed=seed)), length

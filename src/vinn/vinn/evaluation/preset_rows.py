@@ -18,8 +18,8 @@ from vinn.encoders.encoder import load_encoder
 from vinn.encoders.local import localise_encoder
 from vinn.errors import ConfigError
 from vinn.evaluation.methods import Method, PolicyForm
-from vinn.evaluation.preset_build import build_from_preset
-from vinn.policies.build import EmbeddedDataset, build_policy, embed_dataset
+from vinn.evaluation.preset_build import build_from_preset, train_darp_head
+from vinn.policies.build import EmbeddedDataset, embed_dataset
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp
 from vinn.policies.preset import PolicyPreset, load_preset
@@ -49,20 +49,12 @@ def build_preset_row(
     """Build the policy of a row to `folder`."""
     preset = row_preset(method)
     encoder_dir, embedded = row_embeddings(workspace, method, preset, data, seed)
-    provenance = {"method": method.name, "preset": preset.model_dump(mode="json")}
+    train = None
     if method.form is PolicyForm.DIFFERENCE_AWARE:
-        memory = ActionMemory.of(data.train, preset.views)
-        return build_policy(
-            data.train,
-            encoder_dir,
-            folder,
-            preset.k,
-            embedded=embedded,
-            name=method.title,
-            provenance={**provenance, "seed": seed},
-            views=preset.views,
-            head=workspace.training.call(train_head, embedded.embeddings, memory, preset.k, seed),
-        )
+
+        def train(features: NDArray[np.float32], memory: ActionMemory, k: int) -> tuple[Mlp, float]:
+            return workspace.training.call(train_darp_head, features, memory, k, seed)
+
     return build_from_preset(
         data.train,
         encoder_dir,
@@ -70,19 +62,13 @@ def build_preset_row(
         preset.model_copy(update={"local": None}),
         embedded=embedded,
         name=method.title,
-        provenance=provenance,
+        provenance={
+            "method": method.name,
+            "preset": preset.model_dump(mode="json"),
+            "seed": seed,
+        },
+        train_head=train,
     )
-
-
-def train_head(
-    embeddings: NDArray[np.float32], memory: ActionMemory, k: int, seed: int
-) -> tuple[Mlp, float]:
-    """The network of `vinn.policies.darp` and what it calls 1; for `OwnProcess.call`."""
-    from vinn.learning.darp_training import DarpConfig, train_darp
-    from vinn.learning.policy_training import action_length
-
-    length = action_length(memory.camera_delta, "bc")
-    return train_darp(embeddings, memory, length, DarpConfig(k=k, seed=seed)), length
 
 
 def row_embeddings(
