@@ -159,3 +159,20 @@ def test_row_29_bring_ups_in_a_row(
     measure.value("bring-up, median", float(np.median(up_s)), "s", None)
     measure.time("slowest shut-down", max(down_s), "exit_s")
     assert not troubles, troubles
+
+
+def test_a_process_that_was_suspended_goes_on() -> None:
+    """CPython's sigtimedwait gives an empty record after SIGCONT: nodes took it for a request."""
+    code = (
+        "from vinn_ros.signals import StopSignals\n"
+        "with StopSignals() as signals:\n"
+        "    print('ready', flush=True)\n"
+        "    print('ended' if any(signals.wait(0.2) for _ in range(10)) else 'went on')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(0.6)  # what is tested: longer than the wait
+    os.kill(process.pid, signal.SIGCONT)
+    assert process.communicate(timeout=60.0)[0].strip() == "went on"

@@ -26,10 +26,13 @@ class StopSignals:
         trace: TracebackType | None,
     ) -> None:
         # A second Ctrl-C during the shutdown must not end it half-way.
-        while signal.sigtimedwait(_STOP, 0) is not None:
+        while self.wait(0):
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
     def wait(self, seconds: float) -> bool:
         """Wait at most `seconds` for a request to stop; True: there was one."""
-        return signal.sigtimedwait(_STOP, seconds) is not None
+        came = signal.sigtimedwait(_STOP, seconds)
+        # A process that was suspended for longer than `seconds` and goes on (SIGCONT) gets an
+        # empty record from CPython instead of None: nobody asked it to stop.
+        return came is not None and came.si_signo in _STOP
