@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from vinn_msgs.srv import LabelRollout, LoadPolicy, StartRollout
 from vinn_ros import qos
 from vinn_ros.calls import call
 
+_SERVICE_TIMEOUT_S = 10.0
 EXIT_OK, EXIT_REFUSED, EXIT_NO_ANSWER, EXIT_NOT_OPENED = 0, 1, 3, 4
 
 app = typer.Typer(
@@ -57,9 +58,32 @@ def options(
 
 
 @app.command()
-def reset(context: typer.Context, timeout: Timeout = 120.0) -> None:
-    """Bring scene and robot to the start; waits until that is done."""
-    _trigger(context.obj, "supervisor/reset", timeout)
+def reset(context: typer.Context, timeout: Timeout = 900.0) -> None:
+    """Bring scene and robot to the start; says what is being done and waits until it is."""
+    with _operator(context.obj) as node:
+        client = node.create_client(Trigger, "supervisor/reset")
+        if not client.wait_for_service(_SERVICE_TIMEOUT_S):
+            _fail(f"supervisor/reset: not there within {_SERVICE_TIMEOUT_S:g} s", EXIT_NO_ANSWER)
+        follower = _Follower(node, _tell_progress())
+        try:
+            answer = call(client, Trigger.Request(), timeout)
+        except RobotError as error:
+            _fail(str(error), EXIT_NO_ANSWER)
+        follower.mute()
+        _report(answer)
+
+
+def _tell_progress() -> Callable[[RolloutStatus], None]:
+    """Each new message of a reset, on stderr."""
+    told = ""
+
+    def tell(status: RolloutStatus) -> None:
+        nonlocal told
+        if status.state == RolloutStatus.RESETTING and status.message not in ("", told):
+            told = status.message
+            print(told, file=sys.stderr, flush=True)
+
+    return tell
 
 
 @app.command()
@@ -171,7 +195,10 @@ def home(context: typer.Context, timeout: Timeout = 90.0) -> None:
 class _Follower:
     """The supervisor's status as it comes in."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(
+        self, node: Node, on_status: Callable[[RolloutStatus], None] | None = None
+    ) -> None:
+        self._on_status = on_status
         self._news = threading.Condition()
         self._status: RolloutStatus | None = None
         self._fresh = False
@@ -193,7 +220,14 @@ class _Follower:
             if status.session == session and status.state == RolloutStatus.ENDED:
                 return status
 
+    def mute(self) -> None:
+        """Tell nobody any more."""
+        self._on_status = None
+
     def _take(self, status: RolloutStatus) -> None:
+        tell = self._on_status
+        if tell is not None:
+            tell(status)
         with self._news:
             self._status, self._fresh = status, True
             self._news.notify_all()

@@ -15,6 +15,8 @@ from vinn.errors import CameraError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _BY_ID = Path("/dev/v4l/by-id")
+_LONGEST_WAIT_NS = 1_000_000_000
+"""A frame that claims to have waited longer in the driver is stamped by another clock."""
 
 
 class FrameSource(Protocol):
@@ -122,14 +124,22 @@ class _Camera:
             )
 
     def read(self) -> tuple[NDArray[np.uint8], int] | None:
-        """See `FrameSource`; stamped when the driver hands the frame over, before decoding."""
+        """See `FrameSource`; stamped by the driver, or when it hands the frame over."""
         if not self._capture.grab():
             raise CameraError(f"source: {self._path}: the camera gives no frame")
-        stamp_ns = time.time_ns()
+        stamp_ns = time.time_ns() - self._waited_ns()
         good, image_bgr = self._capture.retrieve()
         if not good:
             raise CameraError(f"source: {self._path}: a frame cannot be decoded")
         return _rgb(image_bgr), stamp_ns
+
+    def _waited_ns(self) -> int:
+        """How long ago the frame just grabbed was captured, as V4L2 says (monotonic clock); 0 where
+        the driver stamps by another clock, or not at all.
+        """
+        captured_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        waited_ns = time.monotonic_ns() - round(captured_ms * 1e6)
+        return waited_ns if captured_ms > 0 and 0 <= waited_ns < _LONGEST_WAIT_NS else 0
 
     def close(self) -> None:
         """See `FrameSource`."""

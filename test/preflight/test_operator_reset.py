@@ -1,0 +1,53 @@
+"""`vinn-operator reset` says what the reset is doing; `ready` lets one that waits go on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
+
+from test_supervisor_preflight import Bench
+
+pytestmark = pytest.mark.ros
+
+
+def operator(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "vinn_ros.operator", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+
+
+def test_a_reset_is_followed_and_goes_on_when_all_is_ready(ros: Any, tmp_path: Path) -> None:
+    bench = Bench(ros, tmp_path, "confirm_environment:=true")
+    reset = operator("reset", "--timeout", "60")
+    ros.wait_for(lambda: bench.node._reset._waiting, timeout_s=60.0)
+    # It heard of it, and it is still waiting.
+    assert reset.stderr is not None
+    while "environment ready" not in (line := reset.stderr.readline()):
+        assert line, "ended without saying what it waits for"
+    assert reset.poll() is None
+    ready = operator("ready")
+    assert ready.wait(60) == 0
+    out, _ = reset.communicate(timeout=60)
+    assert reset.returncode == 0
+    assert out.startswith("trial 0, offset (")
+
+
+def test_a_refused_reset_is_one_line_and_exit_code_1(ros: Any, tmp_path: Path) -> None:
+    from sensor_msgs.msg import BatteryState
+
+    bench = Bench(ros, tmp_path)
+    bench.change("battery", BatteryState(voltage=9.5))
+    out, error = (reset := operator("reset")).communicate(timeout=60)
+    assert (reset.returncode, out) == (1, "")
+    assert error.strip().splitlines()[-1].startswith("LOW_BATTERY: battery: 9.5 V")
