@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 from rclpy.node import Node
 from stretch_driver import FakeStretchDriver
 from vinn_ros.conversions import compress
+from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
 
 from vinn_msgs.msg import Prediction
 from vinn_ros import qos
@@ -89,6 +90,21 @@ def test_everything_that_is_wrong_is_named_at_once(ros: Any, tmp_path: Path) -> 
         "tool": "WRONG_TOOL",
         "clock of the camera": "CLOCK_DIFFERENCE",
     }
+
+
+def test_the_running_supervisors_settings_are_taken_over(ros: Any, tmp_path: Path) -> None:
+    ros.add(FakeStretchDriver()).battery_v = 11.5
+    ros.add(Seeing())
+    strict = tmp_path / "strict.yaml"
+    strict.write_text("preflight: {min_battery_v: 12.0}\n")
+    ros.add(
+        RolloutSupervisorNode(
+            ["--ros-args", *("-p", f"rollout_config:={strict}"), *("-p", f"recordings:={tmp_path}")]
+        )
+    )
+    code, checks = doctor()
+    assert code == 1
+    assert checks["battery"]["message"] == "11.5 V; allowed: at least 12 V: charge it"
 
 
 def test_a_robot_that_is_not_there(ros: Any, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from typing import Annotated
 
 import rclpy
 import typer
+from rcl_interfaces.srv import GetParameters
+from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import Trigger
@@ -26,24 +28,30 @@ from vinn.robot.preflight import Check, Observations, Verdict, check_all
 from vinn.robot.types import ReasonCode
 from vinn.rollout.config import load_rollout_config
 
-from vinn_ros.calls import checked
+from vinn_ros.calls import call, checked
 from vinn_ros.paths import config_file
 from vinn_ros.preflight_probe import PreflightProbe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-_LIMITS_TIMEOUT_S = 2.0
+_DEFAULTS = {
+    "robot_config": "robot/stretch.yaml",
+    "rollout_config": "robot/rollout.yaml",
+    "recordings": "runs/rollouts",
+}
+_LISTEN_AT_LEAST_S = 1.0
+"""Whatever the questions took: a rate needs some frames."""
 
 
 @app.command()
 def doctor(
     robot_config: Annotated[
         str, typer.Option(help="The executor's file: tool and limits are compared with it.")
-    ] = "robot/stretch.yaml",
+    ] = "",
     rollout_config: Annotated[
         str, typer.Option(help="The supervisor's file: `preflight` says what is good enough.")
-    ] = "robot/rollout.yaml",
-    recordings: Annotated[Path, typer.Option(help="Where recordings go.")] = Path("runs/rollouts"),
+    ] = "",
+    recordings: Annotated[str, typer.Option(help="Where recordings go.")] = "",
     policy: Annotated[
         Path | None, typer.Option(help="A policy artefact to check before any node loads it.")
     ] = None,
@@ -55,12 +63,21 @@ def doctor(
 ) -> None:
     """Check robot, camera, policy, clocks and disk of a running system; moves nothing.
 
+    What is not given is asked of the running supervisor; without one it is that of the robot.
+
     Exit codes: 0 everything is well, 1 a check failed, 2 a configuration was refused.
     """
     try:
-        robot = load_robot_config(config_file(robot_config, "--robot-config"))
-        config = load_rollout_config(config_file(rollout_config, "--rollout-config")).preflight
-        seen = _observe(namespace, recordings, listen_s)
+        given = {
+            "robot_config": robot_config,
+            "rollout_config": rollout_config,
+            "recordings": recordings,
+        }
+        seen, settings = _observe(namespace, given, listen_s)
+        robot = load_robot_config(config_file(settings["robot_config"], "--robot-config"))
+        config = load_rollout_config(
+            config_file(settings["rollout_config"], "--rollout-config")
+        ).preflight
         checks = (*local_checks(policy), *_heard(seen, check_all(seen, config, robot)))
     except VinnError as error:
         typer.echo(str(error), err=True)
@@ -91,15 +108,16 @@ def _heard(seen: Observations, checks: tuple[Check, ...]) -> tuple[Check, ...]:
     return (found, *checks)
 
 
-def _observe(namespace: str, recordings: Path, listen_s: float) -> Observations:
-    """Listen for a while."""
+def _observe(
+    namespace: str, given: dict[str, str], listen_s: float
+) -> tuple[Observations, dict[str, str]]:
+    """Listen for a while; also the settings that count."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     rclpy.init(args=[])
     name = f"/{namespace.strip('/')}" if namespace.strip("/") else None
     node = Node(f"doctor_{os.getpid()}", namespace=name, use_global_arguments=False)
-    probe = PreflightProbe(node, recordings)
-    probe.listen_to_frames()
     limits = node.create_client(Trigger, "get_joint_states")
+    parameters = node.create_client(GetParameters, "rollout_supervisor/get_parameters")
     executor = MultiThreadedExecutor(num_threads=4)
     executor.add_node(node)
 
@@ -111,16 +129,33 @@ def _observe(namespace: str, recordings: Path, listen_s: float) -> Observations:
     spinner.start()
     end_s = time.monotonic() + listen_s
     try:
-        # Limits are sent only when asked for.
-        with contextlib.suppress(RobotError):
-            checked(limits, Trigger.Request(), min(_LIMITS_TIMEOUT_S, listen_s))
         with err.status(f"listening for {listen_s:g} s"):
-            time.sleep(max(0.0, end_s - time.monotonic()))
-        return probe.observe()
+            settings = _settings(parameters, given, 0.5 * listen_s)
+            probe = PreflightProbe(node, Path(settings["recordings"]))
+            probe.listen_to_frames()
+            # Limits are sent only when asked for.
+            with contextlib.suppress(RobotError):
+                checked(limits, Trigger.Request(), 0.5 * listen_s)
+            time.sleep(max(_LISTEN_AT_LEAST_S, end_s - time.monotonic()))
+        return probe.observe(), settings
     finally:
         executor.shutdown(timeout_sec=2.0)
         rclpy.try_shutdown()
         spinner.join(timeout=2.0)
+
+
+def _settings(parameters: Client, given: dict[str, str], timeout_s: float) -> dict[str, str]:
+    """What was given, else what the running supervisor has, else the robot's."""
+    missing = [name for name, value in given.items() if not value]
+    found = dict(_DEFAULTS)
+    with contextlib.suppress(RobotError):
+        answer = call(parameters, GetParameters.Request(names=missing), timeout_s)
+        found |= {
+            name: value.string_value
+            for name, value in zip(missing, answer.values, strict=False)
+            if value.string_value
+        }
+    return found | {name: value for name, value in given.items() if value}
 
 
 def main() -> None:
