@@ -13,7 +13,9 @@ from vinn.evaluation.success import SuccessRate
 from vinn.evaluation.workspace import Workspace
 from vinn.tasks.data import TaskData
 
-PLUS, PAPER = "vinn-plus", "imagenet"
+PLUS, PAPER = "vinn-plus", "vinn"
+REFERENCES = ("imagenet", PLUS)
+"""What a switch is compared with: the same encoder with the paper's policy, and all switches."""
 HELD_OUT = (LEFT_OUT, SAMPLED)
 LEAST_OPENED = 60
 """Goal on held-out cabinets, in % of the trials."""
@@ -37,7 +39,7 @@ def beyond_results(
     switches = read_outcomes(config.switches, data, workspace)
     for (condition, name), trials in switches.items():
         _add_rate(results, f"switch, {condition}: {method_named(name).title}", trials)
-        for other in (PAPER, PLUS):
+        for other in REFERENCES:
             reference = main.get((condition, other))
             if reference is not None:
                 pair = _pair(trials, _same_trials(reference, trials))
