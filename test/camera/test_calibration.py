@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from vinn.cli import camera
 from vinn.cli.main import run
 from vinn.errors import ConfigError, DatasetError
 from vinn.evaluation.board_pictures import picture, pictures
@@ -113,10 +115,58 @@ def test_a_spoilt_view_is_left_out() -> None:
     assert disagreement_px(found.lens, FISHEYE, radius=0.4) < 1.5
 
 
+@lru_cache
+def fisheye_pictures() -> tuple[np.ndarray, ...]:
+    return tuple(pictures(BOARD, FISHEYE, 14, seed=8))
+
+
+class LiveCamera:
+    """The board is held before it after a few frames of nothing."""
+
+    live = True
+    frame_count = 0
+
+    def __init__(self, shows_board: bool) -> None:
+        nothing = np.full_like(fisheye_pictures()[0], 90)
+        shown = fisheye_pictures() if shows_board else (nothing,)
+        self._frames = itertools.chain([nothing] * 3, itertools.cycle(shown))
+        self.reads = 0
+
+    def read(self) -> tuple[np.ndarray, int]:
+        self.reads += 1
+        return next(self._frames), self.reads
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_live_camera_is_watched_until_there_are_enough_views(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = LiveCamera(shows_board=True)
+    monkeypatch.setattr(camera, "open_source", lambda *asked: source)
+    monkeypatch.setattr(camera, "_LIVE_VIEW_PERIOD_S", 0.0)
+    out = tmp_path / "live.json"
+    arguments = ["camera", "calibrate", "/dev/v4l/by-id/fake", "--out", str(out), "--views", "10"]
+    assert run(arguments) == 0
+    assert json.loads(out.read_text())["nr_calib_images"] <= 10
+    assert source.reads <= 20
+
+
+def test_a_live_camera_that_never_sees_the_board_ends_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(camera, "open_source", lambda *asked: LiveCamera(shows_board=False))
+    out = tmp_path / "live.json"
+    assert run(["camera", "calibrate", "/dev/x", "--out", str(out), "--timeout-s", "1"]) == 2
+    assert "0 pictures show 8 corners" in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+
+
 def test_the_command_writes_what_ingest_and_ros_read(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for number, image in enumerate(pictures(BOARD, FISHEYE, 14, seed=8)):
+    for number, image in enumerate(fisheye_pictures()):
         cv2.imwrite(str(folder / f"{number:03}.png"), image)
     out = tmp_path / "webcam.json"
     assert run(["camera", "calibrate", str(folder), "--out", str(out)]) == 0

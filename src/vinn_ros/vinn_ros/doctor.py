@@ -57,7 +57,7 @@ def doctor(
     ] = None,
     namespace: Annotated[str, typer.Option(help="Namespace of the nodes.")] = "",
     listen_s: Annotated[
-        float, typer.Option("--listen", min=0.5, max=60.0, help="How long to listen [s].")
+        float, typer.Option("--listen", min=0.5, max=60.0, help="How long to listen, in seconds.")
     ] = 4.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:

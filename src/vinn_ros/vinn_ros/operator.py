@@ -45,7 +45,7 @@ _STATES = {
     RolloutStatus.ENDED: "ENDED",
 }
 
-Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="For an answer [s].")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="For an answer, in seconds.")]
 
 
 @app.callback()

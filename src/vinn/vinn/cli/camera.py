@@ -30,7 +30,7 @@ _FILE_VIEWS = 120
 
 Columns = Annotated[int, typer.Option(help="Squares across.")]
 Rows = Annotated[int, typer.Option(help="Squares down.")]
-SquareMm = Annotated[float, typer.Option("--square-mm", help="Side of a square, as printed [mm].")]
+SquareMm = Annotated[float, typer.Option("--square-mm", help="Side of a printed square, in mm.")]
 
 
 class Model(str, Enum):
@@ -95,7 +95,12 @@ def calibrate_camera(
     ] = 40,
     width_px: Annotated[int, typer.Option(help="Asked of a live camera; 0: as it is.")] = 0,
     height_px: Annotated[int, typer.Option(help="Asked of a live camera; 0: as it is.")] = 0,
-    timeout_s: Annotated[float, typer.Option(min=1.0, help="For a live camera [s].")] = 180.0,
+    pixel_format: Annotated[
+        str, typer.Option(help="Asked of a live camera, e.g. MJPG; empty: as it is.")
+    ] = "",
+    timeout_s: Annotated[
+        float, typer.Option(min=1.0, help="For a live camera, in seconds.")
+    ] = 180.0,
 ) -> None:
     """Calibrate a lens with the printed board; writes the profile that ingest and the robot use.
 
@@ -104,7 +109,7 @@ def calibrate_camera(
     if file.suffix != ".json":
         raise ConfigError(f"--out: {file}; allowed: a name that ends in .json")
     pattern = CalibrationBoard(columns, rows, square_mm / 1000)
-    frames = open_source(source, width_px, height_px, 30.0)
+    frames = open_source(source, width_px, height_px, 30.0, pixel_format)
     try:
         taken = _Views(pattern)
         if frames.live:
