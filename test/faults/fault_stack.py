@@ -86,7 +86,7 @@ def patient_settings(directory: Path) -> tuple[str, ...]:
         "max_state_age_s", ExecutorConfig().max_state_age_s
     )
     path = directory / "robot" / "stretch.yaml"
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(robot))
     shutil.copy(config / "robot" / "tools.yaml", path.parent)
     timeouts = (

@@ -60,9 +60,8 @@ def test_row_16_twenty_starts_at_once(stack: Stack) -> None:
     measure.value("starts accepted of 20 at once", len(accepted), "", "== 1")
     busy = sum(reason == "BUSY" for reason, _ in refused)
     measure.value("starts refused as BUSY", busy, "of 19", "== 19")
-    slowest_s = float(np.median([seconds for _, seconds in refused]))
-    measure.time("answer BUSY, median of 19", slowest_s, "busy_answer_s")
-    measure.value("answer BUSY, slowest", max(seconds for _, seconds in refused), "s", None)
+    slowest_s = max(seconds for _, seconds in refused)
+    measure.time("answer BUSY, slowest of 19", slowest_s, "busy_answer_s")
 
 
 def test_row_17_a_flood_of_calls(stack: Stack) -> None:

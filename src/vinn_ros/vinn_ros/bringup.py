@@ -15,7 +15,7 @@ from vinn.errors import VinnError
 
 from vinn_ros import graph
 from vinn_ros.graph import NodeSpec
-from vinn_ros.lifecycle import EXIT_OK, EXIT_REFUSED, VinnNode, spin
+from vinn_ros.lifecycle import EXIT_BUG, EXIT_OK, EXIT_REFUSED, VinnNode, spin
 from vinn_ros.processes import BringUp, BringUpError
 from vinn_ros.signals import StopSignals
 
@@ -103,10 +103,13 @@ def _processes(
                 while not signals.wait(0.5):
                     nodes.check()
                 echo("bringup", "stopping")
+            unclean = {name: code for name, code in nodes.stop().items() if code != EXIT_OK}
     except BringUpError as error:
         print(f"bringup: {error}", file=sys.stderr, flush=True)
         return error.exit_code
-    return EXIT_OK
+    for name, code in unclean.items():
+        print(f"bringup: {name}: ended with exit code {code}", file=sys.stderr, flush=True)
+    return EXIT_BUG if unclean else EXIT_OK
 
 
 def _one_process(specs: Sequence[NodeSpec], env: dict[str, str]) -> int:
