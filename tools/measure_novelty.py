@@ -178,19 +178,22 @@ def main() -> None:
     """Parse, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--encoder", type=Path, required=True, help="a pooled encoder artefact")
-    parser.add_argument("--demos", type=int, default=25, help="demonstrations per cabinet")
-    parser.add_argument("--episodes", type=int, default=5, help="held-out episodes per cabinet")
+    parser.add_argument("--demos", type=int, default=10, help="demonstrations per cabinet")
+    parser.add_argument("--episodes", type=int, default=4, help="held-out episodes per cabinet")
     parser.add_argument("--difficulty", nargs="+", default=["easy", "hard"])
     parser.add_argument("--work", type=Path, help="keep the demonstrations here, and take them")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     results = Results(
-        "novelty", "python tools/measure_novelty.py --encoder runs/demo/policy/encoder"
+        "novelty",
+        "python tools/measure_novelty.py --encoder runs/demo/policy/encoder "
+        f"--demos {options.demos} --episodes {options.episodes}",
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.work or Path(scratch)
         for difficulty in options.difficulty:
             measure(difficulty, options.encoder, folder, options, results)
+            results.write(options.out)
     run_time(options.encoder, results)
     print(results.write(options.out))
 

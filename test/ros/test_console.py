@@ -103,7 +103,7 @@ def test_stop_waits_for_nobody(serve: Serve, backend: FakeBackend) -> None:
         status, _ = ask(server, "POST", f"do/{command}", json={"name": "x"})
         assert status == 202  # accepted, and none of them ever ends
     for command in COMMANDS:
-        assert ask(server, "POST", f"do/{command}")[0] == 409
+        assert ask(server, "POST", f"do/{command}", json={"name": "x"})[0] == 409
     assert ask(server, "POST", "stop")[0] == 200
     assert len(backend.stops) == 1
     assert {command for command, _ in backend.asked} == set(COMMANDS)

@@ -1,8 +1,9 @@
 """The console's web server, in a thread and an event loop of its own. No ROS here.
 
 One WebSocket for each page carries state (text) and pictures (binary: 0 wrist, 1 neighbours, then
-the JPEG). Requests answer at once and run in a thread of their own, one of each kind; what became
-of them is a note in the state. Stop waits for nobody: it is handled in the event loop itself.
+the JPEG). Requests answer at once and run in a thread of their own, one of each kind (of each
+setting); what became of them is a note in the state. Stop waits for nobody: it is handled in the
+event loop itself.
 """
 
 from __future__ import annotations
@@ -164,15 +165,17 @@ class ConsoleServer:
             raise web.HTTPBadRequest(text="the body is not JSON\n") from error
         if not isinstance(arguments, dict):
             raise web.HTTPBadRequest(text="the body is not a JSON object\n")
-        if command in self._running:
-            raise web.HTTPConflict(text=f"{command}: still under way\n")
-        self._running.add(command)
+        # Several settings may be on their way; of the rest, and of each setting, one at a time.
+        what = f"{command} {arguments.get('name')}" if command == "set_parameter" else command
+        if what in self._running:
+            raise web.HTTPConflict(text=f"{what}: still under way\n")
+        self._running.add(what)
         future = self._loop.run_in_executor(self._pool, self._backend.run, command, arguments)
-        future.add_done_callback(lambda done: self._done(command, done))
+        future.add_done_callback(lambda done: self._done(command, what, done))
         return web.json_response({"accepted": True}, status=202)
 
-    def _done(self, command: str, future: asyncio.Future[tuple[bool, str]]) -> None:
-        self._running.discard(command)
+    def _done(self, command: str, what: str, future: asyncio.Future[tuple[bool, str]]) -> None:
+        self._running.discard(what)
         if future.cancelled():
             return
         error = future.exception()
