@@ -70,7 +70,7 @@ def test_each_row_is_the_preset_with_its_changes() -> None:
     plus = row_preset(BEYOND["vinn-plus"])
     assert plus.views == (ORIGINAL, MIRRORED)
     assert plus.local is not None
-    assert row_preset(BEYOND["plus-pooled"]) == plus.model_copy(update={"local": None})
+    assert row_preset(BEYOND["one-mirrored"]) == plus.model_copy(update={"local": None})
     assert row_preset(BEYOND["plus-nca"]).metric is MetricKind.NCA
     alone = row_preset(BEYOND["one-select"])
     assert alone.select
@@ -150,7 +150,7 @@ def test_row_of_a_preset_is_built_and_its_views_are_embedded_once(
         return original(*arguments, views=views)  # type: ignore[arg-type]
 
     monkeypatch.setattr(preset_rows, "embed_dataset", counting)
-    for name in ("one-mirrored", "one-select", "plus-pooled"):
+    for name in ("one-mirrored", "one-select"):
         method: Method = BEYOND[name]
         folder = workspace.policy(method, task, 0)
         manifest = json.loads((folder / "manifest.json").read_text())

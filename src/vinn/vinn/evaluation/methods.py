@@ -121,10 +121,10 @@ BEYOND: dict[str, Method] = {
         _variant("vinn-plus", "VINN-plus"),
         _darp("darp", "DARP", *_PLAIN),
         _darp("darp-plus", "DARP on the features of VINN-plus"),
-        # One switch at a time, from the paper's policy...
+        # One switch at a time, from the paper's policy with k and bandwidth chosen...
         _variant("one-select", "VINN + k, bandwidth chosen", *_PLAIN, ("select", True)),
-        _variant("one-local", "VINN + local features", *_PLAIN, ("local", {}), ("select", True)),
-        _variant("one-mirrored", "VINN + mirrored", *_PLAIN, ("mirrored", True), ("select", True)),
+        _variant("one-local", "VINN + local features", ("mirrored", False)),
+        _variant("one-mirrored", "VINN + mirrored", ("local", None)),
         _variant("one-light", "VINN + other light", *_PLAIN, ("light_copies", 2), ("select", True)),
         _variant(
             "one-whitened",
@@ -137,8 +137,6 @@ BEYOND: dict[str, Method] = {
         _variant("one-context", "VINN + 2 frames", *_PLAIN, ("context", 2), ("select", True)),
         _variant("one-progress", "VINN + progress", *_PLAIN, ("progress", {}), ("select", True)),
         # ... and from the combination.
-        _variant("plus-pooled", "VINN-plus, pooled features", ("local", None)),
-        _variant("plus-not-mirrored", "VINN-plus, not mirrored", ("mirrored", False)),
         _variant("plus-paper-kernel", "VINN-plus, k 10, bandwidth 1", ("select", False)),
         _variant("plus-light", "VINN-plus + other light", ("light_copies", 2)),
         _variant("plus-whitened", "VINN-plus, whitened", ("metric", "pca-whitening")),
