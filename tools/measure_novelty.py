@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from vinn.cli.console import progress_bar
-from vinn.demos.frames import decode_jpeg, encode_jpeg
+from vinn.demos.frames import JPEG_QUALITY, decode_jpeg, encode_jpeg
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import Encoder, load_encoder
@@ -28,12 +28,13 @@ from vinn.evaluation.novelty_views import Cover, PairedViews, paired_views
 from vinn.evaluation.results import Results
 from vinn.policies.build import embed_dataset
 from vinn.policies.memory import ActionMemory
-from vinn.policies.novelty import cells_of, held_out_residuals
+from vinn.policies.novelty import NOVELTY_QUANTILE, cells_of, held_out_residuals
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.recording import record_demonstrations
 
 OTHER_CABINETS = ("sampled-1", "sampled-2", "sampled-3", "sampled-4")
-QUANTILE = 0.99
+QUANTILE = NOVELTY_QUANTILE
+POOR_QUALITY = 80
 LOCAL = LocalFeatures(stride=16, grid=7, channels=16)
 
 
@@ -44,9 +45,9 @@ class Looker:
         self.pooled, self.local = pooled, local
         self.cells = cells_of(local.manifest)
 
-    def views(self, images_rgb: Sequence[NDArray[np.uint8]]) -> Views:
+    def views(self, images_rgb: Sequence[NDArray[np.uint8]], quality: int = JPEG_QUALITY) -> Views:
         """Of N images, compressed as demonstrations and camera frames are."""
-        images_rgb = [decode_jpeg(encode_jpeg(image), "view") for image in images_rgb]
+        images_rgb = [decode_jpeg(encode_jpeg(image, quality), "view") for image in images_rgb]
         return Views(self.pooled.embed(images_rgb), self.local.embed(images_rgb), self.cells)
 
 
@@ -143,7 +144,8 @@ def embed(
     episodes: Sequence[PairedViews], others: Sequence[PairedViews], look: Looker
 ) -> dict[str, Views]:
     """Views by condition; of a single cover the frames in which it shows."""
-    conditions = {"plain": look.views([i for e in episodes for i in e.frames_rgb[Cover.NONE]])}
+    plain = [i for e in episodes for i in e.frames_rgb[Cover.NONE]]
+    conditions = {"plain": look.views(plain)}
     for cover in (Cover.SIGN, Cover.HANDLE, Cover.BINS, Cover.EVERYTHING):
         shown = [
             image
@@ -152,6 +154,7 @@ def embed(
             if shows
         ]
         conditions[cover.value] = look.views(shown)
+    conditions[f"plain at JPEG quality {POOR_QUALITY}"] = look.views(plain, POOR_QUALITY)
     conditions["another cabinet"] = look.views(
         [i for e in others for i in e.frames_rgb[Cover.NONE]]
     )

@@ -183,10 +183,8 @@ async def drive(listener: Listener, images: Path) -> dict[str, float]:
         await asyncio.sleep(0.5)
         await page.screenshot(images / "console-phone.jpg", quality=55)
         session = listener.heard.supervisor.session
-        await page.size(1180, 1180)
         await page.call("Page.navigate", url=f"http://127.0.0.1:{PORT}/recordings/{session}")
         await page.wait_for("document.querySelectorAll('.track').length > 3", 120)
-        await page.screenshot(images / "rollout-page.jpg")
         return {"halt_s": halt_s, **await step_by_step(page, state, images)}
 
 
