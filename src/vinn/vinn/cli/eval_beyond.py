@@ -10,7 +10,7 @@ import typer
 from vinn.cli.console import err, out, progress_bar
 from vinn.cli.eval_closed_loop_tables import TASK, trials_progress
 from vinn.evaluation.beyond import load_beyond_config, run_beyond
-from vinn.evaluation.beyond_output import beyond_results, write_beyond
+from vinn.evaluation.beyond_output import beyond_results
 from vinn.evaluation.tables_config import claim_workspace, load_tables_config
 from vinn.evaluation.workspace import Workspace
 from vinn.tasks.data import open_task
@@ -55,7 +55,7 @@ def beyond(
         results = beyond_results(config, task, workspace, f"vinn eval beyond --preset {preset}")
     finally:
         workspace.close()
-    write_beyond(results, config, out_dir)
+    results.write(out_dir)
     out.print(f"written to {out_dir}", highlight=False, soft_wrap=True)
     for row in results.missed:
         err.print(f"missed: {row.name}: {row.value}, wanted {row.goal}", highlight=False)

@@ -9,7 +9,6 @@ loop the same trials are done by every row (`vinn.evaluation.closed_loop`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,6 @@ def run_beyond(
     data: TaskData,
     workspace: Workspace,
     on_trial: OnTrial | None = None,
-    on_offline: Callable[[int, int], None] | None = None,
 ) -> None:
     """Do what was not done yet: sampled and left-out cabinets, offline, switches, the rest."""
     sampled = {"methods": (), "left_out": False, "occlusions": ()}
@@ -87,9 +85,9 @@ def run_beyond(
     for first in (sampled, held_out):
         run_closed_loop(config.main.model_copy(update=first), data, workspace, on_trial)
     for done, name in enumerate(config.offline):
+        if on_trial is not None:
+            on_trial(done, len(config.offline), f"offline: {name}")
         offline_unit(workspace, BEYOND[name], data)
-        if on_offline is not None:
-            on_offline(done + 1, len(config.offline))
     run_closed_loop(config.switches, data, workspace, on_trial)
     run_closed_loop(config.main, data, workspace, on_trial)
 
