@@ -83,7 +83,7 @@ def _add_difference(
 
 
 def _add_goals(results: Results, main: Outcomes) -> None:
-    """All held-out cabinets together, left-out ones and freshly sampled ones, as far as measured."""
+    """All held-out cabinets together, left-out and freshly sampled, as far as measured."""
     plus = _held_out(main, PLUS, PLUS)
     if not plus:
         return
