@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fault_measure import LIMITS, Measure, measuring
-from fault_stack import Stack
+from fault_stack import NODES, Stack
 from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -30,6 +32,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 CLIENTS = 20
 CALLS_PER_S = 200.0
+_WARM_UP, _SOAK = 2, 4
 
 
 def test_row_16_twenty_starts_at_once(stack: Stack) -> None:
@@ -219,3 +222,26 @@ def test_row_18_an_operator_stops_a_rollout(stack: Stack) -> None:
     summary = summarize_recording(status.recording)
     assert summary.outcome is not None
     assert status.recording.endswith(".mcap")
+
+
+def test_a_short_soak(stack: Stack) -> None:
+    """Rollout after rollout: nothing piles up. `tools/soak.py` does it for an hour."""
+
+    def memory_mib() -> dict[str, float]:
+        pages = {
+            name: int(Path(f"/proc/{stack.pid(name)}/statm").read_text().split()[1])
+            for name in NODES
+        }
+        return {name: count * os.sysconf("SC_PAGE_SIZE") / 2**20 for name, count in pages.items()}
+
+    before: dict[str, float] = {}
+    for rollout in range(_WARM_UP + _SOAK):
+        if rollout == _WARM_UP:
+            before = memory_mib()
+        stack.run(f"soak {rollout}", pace=4.0)
+        for _ in range(3):
+            stack.wait_motion()
+        stack.stop()
+    after = memory_mib()
+    grown = {name: after[name] - before[name] for name in NODES}
+    assert max(grown.values()) < LIMITS["soak_mib"], grown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
@@ -259,7 +258,8 @@ def spin(factories: Sequence[NodeFactory]) -> int:
     with StopSignals() as signals:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         executor = MultiThreadedExecutor(num_threads=4 + 4 * len(factories))
-        spinner = threading.Thread(target=_spin, args=(executor,), name="spin", daemon=True)
+        ending = threading.Event()
+        spinner = threading.Thread(target=_spin, args=(executor, ending), name="spin", daemon=True)
         try:
             exit_code = _run(factories, nodes, executor, spinner, signals)
         except VinnError as error:
@@ -267,6 +267,7 @@ def spin(factories: Sequence[NodeFactory]) -> int:
             exit_code = EXIT_REFUSED
         for node in reversed(nodes):
             node.take_down()
+        ending.set()
         # Nothing may run in the executor any more when the context goes.
         executor.shutdown(timeout_sec=2.0)
         if spinner.ident is not None:
@@ -300,9 +301,15 @@ def _run(
     return EXIT_OK
 
 
-def _spin(executor: MultiThreadedExecutor) -> None:
-    with contextlib.suppress(ExternalShutdownException):
+def _spin(executor: MultiThreadedExecutor, ending: threading.Event) -> None:
+    try:
         executor.spin()
+    except ExternalShutdownException:
+        pass
+    except Exception:
+        # On a busy machine a callback may still hold what the shutdown destroys (InvalidHandle).
+        if not ending.is_set():
+            raise
 
 
 def run_node(node_class: NodeFactory) -> None:
