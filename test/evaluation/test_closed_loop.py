@@ -322,6 +322,22 @@ def test_results_hold_rates_differences_and_goals():
     assert all(goals.values())
 
 
+def test_what_is_not_measured_yet_is_said():
+    config = SETTINGS.model_copy(
+        update={
+            "methods": ("vinn", "imagenet"),
+            "general_methods": ("vinn",),
+            "left_out": True,
+            "occlusions": (COVERED,),
+        }
+    )
+    said = "seen: ImageNet + NN; left_out: VINN (BYOL + NN)"
+    rows = {row.name: row for row in closed_loop_results(config, FOUND, {}, "cmd").rows}
+    assert rows["not measured yet"].value == said
+    assert f"Not measured yet: {said}." in tables_markdown(config, FOUND, "", "cmd")
+    assert "ot measured yet" not in tables_markdown(SETTINGS, FOUND, "", "cmd")
+
+
 def test_missed_goals_are_said():
     bad = {
         (SEEN, "open-loop"): _outcomes(9),

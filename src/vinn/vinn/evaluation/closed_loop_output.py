@@ -18,6 +18,7 @@ from vinn.evaluation.closed_loop import (
     SEEN,
     Outcome,
     Outcomes,
+    cells,
     mean_opened,
 )
 from vinn.evaluation.closed_loop_config import ClosedLoopConfig
@@ -87,6 +88,9 @@ def closed_loop_results(
                     f"McNemar p {found.p_value:.2g}, n {found.trials}",
                 )
     _add_goals(results, outcomes)
+    missing = _missing(config, outcomes)
+    if missing:
+        results.add("not measured yet", missing)
     rank = _rank_correlation(outcomes, offline)
     if rank is not None:
         results.add(
@@ -112,6 +116,7 @@ def tables_markdown(
         f"the same seeds for every method; actions of length 1 are {100 * config.scale_m:g} cm. "
         f"{caption} Cells are opened doors (30 degrees) with Wilson's 95 % interval. The paper's "
         "figures are of a real robot and other training: orders may be compared, numbers may not.",
+        *_if_missing(config, outcomes),
         "",
         f"    {command}",
         "",
@@ -124,15 +129,15 @@ def tables_markdown(
     ]
     seen = {method: t for (condition, method), t in outcomes.items() if condition == SEEN}
     for method, trials in seen.items():
-        cells = [
+        row_cells = [
             f"{sum(t.grasped for t in trials)}/{len(trials)}",
             str(SuccessRate.of(t.opened for t in trials)),
             f"{sum(t.fully_opened for t in trials)}/{len(trials)}",
             *(_of_cabinet(trials, cabinet) for cabinet in sorted(CABINETS)),
             *(f"{v:g} %" for v in PAPER_TABLE1.get(method, ())),
         ]
-        cells += [""] * (5 + len(CABINETS) - len(cells))
-        lines.append(f"| {method_named(method).title} | " + " | ".join(cells) + " |")
+        row_cells += [""] * (5 + len(CABINETS) - len(row_cells))
+        lines.append(f"| {method_named(method).title} | " + " | ".join(row_cells) + " |")
     lines += ["", "## Table II and beyond", ""]
     general = [m for m in ALL_METHODS if any(m == method and c != SEEN for c, method in outcomes)]
     lines += [
@@ -272,6 +277,20 @@ def _failures(outcomes: Outcomes) -> list[str]:
         row = " | ".join(str(counts[kind] or "") for kind in kinds)
         lines.append(f"| {TITLES[condition]} | {method_named(method).title} | {row} |")
     return lines
+
+
+def _missing(config: ClosedLoopConfig, outcomes: Outcomes) -> str:
+    """The cells of the preset without all their trials, one condition after the other."""
+    wanted: dict[str, dict[str, None]] = {}
+    for cell in cells(config):
+        if (cell.condition, cell.method) not in outcomes:
+            wanted.setdefault(cell.condition, {})[method_named(cell.method).title] = None
+    return "; ".join(f"{condition}: {', '.join(titles)}" for condition, titles in wanted.items())
+
+
+def _if_missing(config: ClosedLoopConfig, outcomes: Outcomes) -> list[str]:
+    missing = _missing(config, outcomes)
+    return ["", f"Not measured yet: {missing}."] if missing else []
 
 
 def _rank_correlation(outcomes: Outcomes, offline: Mapping[str, float]) -> float | None:
