@@ -14,7 +14,7 @@ from vinn.robot.collision import clearances
 from vinn.robot.config import load_robot_config
 from vinn.robot.executor import StepExecutor
 from vinn.robot.limits import effective_limits
-from vinn.robot.motion_filter import MotionFilter
+from vinn.robot.motion_filter import FilterMemory, MotionFilter
 from vinn.robot.types import JointCommand, ReasonCode, RobotState, StepRequest
 
 CONFIG = load_robot_config(Path(__file__).parents[2] / "config" / "robot" / "stretch.yaml")
@@ -99,10 +99,7 @@ def test_row_13_any_action_at_all() -> None:
     sent, refused, bad, collisions, outside = 0, 0, [], 0, 0
     for _ in range(action_count()):
         state, request = random_state(rng), random_request(rng)
-        origin = (state.base_x_m, state.base_y_m)
-        memory = replace(
-            StepExecutor(FakeStretch(), motion, CONFIG.executor)._memory, base_origin_m=origin
-        )
+        memory = FilterMemory(base_origin_m=(state.base_x_m, state.base_y_m))
         decision = motion.filter(request, state, memory)
         numbers = (*request.camera_delta, request.gripper_value, *request.gripper_probabilities)
         if decision.command is None:
