@@ -197,3 +197,7 @@ def test_results_pair_the_same_trials_and_test_the_goals(
     assert "against 0 of 20" in difference.unit
     assert "switch, sampled: VINN + local features minus VINN-plus" in results
     assert not any(name.startswith("seen") for name in results)
+    done = results["trials done"]
+    assert done.value == 3 * 50 + 20
+    total = sum(cell.trials for part in (config.main, config.switches) for cell in cells(part))
+    assert done.unit.startswith(f"of {total};")

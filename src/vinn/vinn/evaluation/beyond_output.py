@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from vinn.evaluation.beyond import BeyondConfig, offline_unit
-from vinn.evaluation.closed_loop import LEFT_OUT, SAMPLED, Outcome, Outcomes, read_outcomes
+from vinn.evaluation.closed_loop import (
+    LEFT_OUT,
+    SAMPLED,
+    Outcome,
+    Outcomes,
+    count_trials,
+    read_outcomes,
+)
 from vinn.evaluation.methods import BEYOND, method_named
 from vinn.evaluation.paired import PairedDifference, paired_difference
 from vinn.evaluation.results import Results
@@ -57,6 +64,9 @@ def beyond_results(
             round(translation + gripper, 4),
             f"relative MSE, translation {translation:.3f} + gripper {gripper:.3f}; 2 is the mean",
         )
+    counts = [count_trials(part, data, workspace) for part in (config.main, config.switches)]
+    done, total = (sum(numbers) for numbers in zip(*counts, strict=True))
+    results.add("trials done", done, f"of {total}; rows without all of theirs are left out")
     return results
 
 

@@ -173,6 +173,16 @@ def read_outcomes(config: ClosedLoopConfig, data: TaskData, workspace: Workspace
     return {key: tuple(value) for key, value in found.items() if key not in incomplete}
 
 
+def count_trials(config: ClosedLoopConfig, data: TaskData, workspace: Workspace) -> tuple[int, int]:
+    """How many trials are done, and how many there are in all."""
+    all_cells = cells(config)
+    done = sum(
+        min(len(_read_lines(trials_path(config, data, workspace, cell))), cell.trials)
+        for cell in all_cells
+    )
+    return done, sum(cell.trials for cell in all_cells)
+
+
 def trials_path(config: ClosedLoopConfig, data: TaskData, workspace: Workspace, cell: Cell) -> Path:
     """The file of a cell's trials. What changes a trial is part of the name."""
     settings = f"{config.seed} {config.policy_seed} {config.scale_m} {_difficulty_text()}"
