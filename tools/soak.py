@@ -30,6 +30,7 @@ from vinn_ros import graph
 WARM_UP = 0.25
 """Part of the time that the slope leaves out."""
 FLAT_MIB_PER_H = 30.0
+_FULL_MIN = 60.0
 _ROLLOUT_TIMEOUT_S = 300.0
 _DOMAIN = 77
 
@@ -112,7 +113,8 @@ def to_results(found: Soak, minutes: float, command: str) -> Results:
     """The figures with their goals."""
     results = Results("soak", command)
     rollouts = sum(found.ends.values())
-    results.add("rollouts in a row", rollouts, f"in {minutes:g} min")
+    results.add("time on the wall", minutes, "min", f">= {_FULL_MIN:g}")
+    results.add("rollouts in a row", rollouts)
     results.add("doors opened", found.opened, f"of {rollouts}")
     for node in found.memory_mib:
         memory = found.memory_mib[node]
@@ -135,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--policy", type=Path, required=True, help="policy artefact to roll out")
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=_FULL_MIN)
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="of the results")
     parser.add_argument("--work", type=Path, default=Path("runs/soak"), help="logs, recordings")
     options = parser.parse_args(arguments)

@@ -72,7 +72,9 @@ def test_row_10_stall(stack: Stack) -> None:
         for command in stack.driver.commands[began:]
         if command.steady_s > stuck_s + 0.2
     )
-    measure.value("target beyond the measured arm", wind_up_m, "m", f"<= {LIMITS['step_m'] + 1e-6}")
+    measure.value(
+        "target beyond the measured arm", wind_up_m, "m", f"<= {LIMITS['step_m'] + 1e-6:g}"
+    )
 
 
 @pytest.mark.parametrize(
