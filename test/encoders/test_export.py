@@ -54,7 +54,8 @@ def test_resnet18_from_a_weight_file(tmp_path: Path) -> None:
             module.running_var.uniform_(0.5, 1.5)
     weights = tmp_path / "resnet18.pt"
     torch.save(network.state_dict(), weights)
-    encoder = load_encoder(export_encoder("resnet18", tmp_path / "encoder", weights))
+    directory = export_encoder("resnet18", tmp_path / "encoder", weights, onnx=True)
+    encoder = load_encoder(directory)
     assert encoder.dimension == 512
     image = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     to_tensor = torchvision.transforms.functional.normalize(
@@ -67,6 +68,11 @@ def test_resnet18_from_a_weight_file(tmp_path: Path) -> None:
         expected = network(to_tensor[None]).numpy()[0]
     np.testing.assert_allclose(
         encoder.embed([image])[0], expected, atol=1e-4 * np.abs(expected).max()
+    )
+    pytest.importorskip("onnxruntime")
+    portable = load_encoder(directory, runtime="onnxruntime")
+    np.testing.assert_allclose(
+        portable.embed([image])[0], expected, atol=1e-4 * np.abs(expected).max()
     )
 
 

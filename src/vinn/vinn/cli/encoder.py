@@ -21,12 +21,15 @@ def export(
         Path | None,
         typer.Option(help="State dict saved by torch; default: ImageNet weights."),
     ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx/--no-onnx", help="For ONNX Runtime as well (model.onnx).")
+    ] = True,
 ) -> None:
     """Export a pretrained network as an encoder that runs without torch."""
     from vinn.learning.export import export_encoder
 
     with err.status(f"exporting {name}"):
-        export_encoder(name, out_dir, weights)
+        export_encoder(name, out_dir, weights, onnx)
     info(out_dir)
 
 
@@ -50,6 +53,8 @@ def info(
     table.add_row("input", f"{prepare.width_px}x{prepare.height_px} ({prepare.interpolation})")
     table.add_row("mean", ", ".join(f"{value:g}" for value in prepare.mean))
     table.add_row("std", ", ".join(f"{value:g}" for value in prepare.std))
+    runs = ("openvino", *(["onnxruntime"] if manifest.portable_files else []))
+    table.add_row("runs in", ", ".join(runs))
     for key, value in manifest.provenance.items():
         table.add_row(key.replace("_", " "), str(value))
     table.add_row("hash", manifest.hash)

@@ -51,6 +51,13 @@ EXTRAS = {
     "lightning": "train",
     "tensorboard": "train",
     "metaworld": "tasks",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "onnx",
+    "nncf": "quantize",
+    "ray": "ray",
+    "pymilvus": "milvus",
+    "milvus_lite": "milvus",
     "pycolmap": "ingest",
     "rerun": "rerun",
 }

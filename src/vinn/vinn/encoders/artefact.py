@@ -3,6 +3,7 @@
 manifest.json   EncoderManifest
 model.xml       OpenVINO IR, input (N, 3, height, width) float32, output (N, dimension)
 model.bin       its weights
+model.onnx      the same network for ONNX Runtime (optional)
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vinn.errors import ArtefactError, ArtefactMismatchError
 SCHEMA_VERSION = 1
 ManifestT = TypeVar("ManifestT", bound=BaseModel)
 MODEL_FILES = ("model.xml", "model.bin")
+ONNX_FILE = "model.onnx"
 
 
 class EncoderManifest(BaseModel):
@@ -36,6 +38,9 @@ class EncoderManifest(BaseModel):
     preprocessing: Preprocessing
     files: dict[str, str]
     """SHA-256 of model.xml and model.bin."""
+    portable_files: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of model.onnx where there is one. It holds the same network, so it does not count
+    for the identity."""
     hash: str
     """SHA-256 over name, dimension, preprocessing and files: the encoder's identity."""
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -57,6 +62,7 @@ def write_encoder(
     out_dir: Path,
     provenance: dict[str, Any] | None = None,
     verify: Callable[[Path], dict[str, Any]] | None = None,
+    write_onnx: Callable[[Path], None] | None = None,
 ) -> Path:
     """Save an OpenVINO model as an encoder artefact, in fp32.
 
@@ -68,6 +74,7 @@ def write_encoder(
         provenance: where the weights come from.
         verify: called with the complete artefact before it appears at `out_dir`; raises if it is
             not good, else returns what it measured, which joins the provenance.
+        write_onnx: writes the same network to the ONNX file it is given; None: there is none.
 
     Raises:
         ArtefactError: `out_dir` exists, or the model's shape does not fit.
@@ -87,11 +94,16 @@ def write_encoder(
         operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
     with atomic_directory(out_dir, ArtefactError) as folder:
         openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        portable: dict[str, str] = {}
+        if write_onnx is not None:
+            write_onnx(folder / ONNX_FILE)
+            portable = {ONNX_FILE: sha256_file(folder / ONNX_FILE)}
         manifest = EncoderManifest(
             name=name,
             dimension=output[1].get_length(),
             preprocessing=preprocessing,
             files={file: sha256_file(folder / file) for file in MODEL_FILES},
+            portable_files=portable,
             hash="",
             provenance=dict(provenance or {}),
         )
@@ -129,7 +141,11 @@ def read_manifest(directory: Path) -> EncoderManifest:
         )
     if set(manifest.files) != set(MODEL_FILES):
         raise ArtefactError(f"{path}: files must be {MODEL_FILES}, found {sorted(manifest.files)}")
-    check_files(directory, manifest.files)
+    if not set(manifest.portable_files) <= {ONNX_FILE}:
+        raise ArtefactError(
+            f"{path}: portable_files may be {ONNX_FILE}, found {sorted(manifest.portable_files)}"
+        )
+    check_files(directory, {**manifest.files, **manifest.portable_files})
     return manifest
 
 

@@ -1,22 +1,26 @@
-"""Run an encoder artefact on the CPU with OpenVINO; needs no torch."""
+"""Run an encoder artefact; needs no torch."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.encoders.artefact import EncoderManifest, check_input_shape, read_manifest
-from vinn.encoders.openvino_runtime import import_openvino
+from vinn.encoders.artefact import EncoderManifest, read_manifest
+from vinn.encoders.network import InferenceRequest, Network, Precision, Runtime
+from vinn.encoders.onnx_network import OnnxNetwork
+from vinn.encoders.openvino_network import OpenVinoNetwork
 from vinn.encoders.preprocessing import Preprocessing
-from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, ImageError
+from vinn.errors import ConfigError, ImageError
 
-Precision = Literal["auto", "fp32", "bf16"]
-PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
+NETWORKS = {"openvino": OpenVinoNetwork, "onnxruntime": OnnxNetwork}
+"""Run times, the preferred one first."""
 
 
 class Encoder:
@@ -27,17 +31,27 @@ class Encoder:
     demonstration's frame is at distance 0 from itself.
     """
 
-    def __init__(self, manifest: EncoderManifest, compiled: Any, requests: int = 1) -> None:
+    def __init__(self, manifest: EncoderManifest, network: Network, requests: int = 1) -> None:
         """Use `load_encoder`.
 
         Args:
             manifest: what the encoder is.
-            compiled: OpenVINO's `CompiledModel`, (1, height, width, 3) uint8 to (1, D).
+            network: (1, height, width, 3) uint8 to (1, D).
             requests: how many images may be in work or fed at a time.
         """
         self.manifest = manifest
-        self.compiled = compiled
-        self._requests = tuple(compiled.create_infer_request() for _ in range(requests))
+        self._network = network
+        self._requests = tuple(network.request() for _ in range(requests))
+
+    @property
+    def runtime(self) -> str:
+        """What computes the network, e.g. "openvino"."""
+        return self._network.runtime
+
+    @property
+    def compiled(self) -> Any:
+        """The run time's own object, to be measured against."""
+        return self._network.compiled
 
     @property
     def name(self) -> str:
@@ -65,9 +79,7 @@ class Encoder:
         Raises:
             ImageError: the network's answer is not finite.
         """
-        request = self._requests[0]
-        request.infer({0: resized_rgb[None]})
-        return self._embedding(request)
+        return self._finite(self._requests[0].run(resized_rgb))
 
     def encode_each(
         self, resized_rgb: Iterable[NDArray[np.uint8]]
@@ -79,24 +91,25 @@ class Encoder:
         Raises:
             ImageError: an answer is not finite.
         """
-        idle, busy = deque(self._requests), deque[Any]()
+        idle, busy = deque(self._requests), deque[InferenceRequest]()
         for image in resized_rgb:
             if not idle:
                 yield self._awaited(busy, idle)
             request = idle.popleft()
-            request.start_async({0: image[None]})
+            request.start(image)
             busy.append(request)
         while busy:
             yield self._awaited(busy, idle)
 
-    def _awaited(self, busy: deque[Any], idle: deque[Any]) -> NDArray[np.float32]:
+    def _awaited(
+        self, busy: deque[InferenceRequest], idle: deque[InferenceRequest]
+    ) -> NDArray[np.float32]:
         request = busy.popleft()
-        request.wait()
+        embedding = request.result()
         idle.append(request)
-        return self._embedding(request)
+        return self._finite(embedding)
 
-    def _embedding(self, request: Any) -> NDArray[np.float32]:
-        embedding = np.array(request.get_output_tensor(0).data[0], dtype=np.float32)
+    def _finite(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
         if not np.isfinite(embedding).all():
             raise ImageError(f"encoder {self.name}: the embedding of the image is not finite")
         return embedding
@@ -128,65 +141,57 @@ class Encoder:
 
 
 def load_encoder(
-    directory: Path, threads: int = 1, precision: Precision = "fp32", streams: int = 1
+    directory: Path,
+    threads: int = 1,
+    precision: Precision = "fp32",
+    streams: int = 1,
+    runtime: Runtime = "auto",
 ) -> Encoder:
-    """Load an encoder artefact for the CPU.
+    """Load an encoder artefact.
 
     Args:
         directory: made by `vinn encoder export`.
         threads: CPU threads for inference.
         precision: "fp32" gives the same embeddings on every machine; "bf16" is faster where the
-            CPU has it, and changes embeddings; "auto" leaves the choice to OpenVINO.
+            CPU has it, and changes embeddings; "auto" leaves the choice to the run time.
         streams: images in work at a time in `embed` and `encode_each`, with `threads` each; for
             many images, one thread in each of as many streams as there are processors is fastest.
+        runtime: "auto" is OpenVINO where it is installed, else ONNX Runtime. Embeddings of both
+            are equal but for rounding.
 
     Raises:
-        ArtefactError: missing or malformed.
+        ArtefactError: missing or malformed, or without what the run time needs.
         ArtefactMismatchError: files, dimension or input size are not what the manifest says.
-        ConfigError: bad `threads`, `streams` or `precision`.
+        ConfigError: bad `threads`, `streams`, `precision` or `runtime`, or it is not installed.
     """
     if threads < 1:
         raise ConfigError(f"threads: {threads}; allowed: 1 or more")
     if streams < 1:
         raise ConfigError(f"streams: {streams}; allowed: 1 or more")
-    if precision not in ("auto", *PRECISION_HINTS):
+    if precision not in ("auto", "fp32", "bf16"):
         raise ConfigError(f"precision: '{precision}'; allowed: auto, fp32, bf16")
+    if runtime not in ("auto", *NETWORKS):
+        raise ConfigError(f"runtime: '{runtime}'; allowed: auto, {', '.join(NETWORKS)}")
     directory = Path(directory)
     manifest = read_manifest(directory)
-    openvino = import_openvino()
-    core = openvino.Core()
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads * streams,
-        "NUM_STREAMS": streams,
-    }
-    if precision != "auto":
-        options["INFERENCE_PRECISION_HINT"] = PRECISION_HINTS[precision]
-    try:
-        model = core.read_model(directory / "model.xml")
-        check_input_shape(model, manifest.preprocessing, str(directory))
-        model = _with_normalisation(model, manifest.preprocessing)
-        compiled = core.compile_model(model, "CPU", options)
-    except RuntimeError as cause:
-        reason = str(cause).strip().splitlines()[-1]
-        raise ArtefactError(f"{directory / 'model.xml'}: cannot be loaded: {reason}") from cause
-    found = compiled.output(0).shape
-    if tuple(found) != (1, manifest.dimension):
-        raise ArtefactMismatchError(
-            f"{directory}: the network gives shape {list(found)}, the manifest says dimension "
-            f"{manifest.dimension}"
-        )
+    name = _installed_runtime() if runtime == "auto" else runtime
+    if importlib.util.find_spec(name) is None:
+        raise ConfigError(f"runtime: '{name}' is not installed: pip install {name}")
+    network = NETWORKS[name](directory, manifest, threads, precision, streams)
     # One request more than streams: it is fed while the others are in work.
-    return Encoder(manifest, compiled, requests=1 if streams == 1 else streams + 1)
+    return Encoder(manifest, network, requests=1 if streams == 1 else streams + 1)
 
 
-def _with_normalisation(model: Any, preprocessing: Preprocessing) -> Any:
-    """The network with batch size 1 and (x - mean) / std in front, taking NHWC uint8."""
-    openvino = import_openvino()
-    model.reshape([1, 3, preprocessing.height_px, preprocessing.width_px])
-    builder = openvino.preprocess.PrePostProcessor(model)
-    builder.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-    builder.input().model().set_layout(openvino.Layout("NCHW"))
-    steps = builder.input().preprocess().convert_element_type(openvino.Type.f32)
-    steps.mean(list(preprocessing.mean)).scale(list(preprocessing.std))
-    return builder.build()
+def load_for_datasets(directory: Path, threads: int = 1) -> Encoder:
+    """Load an encoder for many images: as many in work as there are processors for.
+
+    Embeddings are those of `load_encoder`. Arguments and errors are its own, too.
+    """
+    return load_encoder(directory, threads, streams=max(1, (os.cpu_count() or 1) // threads))
+
+
+def _installed_runtime() -> str:
+    for name in NETWORKS:
+        if importlib.util.find_spec(name) is not None:
+            return name
+    raise ConfigError(f"runtime: none of {', '.join(NETWORKS)} is installed")

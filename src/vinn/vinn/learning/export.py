@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import io
 import socket
 import warnings
 from collections.abc import Callable
@@ -14,6 +17,7 @@ import numpy as np
 from vinn.demos.files import sha256_file
 from vinn.encoders.artefact import write_encoder
 from vinn.encoders.encoder import load_encoder
+from vinn.encoders.network import Runtime
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
@@ -45,7 +49,9 @@ class Architecture:
     preprocessing: Preprocessing
 
 
-def export_encoder(name: str, out_dir: Path, weights: Path | None = None) -> Path:
+def export_encoder(
+    name: str, out_dir: Path, weights: Path | None = None, onnx: bool = False
+) -> Path:
     """Export a network's pooled features as an encoder artefact.
 
     The exported network is compared with torch on a random image before the artefact appears.
@@ -55,6 +61,7 @@ def export_encoder(name: str, out_dir: Path, weights: Path | None = None) -> Pat
         out_dir: is made, and must not exist.
         weights: a state dict saved by torch (loaded without unpickling code); None takes the
             ImageNet weights of the installed package (EfficientNet-Lite0) or torchvision's.
+        onnx: export it for ONNX Runtime as well.
 
     Raises:
         ConfigError: unknown name, or the `export` extra is not installed.
@@ -68,6 +75,8 @@ def export_encoder(name: str, out_dir: Path, weights: Path | None = None) -> Pat
         raise ArtefactError(f"{out_dir}: exists already; choose another name or remove it first")
     architecture = ARCHITECTURES[name]
     try:
+        if onnx:
+            import onnxscript  # noqa: F401  (torch's exporter needs it, and says so late)
         network = architecture.build()
         state, origin = architecture.default_weights() if weights is None else read_weights(weights)
     except ImportError as cause:
@@ -76,7 +85,9 @@ def export_encoder(name: str, out_dir: Path, weights: Path | None = None) -> Pat
         ) from cause
     load_weights(network, state, origin, architecture.classifier)
     features = architecture.pooled_features(network).eval()
-    return export_network(features, name, architecture.preprocessing, out_dir, {"weights": origin})
+    return export_network(
+        features, name, architecture.preprocessing, out_dir, {"weights": origin}, onnx
+    )
 
 
 def export_network(
@@ -85,12 +96,15 @@ def export_network(
     preprocessing: Preprocessing,
     out_dir: Path,
     provenance: dict[str, Any],
+    onnx: bool = False,
 ) -> Path:
     """Convert a network in eval mode, (N, 3, H, W) to (N, D), check it, write the artefact.
 
+    With `onnx` it holds the network for ONNX Runtime as well.
+
     Raises:
         ArtefactError: `out_dir` exists.
-        ArtefactMismatchError: OpenVINO's features differ from torch's by more than
+        ArtefactMismatchError: a run time's features differ from torch's by more than
             `MAX_RELATIVE_DIFFERENCE` of the largest feature.
     """
     import torch
@@ -106,18 +120,53 @@ def export_network(
             warnings.simplefilter("ignore", FutureWarning)
             model = openvino.convert_model(network, example_input=example, input=[-1, 3, *size])
 
-    def verify(candidate: Path) -> dict[str, Any]:
-        difference = float(np.abs(load_encoder(candidate).encode(image) - expected).max())
-        largest = float(np.abs(expected).max())
-        if not difference <= MAX_RELATIVE_DIFFERENCE * largest:
+    largest = float(np.abs(expected).max())
+
+    def difference(candidate: Path, runtime: Runtime) -> float:
+        found = float(
+            np.abs(load_encoder(candidate, runtime=runtime).encode(image) - expected).max()
+        )
+        if not found <= MAX_RELATIVE_DIFFERENCE * largest:
             raise ArtefactMismatchError(
-                f"{name}: OpenVINO's features differ from torch's by {difference:.3g}, "
-                f"allowed {MAX_RELATIVE_DIFFERENCE * largest:.3g}"
+                f"{name}: the features of {runtime} differ from torch's by {found:.3g}, allowed "
+                f"{MAX_RELATIVE_DIFFERENCE * largest:.3g}"
             )
-        return {"max_abs_difference_to_torch": difference, "max_abs_feature": largest}
+        return found
+
+    def verify(candidate: Path) -> dict[str, Any]:
+        measured = {
+            "max_abs_difference_to_torch": difference(candidate, "openvino"),
+            "max_abs_feature": largest,
+        }
+        if onnx and importlib.util.find_spec("onnxruntime"):
+            measured["max_abs_difference_onnx_to_torch"] = difference(candidate, "onnxruntime")
+        return measured
+
+    def write_onnx(path: Path) -> None:
+        # The exporter reports its steps to stdout, and warns of what it will do itself.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                network,
+                (example,),
+                path,
+                input_names=["image"],
+                output_names=["embedding"],
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
 
     versions = {"torch": torch.__version__, "openvino": openvino.__version__}
-    return write_encoder(model, name, preprocessing, out_dir, {**provenance, **versions}, verify)
+    return write_encoder(
+        model,
+        name,
+        preprocessing,
+        out_dir,
+        {**provenance, **versions},
+        verify,
+        write_onnx if onnx else None,
+    )
 
 
 def load_weights(

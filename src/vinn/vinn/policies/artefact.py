@@ -33,7 +33,8 @@ from vinn.demos.frames import decode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import check_files, parse_manifest
 from vinn.encoders.artefact import read_manifest as read_encoder_manifest
-from vinn.encoders.encoder import Precision, load_encoder
+from vinn.encoders.encoder import load_encoder
+from vinn.encoders.network import Precision
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, ImageError
 from vinn.policies.bc import BehaviourCloningPolicy

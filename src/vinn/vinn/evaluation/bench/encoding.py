@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.demos.frames import decode_jpeg
-from vinn.encoders.encoder import Precision, load_encoder
+from vinn.encoders.encoder import load_encoder
+from vinn.encoders.network import Precision
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.evaluation.bench.timing import in_turns
 from vinn.retrieval.neighbors import brute_force_neighbors

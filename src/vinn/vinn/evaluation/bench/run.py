@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from vinn.demos.frames import decode_jpeg
 from vinn.demos.store import Dataset
-from vinn.encoders.encoder import Precision, load_encoder
+from vinn.encoders.encoder import load_encoder
+from vinn.encoders.network import Precision
 from vinn.evaluation.bench.encoding import encode_cost, ranking_agreement, throughput
 from vinn.evaluation.bench.loading import load_in_fresh_process, write_large_policy
 from vinn.evaluation.bench.memories import BenchMemory, asked_about, extended, hold_out
