@@ -163,7 +163,6 @@ def test_unknown_preset_and_unknown_key(
     out = tmp_path / "policy"
     line = fails(capsys, *build, "--out", out, "--preset", "vin")
     assert "'vin' is unknown" in line
-    demos, encoder = parts / "demos", parts / "encoder"
     preset = tmp_path / "mine.yaml"
     preset.write_text("k: 5\nbandwith: 2.0\n")
     line = fails(capsys, *build, "--out", out, "--preset", preset)
@@ -256,3 +255,31 @@ def test_preset_with_switches_is_built_and_shown(
     settings = open_artefact(tmp_path / "fixed").manifest.vinn
     assert settings is not None
     assert (settings.k, settings.bandwidth) == (3, 0.5)
+
+
+def test_difference_aware_policy_is_trained_and_runs_without_torch(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vinn.learning import darp_training
+
+    short = darp_training.DarpConfig(k=3, hidden=(16,), steps=5)
+    monkeypatch.setattr(darp_training, "DarpConfig", lambda **_: short)
+    preset = tmp_path / "three.yaml"
+    preset.write_text("k: 3\n")
+    arguments = ["policy", "build", parts / "demos", "--encoder", parts / "encoder"]
+    out = tmp_path / "darp"
+    assert (
+        run([*map(str, arguments), "--kind", "darp", "--preset", str(preset), "--out", str(out)])
+        == 0
+    )
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import numpy as np\n"
+        "from vinn.policies.artefact import load_policy\n"
+        f"policy = load_policy(__import__('pathlib').Path({str(out)!r}))\n"
+        "print(len(policy.predict(np.zeros((20, 20, 3), np.uint8)).neighbors))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "3"
