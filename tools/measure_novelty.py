@@ -190,7 +190,8 @@ def main() -> None:
     results = Results(
         "novelty",
         "python tools/measure_novelty.py --encoder runs/demo/policy/encoder "
-        f"--demos {options.demos} --episodes {options.episodes}",
+        f"--demos {options.demos} --episodes {options.episodes} "
+        f"--difficulty {' '.join(options.difficulty)}",
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.work or Path(scratch)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from vinn.cli.main import run
+from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
+from vinn.errors import ConfigError
+from vinn.evaluation.novelty import area_under_curve
 from vinn.evaluation.novelty_views import Cover, covered, paired_views
 from vinn.evaluation.recorded_trials import record_trial
 from vinn.evaluation.replay import SAME_ACTION, replay_recording
@@ -104,6 +107,32 @@ def test_a_recorded_trial_replays_to_the_same_actions(
     assert summary.max_action_difference < SAME_ACTION
     assert summary.predictions == len(load_timeline(path).predictions) >= result.steps
     assert len(load_tracks(path).steps) == result.steps
+
+
+@pytest.mark.physics
+def test_everything_covered_and_another_cabinet_are_told_from_held_out_views(
+    policy_dir: Path,
+) -> None:
+    policy = open_artefact(policy_dir).policy()
+
+    def novelty(images: Sequence[np.ndarray]) -> np.ndarray:
+        as_seen = [decode_jpeg(encode_jpeg(image), "view") for image in images]
+        return np.array([policy.predict(image).novelty for image in as_seen])
+
+    (views,) = paired_views(("oak",), (1001,), covers=(Cover.EVERYTHING,))
+    (other,) = paired_views(("sampled-1",), (1001,), covers=())
+    plain = novelty(views.frames_rgb[Cover.NONE])
+    assert area_under_curve(plain, novelty(views.frames_rgb[Cover.EVERYTHING])) >= 0.9
+    assert area_under_curve(plain, novelty(other.frames_rgb[Cover.NONE])) >= 0.9
+
+
+def test_area_under_curve_counts_pairs() -> None:
+    rng = np.random.default_rng(0)
+    plain, novel = rng.integers(0, 6, 40) / 5.0, rng.integers(1, 8, 30) / 5.0
+    pairs = [(n > p) + 0.5 * (n == p) for n in novel for p in plain]
+    assert area_under_curve(plain, novel) == pytest.approx(np.mean(pairs))
+    with pytest.raises(ConfigError, match="0 novel"):
+        area_under_curve(plain, novel[:0])
 
 
 @pytest.mark.physics
