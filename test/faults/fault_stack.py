@@ -40,7 +40,7 @@ from vinn_msgs.srv import StartRollout
 from vinn_ros import graph, qos
 
 START_TIMEOUT_S = 120.0
-SLOW, QUICK = 0.25, 6.0
+SLOW, QUICK = 0.15, 6.0
 """Pace of the joints: slow enough that a fault hits a motion, quick where nothing is measured."""
 SETTINGS = (
     # The fake camera's picture does not move with the robot.
@@ -85,6 +85,8 @@ def patient_settings(directory: Path) -> tuple[str, ...]:
     executor["max_state_age_s"] = factor * executor.get(
         "max_state_age_s", ExecutorConfig().max_state_age_s
     )
+    # A reset between two rows need not back away from a door.
+    executor["retreat_m"] = 0.0
     path = directory / "robot" / "stretch.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(robot))

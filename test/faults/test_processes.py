@@ -29,7 +29,7 @@ from vinn_ros import graph
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 START_TIMEOUT_S = 120.0
-BRING_UPS, BRING_UPS_MEASURED = 4, 100
+BRING_UPS, BRING_UPS_MEASURED = 3, 100
 NOISE = ("Traceback", "InvalidHandle", "Destroyable", "terminate called", "Segmentation")
 
 
