@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.errors import ConfigError
+from vinn.policies import artefact
 from vinn.policies.artefact import PolicyKind
 from vinn.policies.build import build_control, build_policy
 from vinn.robot.config import RobotConfig
 from vinn_ros.episode import LoadedPolicy
+from vinn_ros.nodes.vinn_policy import VinnPolicyNode
 from vinn_ros.tuning import AS_CONFIGURED, TUNING, tuned
 
 
@@ -48,3 +51,24 @@ def test_neighbours_at_run_time(tmp_path) -> None:
     control = build_control(dataset, PolicyKind.OPEN_LOOP, tmp_path / "control")
     with pytest.raises(ConfigError, match="has no neighbours"):
         LoadedPolicy(control, threads=1).use_neighbors(3)
+
+
+def test_precision_reaches_the_encoder(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = write_square_demos(tmp_path / "demos", 3)
+    encoder = write_tiny_encoder(tmp_path / "encoder")
+    directory = build_policy(dataset, encoder, tmp_path / "policy", k=4)
+    asked: list[str] = []
+    real = artefact.load_encoder
+
+    def load(where, threads, precision):
+        asked.append(precision)
+        return real(where, threads, precision)
+
+    monkeypatch.setattr(artefact, "load_encoder", load)
+    plain = LoadedPolicy(directory, threads=1).predict(square_image(0.5, 0.5), "", 0)
+    fast = LoadedPolicy(directory, 1, "auto").predict(square_image(0.5, 0.5), "", 0)
+    assert asked == ["fp32", "auto"]
+    np.testing.assert_allclose(fast.camera_delta, plain.camera_delta, atol=1e-2)
+    parameter = next(p for p in VinnPolicyNode.PARAMETERS if p.name == "precision")
+    assert parameter.default == "fp32"
+    assert parameter.problem("int8") is not None

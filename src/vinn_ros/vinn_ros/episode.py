@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from vinn.demos.files import sha256_file
+from vinn.encoders.network import Precision
 from vinn.errors import ArtefactError, ConfigError
 from vinn.policies.artefact import PolicyArtefact, open_artefact
 from vinn.policies.open_loop import OpenLoopPolicy
@@ -21,8 +22,8 @@ class LoadedPolicy:
     own calls, so it is asked once per step, and anew at the start of a rollout.
     """
 
-    def __init__(self, directory: Path, threads: int) -> None:
-        """Load an artefact.
+    def __init__(self, directory: Path, threads: int, precision: Precision = "fp32") -> None:
+        """Load an artefact; `precision` is the encoder's, see `vinn.encoders.encoder.load_encoder`.
 
         Raises:
             vinn.errors.ArtefactError: a part is missing, damaged, or does not belong.
@@ -31,7 +32,7 @@ class LoadedPolicy:
         self.label = (
             f"{self.artefact.manifest.name}@{sha256_file(directory / 'manifest.json')[:12]}"
         )
-        self._policy = self.artefact.policy(threads=threads)
+        self._policy = self.artefact.policy(threads=threads, precision=precision)
         self._once_per_step = isinstance(self._policy, OpenLoopPolicy)
         self._position: tuple[str, int] | None = None
         self._prediction: Prediction | None = None

@@ -65,6 +65,13 @@ class VinnPolicyNode(VinnNode):
         Parameter("policy", "", "directory of a policy artefact; empty: load one later"),
         Parameter("threads", 1, "processor threads of encoder and search", lower=1, upper=64),
         Parameter(
+            "precision",
+            "fp32",
+            "of the encoder: fp32 as the policy was built; auto or bf16 are faster where the "
+            "processor has bf16, and change embeddings a little",
+            choices=("fp32", "auto", "bf16"),
+        ),
+        Parameter(
             "k",
             0,
             "neighbours that speak; 0: as the artefact says",
@@ -241,7 +248,7 @@ class VinnPolicyNode(VinnNode):
         return response
 
     def _load_policy(self, directory: Path, k: int) -> LoadedPolicy:
-        loaded = LoadedPolicy(directory, self.value("threads"))
+        loaded = LoadedPolicy(directory, self.value("threads"), self.value("precision"))
         loaded.use_neighbors(k)
         return loaded
 
