@@ -16,6 +16,7 @@ from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, Datas
 from vinn.policies.artefact import PolicyKind, load_policy, open_artefact
 from vinn.policies.build import build_control, build_policy, embed_dataset
 from vinn.policies.open_loop import OpenLoopPolicy
+from vinn.policies.views import MIRRORED, ORIGINAL, view_frame
 from vinn.policies.vinn import VinnPolicy
 
 COUNT = 5
@@ -93,6 +94,24 @@ def test_novelty_limit_tells_familiar_from_strange(parts: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     assert policy.predict(square_image(0.5, 0.5)).novelty < 1
     assert policy.predict(noise).novelty > 1
+
+
+def test_embedding_on_all_processors_changes_nothing(parts: Path) -> None:
+    dataset = Dataset.open(parts / "demos")
+    views = (ORIGINAL, MIRRORED)
+    progress: list[tuple[int, int]] = []
+    encoder = load_encoder(parts / "encoder", streams=3)
+    found = embed_dataset(dataset, encoder, lambda *done: progress.append(done), views)
+    single = load_encoder(parts / "encoder")
+    expected = [
+        single.encode(view_frame(single.preprocessing.resize(read_frame(path)), view, ""))
+        for view in views
+        for demonstration in dataset.demonstrations
+        for path in demonstration.frame_paths
+    ]
+    np.testing.assert_array_equal(found.embeddings, expected)
+    count = dataset.frame_count
+    assert progress == [(done, count) for done in range(1, count + 1)]
 
 
 def test_precomputed_embeddings_must_be_of_the_same_parts(parts: Path, tmp_path: Path) -> None:

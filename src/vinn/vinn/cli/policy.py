@@ -27,6 +27,7 @@ from vinn.policies.artefact import (
 from vinn.policies.build import build_control
 from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.preset import PolicyPreset, load_preset
+from vinn.policies.remove import remove_demonstrations
 from vinn.policies.types import Prediction
 from vinn.retrieval.index import IndexKind, build_index, kind_for, read_index_manifest
 
@@ -59,6 +60,12 @@ def build(
         NoveltyMeasure | None,
         typer.Option(help="What novelty is measured by; overrides the preset."),
     ] = None,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half", help="Keep embeddings in half the memory; refused where it matters."
+        ),
+    ] = False,
     threads: Annotated[int, typer.Option(help="CPU threads of the encoder.")] = 1,
     seed: Annotated[int, typer.Option(help="Of kind 'random'.")] = 0,
 ) -> None:
@@ -100,6 +107,7 @@ def build(
             on_selection=lambda selection: out.print(_selection_table(selection)),
             provenance={"preset": preset},
             train_head=train_darp_head if kind is PolicyKind.DARP else None,
+            half=half,
         )
     info(out_dir)
 
@@ -134,6 +142,21 @@ def index(
 
 
 @app.command()
+def remove(
+    directory: Artefact,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Demonstrations.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to make; must not exist.")],
+) -> None:
+    """Take demonstrations out of a nearest-neighbour policy, without building it anew.
+
+    The counterpart of `vinn demos add --policy`.
+    """
+    with out.status(f"removing {len(names)} demonstrations"):
+        remove_demonstrations(directory, names, out_dir)
+    info(out_dir)
+
+
+@app.command()
 def info(directory: Artefact) -> None:
     """Check a policy artefact and print what it is."""
     artefact = open_artefact(directory)
@@ -147,6 +170,8 @@ def info(directory: Artefact) -> None:
     table.add_row("dataset", manifest.dataset_hash[:16])
     if manifest.vinn is not None:
         settings = manifest.vinn
+        if settings.storage != "float32":
+            table.add_row("embeddings", settings.storage)
         table.add_row("k", str(settings.k))
         table.add_row("bandwidth", f"{settings.bandwidth:.4g}")
         table.add_row("project to unit", str(settings.project_to_unit).lower())

@@ -19,7 +19,10 @@ from vinn.encoders.openvino_network import OpenVinoNetwork
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ConfigError, ImageError
 
-NETWORKS = {"openvino": OpenVinoNetwork, "onnxruntime": OnnxNetwork}
+NETWORKS: dict[str, Callable[[Path, EncoderManifest, int, Precision, int], Network]] = {
+    "openvino": OpenVinoNetwork,
+    "onnxruntime": OnnxNetwork,
+}
 """Run times, the preferred one first."""
 
 

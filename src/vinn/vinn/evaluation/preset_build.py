@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.demos.store import Dataset
-from vinn.encoders.encoder import load_encoder
+from vinn.encoders.encoder import load_for_datasets
 from vinn.encoders.local import localise_encoder
 from vinn.errors import ConfigError
 from vinn.evaluation.selection import Selection, select_k_and_bandwidth
@@ -51,6 +51,7 @@ def build_from_preset(
     name: str | None = None,
     provenance: dict[str, Any] | None = None,
     train_head: TrainHead | None = None,
+    half: bool = False,
 ) -> Path:
     """Build a nearest-neighbour policy as a preset says.
 
@@ -68,6 +69,7 @@ def build_from_preset(
         name: of the policy; the name of `out_dir` by default.
         provenance: kept in the manifest.
         train_head: makes the kind "darp" (`vinn.policies.darp`) with k of the preset.
+        half: keep embeddings in half precision; see `build_policy`.
 
     Raises:
         DatasetError, ConfigError, ArtefactError, ArtefactMismatchError: as `build_policy`.
@@ -86,7 +88,7 @@ def build_from_preset(
                 encoder_dir, paths, Path(scratch) / "encoder", preset.local, stage("local features")
             )
         if embedded is None:
-            encoder = load_encoder(encoder_dir, threads)
+            encoder = load_for_datasets(encoder_dir, threads)
             embedded = embed_dataset(dataset, encoder, stage("embedding frames"), preset.views)
         memory = ActionMemory.of(dataset, preset.views)
         joined = join_context(embedded.embeddings, memory.demonstration_ids, preset.context)
@@ -123,6 +125,7 @@ def build_from_preset(
             progress=preset.progress,
             head=head,
             novelty=preset.novelty,
+            half=half,
         )
 
 

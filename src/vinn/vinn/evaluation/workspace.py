@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest
-from vinn.encoders.encoder import load_encoder
+from vinn.encoders.encoder import load_for_datasets
 from vinn.errors import ConfigError
 from vinn.evaluation.methods import EncoderKind, Method, PolicyForm
 from vinn.evaluation.own_process import OwnProcess
@@ -153,7 +153,7 @@ class Workspace:
         path = self.task_dir(data) / "embeddings" / name
         if path.exists():
             return EmbeddedDataset(np.load(path), dataset.hash, encoder_hash)
-        embedded = embed_dataset(dataset, load_encoder(encoder_dir))
+        embedded = embed_dataset(dataset, load_for_datasets(encoder_dir))
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{os.getpid()}.{name}")
         np.save(partial, embedded.embeddings)

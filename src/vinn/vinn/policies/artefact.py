@@ -4,7 +4,7 @@
     frames.parquet   one row per frame: demonstration, frame, dx, dy, dz, gripper,
                      thumbnail_offset, thumbnail_size
     thumbnails.bin   small JPEGs, one after the other
-    embeddings.npy   (N, D) float32                         (kinds "vinn" and "darp" only)
+    embeddings.npy   (N, D) float32, or float16             (kinds "vinn" and "darp" only)
     metric.npz       mean and matrix of a linear metric     (kind "vinn" with a metric only)
     novelty.npz      the demonstrations' subspace           (kind "vinn", novelty "subspace" only)
     heads.npz        trained heads                          (kinds "bc", "ibc" and "darp" only)
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -83,6 +83,8 @@ class PolicyKind(str, Enum):
     DARP = "darp"
 
 
+Storage = Literal["float32", "float16"]
+
 NEAREST = (PolicyKind.VINN, PolicyKind.DARP)
 """Kinds that look for nearest frames; their settings are the manifest's `vinn`."""
 PARAMETRIC = (PolicyKind.BC, PolicyKind.IBC)
@@ -126,6 +128,8 @@ class VinnSettings(BaseModel):
     """Length of a stored vector where there is a metric."""
     progress: ProgressSettings | None = None
     """Prior over progress; None is off."""
+    storage: Storage = "float32"
+    """Type of embeddings.npy."""
     head_length: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Kind "darp": what its network calls 1, in the manifest's `action_scale`."""
 
@@ -193,8 +197,8 @@ class PolicyArtefact:
     thumbnail_spans: NDArray[np.int64]
 
     @cached_property
-    def embeddings(self) -> NDArray[np.float32]:
-        """(N, D), mapped from disk.
+    def embeddings(self) -> NDArray[np.floating]:
+        """(N, D) in the settings' storage, mapped from disk.
 
         Raises:
             ArtefactError: the kind has none, or the file is malformed.
@@ -207,10 +211,10 @@ class PolicyArtefact:
         except (OSError, ValueError) as cause:
             raise ArtefactError(f"{path}: malformed or truncated NumPy file") from cause
         wanted = (self.manifest.frame_count, settings.stored_dimension)
-        if embeddings.shape != wanted or embeddings.dtype != np.float32:
+        if embeddings.shape != wanted or embeddings.dtype != settings.storage:
             raise ArtefactMismatchError(
                 f"{path}: {embeddings.shape} of {embeddings.dtype}, the manifest says {wanted} "
-                "of float32"
+                f"of {settings.storage}"
             )
         return embeddings
 

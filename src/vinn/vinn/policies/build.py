@@ -19,7 +19,7 @@ from vinn.demos.frames import encode_jpeg, read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import EncoderManifest
 from vinn.encoders.artefact import read_manifest as read_encoder_manifest
-from vinn.encoders.encoder import Encoder, load_encoder
+from vinn.encoders.encoder import Encoder, load_for_datasets
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.policies.artefact import (
     FRAME_COLUMNS,
@@ -46,6 +46,7 @@ from vinn.policies.novelty import (
     save_subspace,
 )
 from vinn.policies.progress import ProgressSettings
+from vinn.policies.storage import checked_half
 from vinn.policies.views import ORIGINAL, check_view, view_frame
 from vinn.policies.vinn import PAPER_BANDWIDTH, PAPER_K
 from vinn.retrieval.index import IndexKind, build_index, kind_for
@@ -77,7 +78,9 @@ def embed_dataset(
     on_progress: Progress | None = None,
     views: Sequence[str] = (ORIGINAL,),
 ) -> EmbeddedDataset:
-    """Embed every frame of a dataset in every view; frames are read one at a time.
+    """Embed every frame of a dataset in every view.
+
+    Frames are read while the encoder works; `load_for_datasets` keeps all processors at it.
 
     Raises:
         DatasetError: a frame is truncated; the message names it.
@@ -86,11 +89,17 @@ def embed_dataset(
     views = tuple(check_view(view) for view in views)
     total = dataset.frame_count
     embeddings = np.empty((len(views), total, encoder.dimension), np.float32)
-    for done, (key, path) in enumerate(_frames(dataset)):
-        resized = encoder.preprocessing.resize(read_frame(path))
-        for number, view in enumerate(views):
-            embeddings[number, done] = encoder.encode(view_frame(resized, view, key))
-        if on_progress is not None:
+
+    def seen() -> Iterator[NDArray[np.uint8]]:
+        for key, path in _frames(dataset):
+            resized = encoder.preprocessing.resize(read_frame(path))
+            for view in views:
+                yield view_frame(resized, view, key)
+
+    for number, embedding in enumerate(encoder.encode_each(seen())):
+        done, view_number = divmod(number, len(views))
+        embeddings[view_number, done] = embedding
+        if on_progress is not None and view_number == len(views) - 1:
             on_progress(done + 1, total)
     joined = embeddings.reshape(len(views) * total, -1)
     return EmbeddedDataset(joined, dataset.hash, encoder.hash, views)
@@ -121,6 +130,7 @@ def build_policy(
     progress: ProgressSettings | None = None,
     head: tuple[Mlp, float] | None = None,
     novelty: NoveltyMeasure = NoveltyMeasure.NEAREST,
+    half: bool = False,
 ) -> Path:
     """Build a nearest-neighbour policy from demonstrations and an encoder.
 
@@ -141,10 +151,12 @@ def build_policy(
         progress: prior over progress; None is off.
         head: network of `vinn.policies.darp` and what it calls 1; makes the kind "darp".
         novelty: what novelty is measured by; see `vinn.policies.novelty`.
+        half: keep embeddings in half precision; refused where the ranking does not allow it.
 
     Raises:
         DatasetError: no actions, or a truncated frame.
-        ConfigError: k or bandwidth out of range, or an unknown view.
+        ConfigError: k or bandwidth out of range, an unknown view, or `half` is refused
+            (`vinn.policies.storage`).
         ArtefactError: bad encoder, or `out_dir` exists. Nothing is left half-written.
         ArtefactMismatchError: `embedded` is of other demonstrations or another encoder.
     """
@@ -155,14 +167,19 @@ def build_policy(
         raise ConfigError(f"k: {k} neighbours of {rows} demonstration frames; allowed: 1..{rows}")
     if not (bandwidth > 0 and np.isfinite(bandwidth)):
         raise ConfigError(f"bandwidth: {bandwidth}; allowed: finite and > 0")
+    if half and head is not None:
+        raise ConfigError("half: not for kind 'darp', whose network was trained on full precision")
     with atomic_directory(out_dir, ArtefactError) as folder:
         if embedded is None:
-            embedded = embed_dataset(dataset, load_encoder(encoder_dir), on_progress, views)
+            embedded = embed_dataset(dataset, load_for_datasets(encoder_dir), on_progress, views)
         encoder = read_encoder_manifest(encoder_dir)
         check_embedded(embedded, dataset, encoder, views)
         shutil.copytree(encoder_dir, folder / "encoder")
         memory = write_frames(folder, dataset, views)
         stored = features.of_demonstrations(embedded.embeddings, memory.demonstration_ids)
+        provenance = dict(provenance or {})
+        if half:
+            stored, provenance["half_precision"] = checked_half(stored, memory.origin_ids)
         np.save(folder / "embeddings.npy", stored)
         if features.metric is not None:
             save_metric(folder / METRIC_FILE, features.metric)
@@ -192,6 +209,7 @@ def build_policy(
             metric=metric,
             metric_dimension=None if features.metric is None else features.metric.outputs,
             progress=progress,
+            storage="float16" if half else "float32",
             head_length=None if head is None else head[1],
         )
         kind = PolicyKind.VINN if head is None else PolicyKind.DARP
@@ -284,7 +302,7 @@ def build_parametric(
 
 
 def calibrate_novelty_limit(
-    embeddings: NDArray[np.float32], demonstration_ids: NDArray[np.int64]
+    embeddings: NDArray[np.floating], demonstration_ids: NDArray[np.int64]
 ) -> float | None:
     """Distance to the nearest frame above which a view is unlike the demonstrations.
 

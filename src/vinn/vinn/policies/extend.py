@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from vinn.demos.files import atomic_directory, sha256_file
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest as read_encoder_manifest
-from vinn.encoders.encoder import load_encoder
+from vinn.encoders.encoder import load_for_datasets
 from vinn.errors import ArtefactError, ArtefactMismatchError
 from vinn.policies.artefact import (
     FRAME_COLUMNS,
@@ -41,6 +41,7 @@ from vinn.policies.build import (
 )
 from vinn.policies.memory import ActionMemory
 from vinn.policies.novelty import save_subspace
+from vinn.policies.storage import stored_as
 from vinn.retrieval.index import build_index, read_index_manifest, read_projection
 
 
@@ -77,12 +78,15 @@ def extend_policy(
     views = artefact.manifest.vinn.views
     with atomic_directory(out_dir, ArtefactError) as folder:
         if embedded is None:
-            embedded = embed_dataset(added, load_encoder(directory / "encoder"), on_progress, views)
+            embedded = embed_dataset(
+                added, load_for_datasets(directory / "encoder"), on_progress, views
+            )
         check_embedded(embedded, added, read_encoder_manifest(directory / "encoder"), views)
         shutil.copytree(directory / "encoder", folder / "encoder")
         memory = _append_frames(artefact, added, folder, views)
         fresh = artefact.features.of_demonstrations(embedded.embeddings, memory.demonstration_ids)
-        np.save(folder / "embeddings.npy", np.concatenate([artefact.embeddings, fresh]))
+        added_rows = stored_as(fresh, artefact.manifest.vinn.storage)
+        np.save(folder / "embeddings.npy", np.concatenate([artefact.embeddings, added_rows]))
         if METRIC_FILE in artefact.manifest.files:
             shutil.copyfile(directory / METRIC_FILE, folder / METRIC_FILE)
         if artefact.subspace is not None:

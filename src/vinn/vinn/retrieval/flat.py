@@ -12,7 +12,7 @@ from vinn.retrieval.neighbors import check_search
 class FlatNeighbors:
     """Exact search over all rows, in one thread (the fastest beside a busy robot's processes)."""
 
-    def __init__(self, embeddings: NDArray[np.float32]) -> None:
+    def __init__(self, embeddings: NDArray[np.floating]) -> None:
         """Copy (N, D) embeddings into the index; N may not be 0."""
         faiss.omp_set_num_threads(1)
         self._index = faiss.IndexFlatL2(embeddings.shape[1])

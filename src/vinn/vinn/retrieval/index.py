@@ -218,7 +218,7 @@ def open_index(
     return ProjectedNeighbors(embeddings, projection, coordinates)
 
 
-def search_over(embeddings: NDArray[np.float32]) -> Neighbors:
+def search_over(embeddings: NDArray[np.floating]) -> Neighbors:
     """A search over embeddings (N, D) that have no index: flat, or projected where that pays."""
     if kind_for(len(embeddings)) is IndexKind.FLAT:
         return FlatNeighbors(embeddings)

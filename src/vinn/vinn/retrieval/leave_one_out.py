@@ -13,7 +13,10 @@ from vinn.errors import ConfigError, DatasetError
 
 
 def neighbors_in_other_demonstrations(
-    embeddings: NDArray[np.float32], demonstration_ids: NDArray[np.int64], k: int
+    embeddings: NDArray[np.floating],
+    demonstration_ids: NDArray[np.int64],
+    k: int,
+    queries: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """For each of N frames its k nearest frames of other demonstrations.
 
@@ -21,9 +24,10 @@ def neighbors_in_other_demonstrations(
         embeddings: (N, D).
         demonstration_ids: (N,) equal for frames of the same demonstration.
         k: at most the number of frames outside the longest demonstration.
+        queries: (Q,) rows to ask for, ascending; None: all N.
 
     Returns:
-        Euclidean distances (N, k), nearest first, and rows (N, k).
+        Euclidean distances (Q, k), nearest first, and rows (Q, k).
 
     Raises:
         DatasetError: fewer than 2 demonstrations.
@@ -45,12 +49,14 @@ def neighbors_in_other_demonstrations(
     points = embeddings.astype(np.float64)
     points -= points.mean(axis=0)
     squared_norm = (points**2).sum(axis=1)
-    distances = np.empty((len(points), k))
-    rows = np.empty((len(points), k), np.int64)
-    for demonstration in ids:
-        own = np.flatnonzero(demonstration_ids == demonstration)
-        squared = squared_norm[own, None] + squared_norm - 2 * points[own] @ points.T
-        squared[:, own] = np.inf
+    asked = np.arange(len(points)) if queries is None else queries
+    distances = np.empty((len(asked), k))
+    rows = np.empty((len(asked), k), np.int64)
+    for demonstration in np.unique(demonstration_ids[asked]):
+        own = np.flatnonzero(demonstration_ids[asked] == demonstration)
+        here = points[asked[own]]
+        squared = squared_norm[asked[own], None] + squared_norm - 2 * here @ points.T
+        squared[:, demonstration_ids == demonstration] = np.inf
         nearest = np.argpartition(squared, k - 1, axis=1)[:, :k]
         found = np.take_along_axis(squared, nearest, axis=1)
         order = np.argsort(found, axis=1, kind="stable")

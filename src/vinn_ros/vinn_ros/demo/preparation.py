@@ -65,14 +65,14 @@ def build(
 ) -> BuiltPolicy:
     """Build the policy (k and bandwidth by leave one demonstration out) and the control."""
     from vinn.demos.store import Dataset
-    from vinn.encoders.encoder import load_encoder
+    from vinn.encoders.encoder import load_for_datasets
     from vinn.evaluation.selection import select_k_and_bandwidth
     from vinn.policies.artefact import PolicyKind
     from vinn.policies.build import build_control, build_policy, embed_dataset
     from vinn.policies.memory import ActionMemory
 
     dataset = Dataset.open(demos).with_actions()
-    embedded = embed_dataset(dataset, load_encoder(encoder_dir), on_progress)
+    embedded = embed_dataset(dataset, load_for_datasets(encoder_dir), on_progress)
     memory = ActionMemory.of(dataset)
     chosen = select_k_and_bandwidth(
         embedded.embeddings, memory.camera_delta, memory.demonstration_ids, gripper=memory.gripper
