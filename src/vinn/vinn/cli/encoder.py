@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from vinn.cli.console import err, out
+from vinn.cli.console import err, out, stage_bars
+from vinn.errors import ArtefactError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -31,6 +32,36 @@ def export(
     with err.status(f"exporting {name}"):
         export_encoder(name, out_dir, weights, onnx)
     info(out_dir)
+
+
+@app.command()
+def quantize(
+    encoder: Annotated[Path, typer.Argument(metavar="ENCODER", help="Encoder artefact.")],
+    demos: Annotated[
+        Path, typer.Option("--dataset", help="Demonstrations of what it will look at.")
+    ],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to make; must not exist.")],
+    frames: Annotated[int, typer.Option(help="Frames that value ranges are taken from.")] = 300,
+    accept_ranking: Annotated[
+        bool,
+        typer.Option("--accept-ranking", help="Though less than 80 % of the neighbours stay."),
+    ] = False,
+) -> None:
+    """Make an encoder that computes in 8-bit integers (needs the 'quantize' extra).
+
+    Every frame asks for its nearest frames of other demonstrations with both encoders; how many
+    stay is printed and kept with the encoder. A policy must be built with the encoder it runs.
+    """
+    from vinn.demos.store import Dataset
+    from vinn.evaluation.quantization import quantize_encoder
+
+    if out_dir.exists():
+        raise ArtefactError(f"{out_dir}: exists already; choose another name or remove it first")
+    with stage_bars() as on_stage:
+        dataset = Dataset.open(demos).with_actions()
+        agreement = quantize_encoder(encoder, dataset, out_dir, frames, accept_ranking, on_stage)
+    info(out_dir)
+    out.print(f"int8 against fp32: {agreement}")
 
 
 @app.command()
