@@ -11,7 +11,7 @@ from blobs import write_blobs
 from vinn.evaluation.methods import METHODS, PolicyForm
 from vinn.evaluation.tables import run_tables
 from vinn.evaluation.tables_config import TablesConfig, load_tables_config
-from vinn.evaluation.tables_output import side_by_side
+from vinn.evaluation.tables_output import side_by_side, table_results
 from vinn.evaluation.workspace import Workspace
 from vinn.tasks.data import TaskData, task_of_datasets
 
@@ -93,6 +93,8 @@ def test_every_row_is_trained_and_measured(tasks: list[TaskData], tmp_path: Path
         workspace.close()
     assert partial.table == found.table
     assert "| Random | not measured |" in side_by_side(config, partial)
+    missed = table_results(config, partial, "test").missed
+    assert [row.name for row in missed] == ["rows measured, over all tasks"]
 
 
 def test_the_papers_preset_runs(tasks: list[TaskData], tmp_path: Path) -> None:
