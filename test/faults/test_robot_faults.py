@@ -141,5 +141,4 @@ def test_row_28_services_that_refuse_or_never_answer(stack: Stack) -> None:
         setattr(stack.driver, fault, set())
     measure.time("slowest answer to a reset", slowest_s, "service_answer_s")
     measure.value("motions", moved, "", "== 0")
-    stack.clear()
-    assert stack.reset().success
+    stack.run("it answers again")

@@ -67,7 +67,7 @@ class RolloutLinks:
         """Why the newest frame leads to no prediction; None: it does, or none came yet."""
         self._refused_s = self._heeded_refusal_s = -math.inf
         self._executor: ExecutorStatus | None = None
-        self._executor_s = -math.inf
+        self._executor_s = self._executor_busy_s = -math.inf
         self._scene: SceneStatus | None = None
         self._stop = threading.Event()
         self._session = ""
@@ -119,6 +119,8 @@ class RolloutLinks:
         with self._news:
             self._executor = status
             self._executor_s = time.monotonic()
+            if status.state in (ExecutorStatus.HOMING, ExecutorStatus.EXECUTING):
+                self._executor_busy_s = self._executor_s
 
     def take_scene(self, status: SceneStatus) -> None:
         """The simulation published."""
@@ -188,6 +190,10 @@ class RolloutLinks:
             ReasonCode.POLICY_LOST,
             f"policy/prediction: silent for {self._limits.prediction_timeout_s:g} s",
         )
+
+    def executor_idle(self, since_s: float, patience_s: float) -> bool:
+        """Whether the executor has not been seen moving for `patience_s`, `since_s` at earliest."""
+        return time.monotonic() - max(since_s, self._executor_busy_s) > patience_s
 
     def wait_for_closed_door(self, timeout_s: float) -> None:
         """Wait until the simulation says that the scene is as new.

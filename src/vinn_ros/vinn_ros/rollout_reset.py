@@ -6,6 +6,7 @@ Every wait is bounded and ends when the operator stops; each part says what it i
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ from vinn_ros.rollout_links import RolloutLinks
 SIGN_CHECKS = ("off", "first", "every")
 """When a reset checks the camera's axes: never, once per run of the supervisor, each time."""
 _POLL_S = 0.05
+_LOST_AFTER_S = 3.0
+"""An executor that has not begun to move so long after the request never got it."""
 _DOOR_TIMEOUT_S = 2.0
 
 Outcome = tuple[ReasonCode, str]
@@ -127,11 +130,25 @@ class RolloutReset:
         checked(self._clients.scene, ResetScene.Request(seed=seed), self._settings.timeout_s)
         self._links.wait_for_closed_door(_DOOR_TIMEOUT_S)
 
+    def _ask_home(self, request: MoveToStart.Request) -> MoveToStart.Response:
+        asked_s = time.monotonic()
+        answer: MoveToStart.Response = call(
+            self._clients.home,
+            request,
+            self._settings.timeout_s,
+            lost=lambda: self._links.executor_idle(asked_s, _LOST_AFTER_S),
+        )
+        return answer
+
     def _go_to_start(self, offset_gripper_m: NDArray[np.float64]) -> Outcome | None:
         self._stop_here()
         self._tell("moving to the start pose")
         request = MoveToStart.Request(offset=to_vector3(offset_gripper_m))
-        answer = call(self._clients.home, request, self._settings.timeout_s)
+        try:
+            answer = self._ask_home(request)
+        except RobotError:
+            # Discovery may still know an executor that has died; then a request is lost with it.
+            answer = self._ask_home(request)
         return None if answer.success else (ReasonCode(answer.reason), answer.message)
 
     def _check_camera(self) -> Outcome | None:

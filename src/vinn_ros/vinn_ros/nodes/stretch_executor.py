@@ -299,6 +299,8 @@ class StretchExecutorNode(VinnNode):
             return ReasonCode.BUSY, "another motion is under way"
         try:
             self._stop.clear()
+            # Said at once: who asked knows by it that the request has arrived.
+            self._set_status(state=_STATES.HOMING, message="meeting the robot")
             result = move(self._meet_robot())
             self._set_status(
                 state=self._resting_state(),
@@ -308,7 +310,9 @@ class StretchExecutorNode(VinnNode):
             )
             return result.reason, result.message
         except (RobotError, ConfigError) as error:
-            return ReasonCode.ROBOT_ERROR, str(error)
+            reason, message = ReasonCode.ROBOT_ERROR, str(error)
+            self._set_status(state=self._resting_state(), reason=reason.value, message=message)
+            return reason, message
         finally:
             self._robot.release()
 
