@@ -86,3 +86,19 @@ def test_an_index_of_other_embeddings_is_refused(parts: Path, tmp_path: Path) ->
     manifest.write_text(manifest.read_text().replace(theirs, "0" * 64), encoding="utf-8")
     with pytest.raises(ArtefactMismatchError, match="000000000000"):
         load_policy(policy)
+
+
+def test_a_policy_takes_another_search_over_its_rows(parts: Path) -> None:
+    artefact = open_artefact(parts / "policy")
+    calls: list[int] = []
+
+    class Counting(FlatNeighbors):
+        def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+            calls.append(k)
+            return super().search(query, k)
+
+    policy = artefact.policy(neighbors=Counting(artefact.embeddings))
+    image = square_image(0.3, 0.6)
+    expected = artefact.policy().predict(image)
+    np.testing.assert_array_equal(policy.predict(image).camera_delta, expected.camera_delta)
+    assert calls == [6]

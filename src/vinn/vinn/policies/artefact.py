@@ -253,6 +253,7 @@ class PolicyArtefact:
         k: int | None = None,
         bandwidth: float | None = None,
         precision: Precision = "fp32",
+        neighbors: Neighbors | None = None,
     ) -> Policy:
         """The policy, ready to predict.
 
@@ -261,6 +262,7 @@ class PolicyArtefact:
             k: other than the manifest's (kind "vinn" only).
             bandwidth: other than the manifest's (kind "vinn" only).
             precision: of the encoder; see `load_encoder`.
+            neighbors: another search over the same rows, e.g. in a database; None: the artefact's.
 
         Raises:
             ArtefactError, ArtefactMismatchError: parts are damaged or do not belong together.
@@ -275,7 +277,7 @@ class PolicyArtefact:
         settings = self._vinn_settings()
         parts: dict[str, Any] = {
             "encoder": load_encoder(self.directory / "encoder", threads, precision),
-            "neighbors": self.neighbors(),
+            "neighbors": self.neighbors() if neighbors is None else neighbors,
             "memory": self.memory,
             "k": settings.k if k is None else k,
             "bandwidth": settings.bandwidth if bandwidth is None else bandwidth,
