@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,6 +73,22 @@ def write_frames(folder: Path, count: int) -> None:
     for i in range(count):
         picture = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / f"{i:03d}.png"), picture)
+
+
+def shared_memory_of(pid: int) -> set[str]:
+    """Fast DDS's files in /dev/shm that a process has mapped."""
+    maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    return set(re.findall(r"/dev/shm/fastdds_[0-9a-f]{16}\b", maps))
+
+
+def test_a_node_that_ends_leaves_no_shared_memory(tmp_path: Path) -> None:
+    write_frames(tmp_path / "frames", 3)
+    with BringUp(camera_specs(tmp_path / "frames"), environment()) as nodes:
+        nodes.wait_active()
+        used = shared_memory_of(nodes.processes[0].pid)
+        assert used, "the profile with shared memory is in use"
+        assert nodes.stop() == {"wrist_camera": 0}
+    assert [path for path in used if Path(path).exists()] == []
 
 
 def camera_specs(folder: Path, **parameters: object) -> list[NodeSpec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -246,6 +247,7 @@ class VinnNode(LifecycleNode):
 
 
 NodeFactory = Callable[[], VinnNode]
+_LEAVING_S = 2.0
 
 
 def spin(factories: Sequence[NodeFactory]) -> int:
@@ -273,6 +275,8 @@ def spin(factories: Sequence[NodeFactory]) -> int:
         if spinner.ident is not None:
             spinner.join(timeout=2.0)
         rclpy.try_shutdown()
+        for node in reversed(nodes):
+            node.destroy_node()
     return exit_code
 
 
@@ -312,9 +316,27 @@ def _spin(executor: MultiThreadedExecutor, ending: threading.Event) -> None:
             raise
 
 
+def leave_network() -> None:
+    """Destroy the context: only then Fast DDS removes its 16 MiB of shared memory.
+
+    Without, each end of a process would leave them behind until /dev/shm is full. It waits a
+    bounded time, since a node that ends must not hang on what it leaves.
+    """
+
+    def destroy() -> None:
+        # What still refers to the context keeps it: executors and nodes in reference cycles.
+        gc.collect()
+        rclpy.get_default_context().destroy()
+
+    leaving = threading.Thread(target=destroy, name="leave", daemon=True)
+    leaving.start()
+    leaving.join(timeout=_LEAVING_S)
+
+
 def run_node(node_class: NodeFactory) -> None:
     """The `main` of a node's executable."""
     exit_code = spin([node_class])
+    leave_network()
     sys.stdout.flush()
     sys.stderr.flush()
     # DDS and inference threads sometimes outlive the interpreter's own shutdown and crash it.

@@ -22,8 +22,8 @@ from vinn.retrieval.projection import Projection
 
 GOAL_RECALL = 0.99
 """Share of the true k nearest that the number of probes must find on average."""
-_CANDIDATES_PER_NEIGHBOR = 32
-_LISTS_PER_ROOT = 2
+_CANDIDATES_PER_NEIGHBOR = 16
+_LISTS_PER_ROOT = 4
 """Lists = this times sqrt(N): balances finding the lists and reading them."""
 _TRAINING_ROWS_PER_LIST = 40
 _ADD_ROWS = 50_000
@@ -106,7 +106,7 @@ def build_inverted_file(
     Args:
         coordinates: (N, m + 1) float32.
         seed: of the sample that the lists' centres are fitted to.
-        lists: number of lists; None: 2 sqrt(N).
+        lists: number of lists; None: 4 sqrt(N).
     """
     count, width = coordinates.shape
     if lists is None:
