@@ -75,22 +75,6 @@ def write_frames(folder: Path, count: int) -> None:
         cv2.imwrite(str(folder / f"{i:03d}.png"), picture)
 
 
-def shared_memory_of(pid: int) -> set[str]:
-    """Fast DDS's files in /dev/shm that a process has mapped."""
-    maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
-    return set(re.findall(r"/dev/shm/fastdds_[0-9a-f]{16}\b", maps))
-
-
-def test_a_node_that_ends_leaves_no_shared_memory(tmp_path: Path) -> None:
-    write_frames(tmp_path / "frames", 3)
-    with BringUp(camera_specs(tmp_path / "frames"), environment()) as nodes:
-        nodes.wait_active()
-        used = shared_memory_of(nodes.processes[0].pid)
-        assert used, "the profile with shared memory is in use"
-        assert nodes.stop() == {"wrist_camera": 0}
-    assert [path for path in used if Path(path).exists()] == []
-
-
 def camera_specs(folder: Path, **parameters: object) -> list[NodeSpec]:
     settings = {"source": str(folder), "rate_hz": 50.0, **parameters}
     return [NodeSpec("wrist_camera", "wrist_camera", (), settings)]
@@ -167,6 +151,22 @@ def test_a_bring_up_names_the_node_that_refused(ros: Harness, tmp_path: Path) ->
     assert refused.value.exit_code == 2
     assert "wrist_camera" in str(refused.value)
     assert "no such camera, file or folder" in str(refused.value)
+
+
+def shared_memory_of(pid: int) -> set[str]:
+    """Fast DDS's files in /dev/shm that a process has mapped."""
+    maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    return set(re.findall(r"/dev/shm/fastdds_[0-9a-f]{16}\b", maps))
+
+
+def test_a_node_that_ends_leaves_no_shared_memory(ros: Harness, tmp_path: Path) -> None:
+    write_frames(tmp_path / "frames", 3)
+    with BringUp(camera_specs(tmp_path / "frames"), environment()) as nodes:
+        nodes.wait_active()
+        used = shared_memory_of(nodes.processes[0].pid)
+        assert used, "the profile with shared memory is in use"
+        assert nodes.stop() == {"wrist_camera": 0}
+    assert [path for path in used if Path(path).exists()] == []
 
 
 def test_a_bring_up_notices_a_node_that_was_killed(ros: Harness, tmp_path: Path) -> None:
