@@ -155,10 +155,13 @@ class Stack:
                 lambda message, kept=kept: kept.append((time.monotonic(), message)),
                 qos.RECORD,
             )
+        patch.setattr(wrist_camera, "open_source", self.camera.open)
+
+    def bring_up(self) -> None:
+        """Start every node and wait until they are active; `close` ends them in any case."""
         for name in NODES:
             self.launch(name)
-        patch.setattr(wrist_camera, "open_source", self.camera.open)
-        self.camera_node = ros.add(wrist_camera.WristCameraNode(["--ros-args"]))
+        self.camera_node = self.ros.add(wrist_camera.WristCameraNode(["--ros-args"]))
         self.wait_active()
 
     def heal(self) -> None:
@@ -395,6 +398,7 @@ def running_stack(
         patch = pytest.MonkeyPatch()
         try:
             stack = Stack(ros, directory, patch, elsewhere)
+            stack.bring_up()
             yield stack
         finally:
             patch.undo()
