@@ -54,6 +54,7 @@ from vinn_ros import graph, qos
 PORT = 8799
 STEPS_WATCHED = 3
 LARGE_FRAMES = 20_000
+ATTEMPTS = 3
 KILLED = (
     "vinn_policy",
     "stretch_executor",
@@ -224,17 +225,24 @@ async def step_by_step(page: HeadlessChromium, state: str, images: Path) -> dict
 
 
 def one_rollout(listener: Listener, steps: int, name: str) -> None:
-    """Reset and start; returns when `steps` steps were taken."""
-    answer = call(listener.reset, Trigger.Request(), 180.0)
-    if not answer.success:
-        raise RobotError(f"reset: {answer.message}")
-    started = call(listener.start, StartRollout.Request(name=name), 20.0)
-    if not started.accepted:
-        raise RobotError(f"start: {started.reason} {started.message}")
-    if not listener.wait(
-        lambda s: s.session == started.session and s.step >= steps, timeout_s=180.0
-    ):
-        raise RobotError(f"{name}: {steps} steps not taken")
+    """Reset and start; returns when `steps` steps were taken, if need be of a second rollout."""
+    for _ in range(ATTEMPTS):
+        answer = call(listener.reset, Trigger.Request(), 180.0)
+        if not answer.success:
+            raise RobotError(f"reset: {answer.message}")
+        started = call(listener.start, StartRollout.Request(name=name), 20.0)
+        if not started.accepted:
+            raise RobotError(f"start: {started.reason} {started.message}")
+        listener.wait(
+            lambda s, session=started.session: (
+                s.session == session and (s.step >= steps or s.state == RolloutStatus.ENDED)
+            ),
+            timeout_s=180.0,
+        )
+        status = listener.heard.supervisor
+        if status.session == started.session and status.state != RolloutStatus.ENDED:
+            return
+    raise RobotError(f"{name}: {steps} steps not taken: {status.reason} {status.message}")
 
 
 def measure_replay(recording: Path, policy: Path, results: Results) -> None:
@@ -279,7 +287,8 @@ def measure_kill(policy: Path, folder: Path, victim: str) -> float:
             listener.wait(lambda s: s.state == RolloutStatus.ENDED, timeout_s=300.0)
         elif not listener.wait(lambda s: s.state == RolloutStatus.ENDED, 60.0):
             raise RobotError(f"{victim} killed: the rollout did not end")
-    (recording,) = [p for p in recordings.iterdir() if ".mcap" in p.name]
+    # Named by the time of their start.
+    recording = max(path for path in recordings.iterdir() if ".mcap" in path.name)
     recording = repair_recording(recording).path if recording.suffix == ".partial" else recording
     with Reader(recording) as reader:  # as `ros2 bag info` does, through the index
         counted = sum(1 for _ in reader.messages())
