@@ -7,9 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from vinn.errors import ConfigError
 from vinn.evaluation.methods import ALL_METHODS
-from vinn.robot.config_file import load_config
+from vinn.robot.config_file import load_preset
 from vinn.sim.scene import Occlusion
 
 PRESETS_DIR = Path(__file__).parent / "closed_loop_presets"
@@ -71,12 +70,4 @@ def load_closed_loop_config(name_or_path: str) -> ClosedLoopConfig:
     Raises:
         ConfigError: no such preset or file, an unknown key, or a value out of range.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = PRESETS_DIR / f"{name_or_path}.yaml"
-        known = sorted(file.stem for file in PRESETS_DIR.glob("*.yaml"))
-        if name_or_path not in known:
-            raise ConfigError(
-                f"preset '{name_or_path}' is unknown; known: {', '.join(known)}, or a .yaml file"
-            )
-    return load_config(path, ClosedLoopConfig)
+    return load_preset(name_or_path, ClosedLoopConfig, PRESETS_DIR)
