@@ -210,7 +210,8 @@ def _index_rows(artefact: PolicyArtefact) -> list[tuple[str, str]]:
             (
                 f"recall at {manifest.recall_k}",
                 f"{manifest.recall:.4f} over {manifest.recall_queries} frames, "
-                f"{manifest.probes} of {manifest.lists} lists read",
+                f"{manifest.probes} of {manifest.lists} lists read, "
+                f"{manifest.candidates_per_neighbor} candidates per neighbour",
             )
         )
     return rows

@@ -1,8 +1,10 @@
 """Approximate search for memories past what an exact one answers in time.
 
 An inverted file over the coordinates of `vinn.retrieval.projection` names candidates; their true
-distances, from the full embeddings, order them. How many lists are probed is chosen at build time,
-by the recall measured on the user's own frames.
+distances, from the full embeddings, order them. How many lists are probed and how many candidates
+are measured is chosen together at build time: the cheapest pair whose recall on the user's own
+frames suffices. (Either alone caps the recall: a neighbour in a list that was not read is never
+named, and one whose coordinates lie are behind too many others is never measured.)
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ from vinn.retrieval.neighbors import Neighbors, check_search
 from vinn.retrieval.projected import nearest_of
 from vinn.retrieval.projection import Projection
 
-GOAL_RECALL = 0.99
-"""Share of the true k nearest that the number of probes must find on average."""
-_CANDIDATES_PER_NEIGHBOR = 16
+GOAL_RECALL = 0.995
+"""Share of the true k nearest that a search must find on average over the frames it is tried on:
+a little more than the 0.99 wanted of frames that it has not seen."""
+CANDIDATES_PER_NEIGHBOR = (8, 16, 32, 64, 128)
+"""Numbers of candidates to choose from, per neighbour asked for."""
 _LISTS_PER_ROOT = 4
 """Lists = this times sqrt(N): balances finding the lists and reading them."""
 _TRAINING_ROWS_PER_LIST = 40
 _ADD_ROWS = 50_000
+_GATHERED = 2.0
+"""Reading a row somewhere in memory costs about this many times a number read in passing."""
 
 
 class ApproximateNeighbors:
@@ -38,6 +44,7 @@ class ApproximateNeighbors:
         projection: Projection,
         index: Any,
         probes: int,
+        candidates_per_neighbor: int,
     ) -> None:
         """Use `build_inverted_file` or `read_inverted_file` for `index`.
 
@@ -46,10 +53,11 @@ class ApproximateNeighbors:
             projection: whose coordinates `index` holds.
             index: `faiss.IndexIVFFlat` over N rows of m + 1 coordinates.
             probes: lists that a query reads.
+            candidates_per_neighbor: times k, rows whose true distance is computed.
         """
         faiss.omp_set_num_threads(1)
         self._embeddings, self._projection, self._index = embeddings, projection, index
-        self.probes = probes
+        self.probes, self.candidates_per_neighbor = probes, candidates_per_neighbor
 
     @property
     def count(self) -> int:
@@ -73,29 +81,34 @@ class ApproximateNeighbors:
 
         Where the probed lists hold fewer than k rows, more lists are read.
         """
-        return self.search_without(query, k, np.empty(0, np.int64))
-
-    def search_without(
-        self, query: NDArray[np.float32], k: int, left_out: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """`search` as if some rows (n,) were not stored; at least k others are."""
-        check_search(query, k, self.count - len(left_out), self.dimension)
+        check_search(query, k, self.count, self.dimension)
         own = self._projection.coordinates(query[None])
-        wanted = min(self.count, _CANDIDATES_PER_NEIGHBOR * k)
-        parameters: Any = faiss.SearchParametersIVF()
-        if len(left_out):
-            # Both must outlive the search: FAISS keeps bare pointers.
-            some = faiss.IDSelectorBatch(left_out)
-            others = faiss.IDSelectorNot(some)
-            parameters.sel = others
+        wanted = min(self.count, self.candidates_per_neighbor * k)
         probes = self.probes
         while True:
-            parameters.nprobe = probes
-            found = self._index.search(own, wanted, params=parameters)[1][0]
-            rows = found[found >= 0]
+            rows = _candidates(self._index, own, wanted, probes)
             if len(rows) >= k:
                 return nearest_of(self._embeddings, rows, query, k)
             probes = min(2 * probes, self.lists)
+
+
+def _candidates(
+    index: Any,
+    own: NDArray[np.float32],
+    wanted: int,
+    probes: int,
+    left_out: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
+    """Rows of the probed lists by distance to coordinates (1, m + 1), at most `wanted`."""
+    parameters: Any = faiss.SearchParametersIVF()
+    parameters.nprobe = probes
+    if left_out is not None and len(left_out):
+        # Both must outlive the search: FAISS keeps bare pointers.
+        some = faiss.IDSelectorBatch(left_out)
+        others = faiss.IDSelectorNot(some)
+        parameters.sel = others
+    found: NDArray[np.int64] = index.search(own, wanted, params=parameters)[1][0]
+    return found[found >= 0]
 
 
 def build_inverted_file(
@@ -139,43 +152,42 @@ def read_inverted_file(path: Path) -> Any:
 
 
 @dataclass(frozen=True)
-class RecallReport:
-    """Recall against number of probes, on some of the memory's own frames.
+class SearchEffort:
+    """How much an approximate search reads, and what that finds.
 
     Attributes:
-        probes: numbers of lists tried.
-        recall: mean share of the k nearest that were found, per entry of `probes`.
+        probes: lists that a query reads.
+        candidates_per_neighbor: times k, rows whose true distance is computed.
+        recall: mean share of the k nearest that are found.
         k: neighbours asked for.
         queries: frames asked about.
     """
 
-    probes: tuple[int, ...]
-    recall: tuple[float, ...]
+    probes: int
+    candidates_per_neighbor: int
+    recall: float
     k: int
     queries: int
 
-    @property
-    def chosen(self) -> int:
-        """The fewest probes that reach `GOAL_RECALL`, or the most that were tried."""
-        good = [p for p, r in zip(self.probes, self.recall, strict=True) if r >= GOAL_RECALL]
-        return good[0] if good else self.probes[-1]
 
-
-def measure_recall(
-    approximate: ApproximateNeighbors,
+def choose_effort(
+    index: Any,
+    projection: Projection,
     exact: Neighbors,
     embeddings: NDArray[np.floating],
     demonstration_ids: NDArray[np.int64],
     k: int = 10,
     queries: int = 200,
     seed: int = 0,
-) -> RecallReport:
-    """How many of the true neighbours are found, asked as a robot will ask: from outside.
+) -> SearchEffort:
+    """The least effort whose recall reaches `GOAL_RECALL`, asked as a robot will: from outside.
 
-    A query is a stored frame; frames of its own demonstration do not count on either side.
+    A query is a stored frame; frames of its own demonstration do not count on either side. Where
+    nothing reaches the goal, the best there is.
 
     Args:
-        approximate: N rows; its `probes` is left as it was.
+        index: inverted file over the N rows.
+        projection: whose coordinates it holds.
         exact: the same N rows.
         embeddings: (N, D).
         demonstration_ids: (N,).
@@ -183,41 +195,70 @@ def measure_recall(
         queries: frames asked about, drawn with `seed`.
         seed: of the draw.
     """
-    rows = np.random.default_rng(seed).choice(
-        len(embeddings), min(queries, len(embeddings)), replace=False
-    )
+    count, dimension = embeddings.shape
+    rows = np.random.default_rng(seed).choice(count, min(queries, count), replace=False)
     questions = []
     for row in rows:
         own = np.flatnonzero(demonstration_ids == demonstration_ids[row])
-        wanted = min(k, len(embeddings) - len(own))
+        wanted = min(k, count - len(own))
         if wanted:
             query = np.asarray(embeddings[row], np.float32)
             # An exact search that names more than enough may be filtered afterwards.
             distances, found = exact.search(query, wanted + len(own))
             truth = distances[~np.isin(found, own)][:wanted]
             questions.append((query, own, truth))
-    before = approximate.probes
-    tried = _probe_numbers(approximate.lists)
-    recalls = []
-    for probes in tried:
-        approximate.probes = probes
-        shares = [
-            recall_of(approximate.search_without(query, len(truth), own)[0], truth)
-            for query, own, truth in questions
-        ]
-        recalls.append(float(np.mean(shares)) if shares else 1.0)
-        if recalls[-1] >= GOAL_RECALL:
+    best: tuple[float, float, SearchEffort] | None = None
+    for probes in _probe_numbers(int(index.nlist)):
+        lists_cost = count * probes / index.nlist * (projection.components + 1)
+        if best is not None and best[0] == -GOAL_RECALL and lists_cost >= best[1]:
             break
-    approximate.probes = before
-    return RecallReport(tried[: len(recalls)], tuple(recalls), k, len(rows))
+        recalls = np.array(
+            [
+                _recall_by_candidates(index, projection, embeddings, probes, *question)
+                for question in questions
+            ]
+        ).reshape(len(questions), len(CANDIDATES_PER_NEIGHBOR))
+        for column, candidates in enumerate(CANDIDATES_PER_NEIGHBOR):
+            recall = float(recalls[:, column].mean()) if len(questions) else 1.0
+            cost = lists_cost + _GATHERED * candidates * k * dimension
+            # Past the goal only the cost counts.
+            rank = (-min(recall, GOAL_RECALL), cost)
+            if best is None or rank < best[:2]:
+                best = (*rank, SearchEffort(probes, candidates, recall, k, len(rows)))
+    if best is None:
+        raise ValueError("an inverted file without lists")
+    return best[2]
+
+
+def _recall_by_candidates(
+    index: Any,
+    projection: Projection,
+    embeddings: NDArray[np.floating],
+    probes: int,
+    query: NDArray[np.float32],
+    left_out: NDArray[np.int64],
+    truth: NDArray[np.float64],
+) -> list[float]:
+    """Recall of `truth` (k,) for each of `CANDIDATES_PER_NEIGHBOR`, with one search."""
+    k = len(truth)
+    most = min(len(embeddings), CANDIDATES_PER_NEIGHBOR[-1] * k)
+    rows = _candidates(index, projection.coordinates(query[None]), most, probes, left_out)
+    difference = embeddings[rows].astype(np.float64) - query.astype(np.float64)
+    distances = np.sqrt((difference**2).sum(axis=1))
+    return [
+        recall_of(np.sort(distances[: candidates * k])[:k], truth)
+        for candidates in CANDIDATES_PER_NEIGHBOR
+    ]
 
 
 def recall_of(found: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    """Share of the k true nearest distances (k,) that were reached, ascending both.
+    """Share of the k true nearest distances (k,) that were reached, ascending both; (n <= k,).
 
     By distance and not by row: among equally distant frames any is as good.
     """
-    return float(np.mean(found <= truth[-1] * (1 + 1e-9))) if len(truth) else 1.0
+    if not len(truth):
+        return 1.0
+    return float((found <= truth[-1] * (1 + 1e-9)).sum() / len(truth))
 
 
 def _probe_numbers(lists: int) -> tuple[int, ...]:

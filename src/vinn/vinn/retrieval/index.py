@@ -31,7 +31,7 @@ from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.retrieval.approximate import (
     ApproximateNeighbors,
     build_inverted_file,
-    measure_recall,
+    choose_effort,
     read_inverted_file,
 )
 from vinn.retrieval.flat import FlatNeighbors
@@ -75,8 +75,10 @@ class IndexManifest(BaseModel):
     """Kind "approximate": lists of the inverted file."""
     probes: int | None = None
     """Kind "approximate": lists that a query reads."""
+    candidates_per_neighbor: int | None = None
+    """Kind "approximate": times k, rows whose true distance a query computes."""
     recall: float | None = None
-    """Kind "approximate": mean share of the true neighbours found with that many probes, over
+    """Kind "approximate": mean share of the true neighbours found with that effort, over
     frames of this memory whose own demonstration did not count."""
     recall_k: int | None = None
     recall_queries: int | None = None
@@ -121,18 +123,18 @@ def build_index(
         np.save(folder / "coordinates.npy", coordinates)
         if kind is IndexKind.APPROXIMATE:
             index = build_inverted_file(coordinates, seed)
-            search = ApproximateNeighbors(embeddings, projection, index, probes=1)
             exact = ProjectedNeighbors(embeddings, projection, coordinates)
-            report = measure_recall(
-                search, exact, embeddings, demonstration_ids, _RECALL_K, seed=seed
+            effort = choose_effort(
+                index, projection, exact, embeddings, demonstration_ids, _RECALL_K, seed=seed
             )
             faiss.write_index(index, str(folder / "inverted.faiss"))
             extra = {
-                "lists": search.lists,
-                "probes": report.chosen,
-                "recall": report.recall[report.probes.index(report.chosen)],
-                "recall_k": report.k,
-                "recall_queries": report.queries,
+                "lists": int(index.nlist),
+                "probes": effort.probes,
+                "candidates_per_neighbor": effort.candidates_per_neighbor,
+                "recall": effort.recall,
+                "recall_k": effort.k,
+                "recall_queries": effort.queries,
             }
         manifest = IndexManifest(
             kind=kind,
@@ -204,7 +206,14 @@ def open_index(
                 f"{directory / 'inverted.faiss'}: {index.ntotal} rows of {index.d}, the manifest "
                 f"says {manifest.count} of {projection.components + 1}"
             )
-        return ApproximateNeighbors(embeddings, projection, index, manifest.probes or 1)
+        if manifest.probes is None or manifest.candidates_per_neighbor is None:
+            raise ArtefactError(
+                f"{directory / 'index.json'}: an approximate index without 'probes' and "
+                "'candidates_per_neighbor'; make it again with 'vinn policy index'"
+            )
+        return ApproximateNeighbors(
+            embeddings, projection, index, manifest.probes, manifest.candidates_per_neighbor
+        )
     path = directory / "coordinates.npy"
     try:
         coordinates = np.load(path, mmap_mode="r", allow_pickle=False)
