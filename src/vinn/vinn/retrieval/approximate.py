@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import ArtefactError
-from vinn.retrieval.neighbors import Neighbors, check_search
+from vinn.retrieval.neighbors import check_search
 from vinn.retrieval.projected import nearest_of
 from vinn.retrieval.projection import Projection
 
@@ -173,7 +173,6 @@ class SearchEffort:
 def choose_effort(
     index: Any,
     projection: Projection,
-    exact: Neighbors,
     embeddings: NDArray[np.floating],
     demonstration_ids: NDArray[np.int64],
     k: int = 10,
@@ -188,7 +187,6 @@ def choose_effort(
     Args:
         index: inverted file over the N rows.
         projection: whose coordinates it holds.
-        exact: the same N rows.
         embeddings: (N, D).
         demonstration_ids: (N,).
         k: neighbours, fewer where the other demonstrations have fewer frames.
@@ -197,29 +195,24 @@ def choose_effort(
     """
     count, dimension = embeddings.shape
     rows = np.random.default_rng(seed).choice(count, min(queries, count), replace=False)
-    questions = []
-    for row in rows:
-        own = np.flatnonzero(demonstration_ids == demonstration_ids[row])
-        wanted = min(k, count - len(own))
-        if wanted:
-            query = np.asarray(embeddings[row], np.float32)
-            # An exact search that names more than enough may be filtered afterwards.
-            distances, found = exact.search(query, wanted + len(own))
-            truth = distances[~np.isin(found, own)][:wanted]
-            questions.append((query, own, truth))
+    truths = _nearest_of_others(embeddings, demonstration_ids, rows, k)
+    questions = [
+        (np.asarray(embeddings[row], np.float32), demonstration_ids[row], truth)
+        for row, truth in zip(rows, truths, strict=True)
+        if len(truth)
+    ]
+    own = {one: np.flatnonzero(demonstration_ids == one) for _, one, _ in questions}
     best: tuple[float, float, SearchEffort] | None = None
     for probes in _probe_numbers(int(index.nlist)):
         lists_cost = count * probes / index.nlist * (projection.components + 1)
         if best is not None and best[0] == -GOAL_RECALL and lists_cost >= best[1]:
             break
-        recalls = np.array(
-            [
-                _recall_by_candidates(index, projection, embeddings, probes, *question)
-                for question in questions
-            ]
-        ).reshape(len(questions), len(CANDIDATES_PER_NEIGHBOR))
+        recalls = [
+            _recall_by_candidates(index, projection, embeddings, probes, query, own[one], truth)
+            for query, one, truth in questions
+        ]
         for column, candidates in enumerate(CANDIDATES_PER_NEIGHBOR):
-            recall = float(recalls[:, column].mean()) if len(questions) else 1.0
+            recall = float(np.mean([each[column] for each in recalls])) if recalls else 1.0
             cost = lists_cost + _GATHERED * candidates * k * dimension
             # Past the goal only the cost counts.
             rank = (-min(recall, GOAL_RECALL), cost)
@@ -228,6 +221,42 @@ def choose_effort(
     if best is None:
         raise ValueError("an inverted file without lists")
     return best[2]
+
+
+def _nearest_of_others(
+    embeddings: NDArray[np.floating],
+    demonstration_ids: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    k: int,
+) -> list[NDArray[np.float64]]:
+    """Distances of the k nearest of each of some rows, their own demonstrations left out.
+
+    One pass over the memory for all of them; single precision names some more than k, double
+    precision orders them. Ascending; fewer than k where there are no more.
+    """
+    asked = np.asarray(embeddings[rows], np.float32)
+    spare = 2 * k
+    nearest = np.full((len(rows), spare), np.inf, np.float32)
+    named = np.zeros((len(rows), spare), np.int64)
+    for start in range(0, len(embeddings), _ADD_ROWS):
+        block = np.asarray(embeddings[start : start + _ADD_ROWS], np.float32)
+        squared = np.einsum("ij,ij->i", block, block) - 2.0 * (asked @ block.T)
+        own = demonstration_ids[rows][:, None] == demonstration_ids[start : start + len(block)]
+        squared[own] = np.inf
+        # |x - q|^2 without |q|^2: the order is the same.
+        both = np.concatenate([nearest, squared], axis=1)
+        numbers = np.concatenate(
+            [named, np.broadcast_to(np.arange(start, start + len(block)), squared.shape)], axis=1
+        )
+        chosen = np.argpartition(both, spare - 1, axis=1)[:, :spare]
+        nearest = np.take_along_axis(both, chosen, axis=1)
+        named = np.take_along_axis(numbers, chosen, axis=1)
+    found = []
+    for query, near, numbers in zip(asked, nearest, named, strict=True):
+        others = embeddings[numbers[np.isfinite(near)]].astype(np.float64)
+        distances = np.sqrt(((others - query.astype(np.float64)) ** 2).sum(axis=1))
+        found.append(np.sort(distances)[:k])
+    return found
 
 
 def _recall_by_candidates(

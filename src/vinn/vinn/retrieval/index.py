@@ -123,9 +123,8 @@ def build_index(
         np.save(folder / "coordinates.npy", coordinates)
         if kind is IndexKind.APPROXIMATE:
             index = build_inverted_file(coordinates, seed)
-            exact = ProjectedNeighbors(embeddings, projection, coordinates)
             effort = choose_effort(
-                index, projection, exact, embeddings, demonstration_ids, _RECALL_K, seed=seed
+                index, projection, embeddings, demonstration_ids, _RECALL_K, seed=seed
             )
             faiss.write_index(index, str(folder / "inverted.faiss"))
             extra = {
