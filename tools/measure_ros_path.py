@@ -37,6 +37,16 @@ from vinn_ros import graph, qos
 MAX_STEPS = 15
 COMMAND_WITHIN_S = 0.5
 """After the executor took a step on, its command follows within this, or there was none."""
+AS_THE_ROBOT = (
+    "stretch_sim.real_time_factor=1.0",
+    "stretch_sim.joint_state_rate_hz=30.0",  # stretch_driver's own
+    "stretch_sim.overview_rate_hz=0.0",
+    *(
+        f"{node}.robot_config=robot/stretch_sim.yaml"
+        for node in ("stretch_sim", "stretch_executor", "rollout_supervisor")
+    ),
+)
+"""Physics, joint states and the executor's waits at the robot's pace; no camera but the wrist's."""
 progress = Console(stderr=True)
 
 
@@ -109,7 +119,7 @@ def measure_rollouts(policy: Path, rollouts: int, results: Results) -> None:
     with tempfile.TemporaryDirectory() as folder:
         recordings = Path(folder) / "rollouts"
         specs = graph.door_opening("sim", str(policy), recordings=str(recordings))
-        specs = graph.with_settings(specs, ["stretch_sim.real_time_factor=1.0"])
+        specs = graph.with_settings(specs, AS_THE_ROBOT)
         with BringUp(specs, graph.environment("sim"), log_directory=Path(folder)) as nodes:
             nodes.wait_active(300.0)
             with operating() as operator:
