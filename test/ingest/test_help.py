@@ -10,7 +10,7 @@ from vinn.cli.main import run
     "command",
     [
         ["ingest"],
-        *(["gripper", name] for name in ("label", "train", "apply")),
+        *(["gripper", name] for name in ("mask", "label", "train", "apply")),
         *(["demos", name] for name in ("import", "export", "view")),
     ],
     ids=" ".join,

@@ -1,22 +1,29 @@
-"""`vinn gripper`: label gripper states, train the classifier, apply it."""
+"""`vinn gripper`: paint the mask, label gripper states, train the classifier, apply it."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 import typer
 from rich.table import Table
 
 from vinn.cli.console import out
+from vinn.cli.ingest import PROFILE_FOLDERS
 from vinn.cli.ingest_page import write_clip_page
 from vinn.demos.types import GripperState
 from vinn.errors import ConfigError, DatasetError
+from vinn.ingest.camera_profile import CameraProfile, find_profile
 from vinn.ingest.clip import ClipFolder, clip_folders
 from vinn.ingest.gripper_classifier import check_crop, confusion, train_classifier
+from vinn.ingest.gripper_mask import read_mask, still_mask
 from vinn.ingest.gripper_source import clip_profile, default_crop, open_source
 from vinn.ingest.label_page import LabelServer
+from vinn.ingest.local_page import LocalPage
+from vinn.ingest.mask_page import MaskServer, frames_to_paint_on
 from vinn.ingest.pipeline import write_clip
 
 app = typer.Typer(no_args_is_help=True)
@@ -28,12 +35,44 @@ Work = Annotated[Path, typer.Argument(metavar="WORK", help="Clips: the OUT.inges
 def label(work: Work, port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0) -> None:
     """Label gripper states by keyboard in a page on this machine; Ctrl-C ends."""
     server = LabelServer(work, port)
-    out.print(f"open {server.url} in a browser; Ctrl-C ends", highlight=False)
-    try:
-        server.serve()
-    except KeyboardInterrupt:
-        labelled = sum(frame["state"] is not None for frame in server.frames())
-        out.print(f"{labelled} frames are labelled")
+    _serve(server)
+    labelled = sum(frame["state"] is not None for frame in server.frames())
+    out.print(f"{labelled} frames are labelled")
+
+
+@app.command()
+def mask(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A clip of this camera.")],
+    camera: Annotated[str, typer.Option(help="Camera profile: a name or a YAML file.")],
+    target: Annotated[Path, typer.Option("--out", help="Image to write (.png), for --mask.")],
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+) -> None:
+    """Paint the gripper mask over a clip's frames in a page on this machine; Ctrl-C ends.
+
+    It begins with the file if there is one, else with the profile's polygons, else with what stays
+    still in the clip.
+    """
+    if target.suffix.lower() != ".png":
+        raise ConfigError(f"--out {target}: expected a name that ends in .png")
+    profile = find_profile(camera, PROFILE_FOLDERS)
+    images = frames_to_paint_on(video, profile)
+    _serve(MaskServer(images, _first_mask(target, profile, images), target, port))
+    out.print(f"{target}" if target.exists() else "nothing was saved", highlight=False)
+
+
+def _first_mask(
+    target: Path, profile: CameraProfile, images: list[np.ndarray]
+) -> npt.NDArray[np.bool_]:
+    if target.exists():
+        return read_mask(target, profile.output_lens)
+    polygons = profile.mask()
+    return still_mask(images) if polygons is None else polygons
+
+
+def _serve(page: LocalPage) -> None:
+    out.print(f"open {page.url} in a browser; Ctrl-C ends", highlight=False, soft_wrap=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        page.serve()
 
 
 @app.command()

@@ -33,13 +33,34 @@ def read_mask(path: Path, lens: Lens) -> NDArray[np.bool_]:
         raise ConfigError(f"gripper mask: {cause}") from cause
     size = (lens.width_px, lens.height_px)
     mask = cv2.resize(image.max(axis=2), size, interpolation=cv2.INTER_NEAREST) > 127
+    _check_cover(mask, path)
+    return mask
+
+
+def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
+    """Write a mask as `read_mask` reads it (PNG); the file appears whole.
+
+    Raises:
+        ConfigError: all or nothing is painted.
+        OSError: it cannot be written.
+    """
+    _check_cover(mask, path)
+    _, data = cv2.imencode(".png", np.where(mask, 255, 0).astype(np.uint8))
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(data.tobytes())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _check_cover(mask: NDArray[np.bool_], path: Path) -> None:
     cover = float(mask.mean())
     if not 0 < cover <= _MAX_COVER:
         raise ConfigError(
             f"gripper mask {path}: covers {cover:.0%} of the frame; expected more than 0 % and at "
             f"most {_MAX_COVER:.0%}"
         )
-    return mask
 
 
 def still_mask(images_rgb: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
-from urllib.parse import unquote
 
 from vinn.demos.types import GripperState
-from vinn.errors import ConfigError, VinnError
+from vinn.errors import ConfigError
 from vinn.ingest.clip import clip_folders
 from vinn.ingest.gripper_source import frames_per_step
+from vinn.ingest.local_page import Answer, LocalPage
 
-_MAX_BODY = 10_000
 
-
-class LabelServer:
+class LabelServer(LocalPage):
     """Serves the action frames of all clips in a work folder and stores what is pressed.
 
-    Every label is on disk before the page shows it. Only this machine can reach it.
+    Every label is on disk before the page shows it.
 
     Args:
         work_root: made by `vinn ingest`.
@@ -33,20 +30,7 @@ class LabelServer:
     def __init__(self, work_root: Path, port: int = 0) -> None:
         self._clips = {clip.name: clip for clip in clip_folders(work_root)}
         self._lock = Lock()
-        try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        except OSError as cause:
-            raise ConfigError(f"port {port}: cannot listen: {cause.strerror}") from cause
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-
-    def serve(self) -> None:
-        """Answer until `close`."""
-        self._server.serve_forever(poll_interval=0.1)
-
-    def close(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(port, "application/json", max_body=10_000)
 
     def frames(self) -> list[dict[str, object]]:
         """Every action frame: clip, slot, and its state or None."""
@@ -81,50 +65,20 @@ class LabelServer:
             raise ConfigError(f"frame of clip {clip_name!r}, slot {slot}: unknown")
         return (clip.frames_dir / f"{slot:06d}.jpg").read_bytes()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
+    def get(self, parts: list[str]) -> Answer | None:
+        """The page, the list of frames, or a frame."""
+        if parts == [""]:
+            return Answer("text/html; charset=utf-8", PAGE.encode())
+        if parts == ["frames"]:
+            return Answer("application/json", json.dumps(self.frames()).encode())
+        if len(parts) == 3 and parts[0] == "image" and parts[2].isdecimal():
+            return Answer("image/jpeg", self.image(parts[1], int(parts[2])))
+        return None
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                parts = [unquote(part) for part in self.path.split("/")[1:]]
-                try:
-                    if parts == [""]:
-                        self._send(200, "text/html; charset=utf-8", PAGE.encode())
-                    elif parts == ["frames"]:
-                        self._send(200, "application/json", json.dumps(server.frames()).encode())
-                    elif len(parts) == 3 and parts[0] == "image" and parts[2].isdecimal():
-                        image = server.image(parts[1], int(parts[2]))
-                        self._send(200, "image/jpeg", image)
-                    else:
-                        self._send(404, "text/plain", b"no such page")
-                except VinnError as error:
-                    self._send(404, "text/plain", str(error).encode())
-
-            def do_POST(self) -> None:
-                # A page of another site can post here only with a plain content type.
-                if self.headers.get_content_type() != "application/json":
-                    self._send(415, "text/plain", b"expected application/json")
-                    return
-                length = int(self.headers.get("Content-Length") or 0)
-                try:
-                    content = json.loads(self.rfile.read(min(length, _MAX_BODY)))
-                    server.label(str(content["clip"]), int(content["slot"]), int(content["state"]))
-                except (VinnError, ValueError, KeyError, TypeError) as error:
-                    self._send(400, "text/plain", str(error).encode())
-                    return
-                self._send(200, "application/json", b"{}")
-
-            def _send(self, code: int, content_type: str, body: bytes) -> None:
-                self.send_response(code)
-                self.send_header("Content-Type", content_type)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Quiet."""
-
-        return Handler
+    def post(self, body: bytes) -> None:
+        """One label, as JSON."""
+        content = json.loads(body)
+        self.label(str(content["clip"]), int(content["slot"]), int(content["state"]))
 
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">

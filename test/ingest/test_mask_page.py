@@ -1,0 +1,121 @@
+"""The page on which the gripper mask is painted."""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from videos import grey_levels, write_video
+from vinn.cli.main import run
+from vinn.ingest.camera_profile import CameraProfile
+from vinn.ingest.gripper_mask import read_mask
+from vinn.ingest.lens import Lens
+from vinn.ingest.mask_page import MaskServer, frames_to_paint_on
+
+LENS = Lens.pinhole(96, 64, 60)
+
+
+@contextmanager
+def served(page: MaskServer) -> Iterator[str]:
+    thread = threading.Thread(target=page.serve)
+    thread.start()
+    try:
+        yield page.url
+    finally:
+        page.close()
+        thread.join(timeout=10)
+    assert not thread.is_alive()
+
+
+def fetched(url: str) -> bytes:
+    return urllib.request.urlopen(url, timeout=10).read()
+
+
+def post(url: str, body: bytes, kind: str = "image/png") -> tuple[int, str]:
+    request = urllib.request.Request(url + "mask", body, {"Content-Type": kind})
+    try:
+        return urllib.request.urlopen(request, timeout=10).status, ""
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def layer(mask: np.ndarray) -> bytes:
+    """What the page's canvas sends: opaque where it is painted."""
+    picture = np.zeros((*mask.shape, 4), np.uint8)
+    picture[mask] = (0, 0, 255, 255)
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+def test_what_is_painted_is_the_mask_that_ingest_reads(tmp_path: Path) -> None:
+    begun, painted = np.zeros((64, 96), bool), np.zeros((64, 96), bool)
+    begun[40:, 30:60] = True
+    painted[32:, 20:70] = True
+    target = tmp_path / "mask.png"
+    with served(MaskServer(grey_levels(3), begun, target)) as url:
+        assert b"Gripper mask" in fetched(url)
+        assert fetched(url + "frame/2").startswith(b"\xff\xd8")
+        shown = cv2.imdecode(np.frombuffer(fetched(url + "mask"), np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(shown[..., 3] > 127, begun)
+        assert not target.exists()
+        assert post(url, layer(painted)) == (200, "")
+        # Painting goes on from there when the page is loaded again.
+        assert fetched(url + "mask") == layer(painted)
+    np.testing.assert_array_equal(read_mask(target, LENS), painted)
+    assert [path.name for path in tmp_path.iterdir()] == ["mask.png"]
+
+
+def test_what_is_no_mask_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    nothing = np.zeros((64, 96), bool)
+    page = MaskServer(grey_levels(1), nothing, tmp_path / "gone" / "mask.png")
+    with served(page) as url:
+        for body, reason in (
+            (b"", "96x64"),
+            (b"no picture", "96x64"),
+            (layer(np.ones((10, 10), bool)), "96x64"),
+            (layer(nothing), "covers 0 %"),
+            (layer(~nothing), "covers 100 %"),
+            (layer(np.eye(64, 96, dtype=bool)), "cannot be written"),
+        ):
+            code, text = post(url, body)
+            assert code == 400 and reason in text.replace("%", " %").replace("  ", " "), text
+        assert post(url, layer(np.eye(64, 96, dtype=bool)), "text/plain")[0] == 415
+        for bad in ("frame/1", "frame/-1", "frame/x", "other"):
+            with pytest.raises(urllib.error.HTTPError):
+                fetched(url + bad)
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_are_spread_over_the_clip_and_linearised(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", grey_levels(48), 3)
+    profile = CameraProfile.model_validate(
+        {"name": "small", "lens": LENS, "output": {"width_px": 64, "height_px": 64}}
+    )
+    images = frames_to_paint_on(tmp_path / "clip.mp4", profile)
+    assert 10 <= len(images) <= 13
+    assert {image.shape for image in images} == {(64, 64, 3)}
+    greys = [float(image[32, 32].mean()) for image in images]
+    assert greys[0] < 10 and greys[-1] > 200 and greys == sorted(greys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["clip.mp4", "--out", "mask.jpg"], "ends in .png"),
+        (["missing.mp4", "--out", "mask.png"], "no such video"),
+        (["clip.mp4", "--out", "mask.png", "--camera", "nobody"], "no such file or name"),
+    ],
+)
+def test_refusals(arguments: list[str], message: str, tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "clip.mp4", grey_levels(3), 3)
+    camera = [] if "--camera" in arguments else ["--camera", "sim_fisheye"]
+    assert run(["gripper", "mask", *arguments, *camera]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert message in line
