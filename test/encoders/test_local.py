@@ -10,7 +10,7 @@ import pytest
 from tiny_encoder import square_image, write_tiny_encoder
 from vinn.demos.frames import encode_jpeg, read_frame
 from vinn.encoders.artefact import read_manifest, write_encoder
-from vinn.encoders.encoder import load_encoder
+from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.encoders.local import LocalFeatures, localise_encoder
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.encoders.preprocessing import Preprocessing
@@ -25,7 +25,7 @@ def weights(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
 
 
-def write_residual_encoder(out_dir: Path) -> Path:
+def write_residual_encoder(out_dir: Path, linear: bool = False) -> Path:
     """A convolution of stride 8, a residual block, and the mean over the image."""
     openvino = import_openvino()
     ops = openvino.opset13
@@ -35,7 +35,12 @@ def write_residual_encoder(out_dir: Path) -> Path:
     )
     biased = ops.add(stem, ops.constant(weights(1, 1, CHANNELS, 1, 1)))
     branch = ops.convolution(
-        ops.relu(biased), weights(2, CHANNELS, CHANNELS, 1, 1), [1, 1], [0, 0], [0, 0], [1, 1]
+        biased if linear else ops.relu(biased),
+        weights(2, CHANNELS, CHANNELS, 1, 1),
+        [1, 1],
+        [0, 0],
+        [0, 0],
+        [1, 1],
     )
     summed = ops.add(biased, branch)
     pooled = ops.reduce_mean(ops.relu(summed), np.array([2, 3]), False)
@@ -71,11 +76,11 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("grid", [8, 4, 2])
+@pytest.mark.parametrize(("grid", "contrast"), [(8, False), (4, False), (2, False), (4, True)])
 def test_embedding_is_the_projected_grid_of_the_residual_sum(
-    encoder: Path, frames: list[Path], tmp_path: Path, grid: int
+    encoder: Path, frames: list[Path], tmp_path: Path, grid: int, contrast: bool
 ) -> None:
-    settings = LocalFeatures(stride=STRIDE, grid=grid, channels=4)
+    settings = LocalFeatures(stride=STRIDE, grid=grid, channels=4, contrast=contrast)
     found = load_encoder(localise_encoder(encoder, frames, tmp_path / "local", settings))
     assert found.dimension == 4 * grid**2
 
@@ -83,7 +88,11 @@ def test_embedding_is_the_projected_grid_of_the_residual_sum(
         size = CELLS // grid
         features = feature_map(found.preprocessing.resize(read_frame(path)))
         pooled = features.reshape(CHANNELS, grid, size, grid, size).mean(axis=(2, 4))
-        return pooled.reshape(CHANNELS, -1).T
+        cells = pooled.reshape(CHANNELS, -1).T
+        if contrast:
+            cells = cells - cells.mean(axis=0)
+            cells /= np.linalg.norm(cells, axis=1, keepdims=True)
+        return cells
 
     samples = np.concatenate([cells(path) for path in frames])
     mean, directions, _ = principal_components(samples.astype(np.float32), 4)
@@ -113,6 +122,36 @@ def test_place_survives_where_the_mean_forgets_it(
 
     assert distance(pooled) < 1e-4
     assert distance(local) > 0.1
+
+
+def test_contrast_forgets_the_colour_of_the_light_and_blank_images_have_none(
+    frames: list[Path], tmp_path: Path
+) -> None:
+    """Of a linear network: another exposure scales the differences between cells, all alike."""
+    linear = write_residual_encoder(tmp_path / "linear", linear=True)
+    plain, contrast = (
+        load_encoder(
+            localise_encoder(
+                linear,
+                frames,
+                tmp_path / f"local-{on}",
+                LocalFeatures(stride=STRIDE, grid=8, channels=3, contrast=on),
+            )
+        )
+        for on in (False, True)
+    )
+    image = np.full((SIDE_PX, SIDE_PX, 3), 40, np.uint8)
+    cv2.rectangle(image, (8, 16), (39, 39), (120, 80, 20), -1)
+    brighter = image * 2 + 10
+
+    def apart(encoder: Encoder) -> float:
+        first, second = encoder.embed([image, brighter])
+        return float(np.linalg.norm(first - second) / np.linalg.norm(first))
+
+    assert apart(plain) > 0.3
+    assert apart(contrast) < 1e-3
+    blank = contrast.embed([np.full((SIDE_PX, SIDE_PX, 3), level, np.uint8) for level in (0, 255)])
+    assert np.isfinite(blank).all()
 
 
 def test_artefact_is_reproducible_and_says_what_it_was_made_of(

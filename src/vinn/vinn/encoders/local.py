@@ -5,8 +5,12 @@ such encoder's network, `localise_encoder` takes an earlier feature map M (C cha
 input over `stride`), averages it over a coarse grid and projects the channels by PCA:
 
     m_ij = mean of M over cell (i, j) of the grid        (C,)
+    m_ij = (m_ij - m) / |m_ij - m|                       with `contrast`; m: mean over all cells
     e_ij = P^T (m_ij - mean)                             (c,)   P: principal directions, (C, c)
     e    = all e_ij, one after the other                 (c * grid * grid,)
+
+With `contrast` a cell says how it differs from the rest of its image, not how strongly: the colour
+of the light and of the wood falls away, edges stay.
 
 Mean and directions come from the user's own demonstrations. All of it is compiled into the new
 network, so the result is an encoder artefact like any other; since the layers behind the map fall
@@ -48,6 +52,8 @@ class LocalFeatures(BaseModel):
     """Cells per side after averaging; at most the map's. They overlap where it does not divide."""
     channels: int = Field(default=16, ge=1, le=512)
     """Principal channels kept per cell."""
+    contrast: bool = False
+    """Compare how cells differ from the mean of their image, each at length 1."""
 
 
 def localise_encoder(
@@ -139,8 +145,13 @@ def _grid_model(encoder_dir: Path, manifest: EncoderManifest, settings: LocalFea
             f"allowed: 1..{channels}"
         )
     shape = ops.constant(np.array([settings.grid, settings.grid], np.int64))
-    pooled = ops.adaptive_avg_pool(feature_map, shape)
-    return openvino.Model([_flat(pooled)], model.get_parameters(), manifest.name)
+    cells = ops.adaptive_avg_pool(feature_map, shape).output(0)
+    if settings.contrast:
+        spatial, channel = np.array([2, 3], np.int64), np.array([1], np.int64)
+        differing = ops.subtract(cells, ops.reduce_mean(cells, spatial, keep_dims=True))
+        # An image without any contrast stays at zero.
+        cells = ops.normalize_l2(differing, channel, eps=1e-12, eps_mode="add").output(0)
+    return openvino.Model([_flat(cells)], model.get_parameters(), manifest.name)
 
 
 def _projected(

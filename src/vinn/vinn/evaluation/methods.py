@@ -138,6 +138,11 @@ BEYOND: dict[str, Method] = {
         _variant("one-progress", "VINN + progress", *_PLAIN, ("progress", {}), ("select", True)),
         # ... and from the combination.
         _variant("plus-paper-kernel", "VINN-plus, k 10, bandwidth 1", ("select", False)),
+        _variant(
+            "plus-plain-cells",
+            "VINN-plus, cells as they are",
+            ("local", {"stride": 8, "grid": 8, "channels": 16}),
+        ),
         _variant("plus-light", "VINN-plus + other light", ("light_copies", 2)),
         _variant("plus-whitened", "VINN-plus, whitened", ("metric", "pca-whitening")),
         _variant("plus-nca", "VINN-plus + NCA", ("metric", "nca")),

@@ -81,7 +81,8 @@ def row_embeddings(
     if preset.local is not None:
         source = read_manifest(encoder_dir).hash[:HASH_LENGTH]
         local = preset.local
-        name = f"local-{source}-{local.stride}-{local.grid}-{local.channels}"
+        contrast = "-contrast" if local.contrast else ""
+        name = f"local-{source}-{local.stride}-{local.grid}-{local.channels}{contrast}"
         localised = workspace.task_dir(data) / "encoders" / name
         if not localised.exists():
             paths = [path for d in data.train.demonstrations for path in d.frame_paths]
