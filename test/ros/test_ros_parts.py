@@ -89,7 +89,9 @@ def test_the_lease_runs_out_unless_renewed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(lease.time, "monotonic", lambda: now_s[0])
     held = Lease(0.5)
     assert held.refusal("a") == (ReasonCode.SUPERVISOR_LOST, "supervisor/status: older than 0.5 s")
+    assert not held.alive
     held.renew("a", running=True)
+    assert held.alive
     assert held.refusal("a") is None
     assert held.session == "a"
     refusal = held.refusal("b")
@@ -103,7 +105,9 @@ def test_the_lease_runs_out_unless_renewed(monkeypatch: pytest.MonkeyPatch) -> N
     refusal = held.refusal("a")
     assert refusal is not None
     assert refusal[0] is ReasonCode.SUPERVISOR_LOST
-    assert held.session == ""
+    assert held.session == "" and not held.alive
+    held.renew("", running=False)
+    assert held.alive
 
 
 def test_a_session_that_does_not_run_has_no_lease() -> None:

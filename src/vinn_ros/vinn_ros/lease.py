@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -16,7 +17,7 @@ class Lease:
         self._duration_s = duration_s
         self._lock = threading.Lock()
         self._session = ""
-        self._renewed_s = 0.0
+        self._renewed_s = -math.inf
 
     def renew(self, session: str, running: bool) -> None:
         """Take over what the supervisor says about `session`; not running ends the lease."""
@@ -31,6 +32,12 @@ class Lease:
             if time.monotonic() - self._renewed_s > self._duration_s:
                 return ""
             return self._session
+
+    @property
+    def alive(self) -> bool:
+        """Whether the supervisor is heard, whatever it says."""
+        with self._lock:
+            return time.monotonic() - self._renewed_s <= self._duration_s
 
     def refusal(self, session: str) -> tuple[ReasonCode, str] | None:
         """Why no step of `session` may be executed now, or None."""

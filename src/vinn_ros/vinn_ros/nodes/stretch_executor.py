@@ -14,7 +14,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from std_srvs.srv import Trigger
 from vinn.errors import ConfigError, RobotError
 from vinn.robot.config import RobotConfig, StartPose, load_robot_config
-from vinn.robot.executor import StepExecutor
+from vinn.robot.executor import ShouldStop, StepExecutor
 from vinn.robot.motion_filter import MotionFilter
 from vinn.robot.saved_start import load_start_pose, save_start_pose, start_pose_of
 from vinn.robot.types import ReasonCode, StepResult
@@ -252,7 +252,7 @@ class StretchExecutorNode(VinnNode):
     ) -> MoveToStart.Response:
         """Open the gripper and go to the start pose."""
 
-        def move(executor: StepExecutor) -> StepResult:
+        def move(executor: StepExecutor, should_stop: ShouldStop) -> StepResult:
             # What was wrong before is over: READY must not be undone by an older status.
             self._set_status(
                 state=_STATES.HOMING, session="", reason=ReasonCode.NONE.value, message=""
@@ -260,7 +260,7 @@ class StretchExecutorNode(VinnNode):
             result = executor.move_to_start(
                 self._start_pose or self._settings.start_pose,
                 from_vector3(request.offset),
-                should_stop=lambda: self._should_stop(None, None),
+                should_stop=should_stop,
                 on_progress=lambda doing: self._set_status(message=doing),
             )
             if result.reason is ReasonCode.NONE:
@@ -274,12 +274,9 @@ class StretchExecutorNode(VinnNode):
     def _jog(self, request: Jog.Request, response: Jog.Response) -> Jog.Response:
         """Move a little along the camera's axes."""
 
-        def move(executor: StepExecutor) -> StepResult:
+        def move(executor: StepExecutor, should_stop: ShouldStop) -> StepResult:
             self._set_status(state=_STATES.HOMING, session="", message="jogging")
-            result, moved_m = executor.jog(
-                from_vector3(request.camera_delta),
-                should_stop=lambda: self._should_stop(None, None),
-            )
+            result, moved_m = executor.jog(from_vector3(request.camera_delta), should_stop)
             response.moved = to_vector3(moved_m)
             return result
 
@@ -288,9 +285,20 @@ class StretchExecutorNode(VinnNode):
         return response
 
     def _outside_rollouts(
-        self, move: Callable[[StepExecutor], StepResult]
+        self, move: Callable[[StepExecutor, ShouldStop], StepResult]
     ) -> tuple[ReasonCode, str]:
-        """Do a motion that belongs to no session; its reason is in the status as well."""
+        """Do a motion that belongs to no session; its reason is in the status as well.
+
+        It ends when the supervisor that was there at its beginning falls silent. Asked for by hand,
+        without a supervisor, it has nobody to lose.
+        """
+        supervised = self._lease.alive
+
+        def should_stop() -> ReasonCode | None:
+            if supervised and not self._lease.alive:
+                return ReasonCode.SUPERVISOR_LOST
+            return self._should_stop(None, None)
+
         if not self.active:
             return ReasonCode.NOT_READY, "the executor is not active"
         if self._lease.session:
@@ -301,7 +309,7 @@ class StretchExecutorNode(VinnNode):
             self._stop.clear()
             # Said at once: who asked knows by it that the request has arrived.
             self._set_status(state=_STATES.HOMING, message="meeting the robot")
-            result = move(self._meet_robot())
+            result = move(self._meet_robot(), should_stop)
             self._set_status(
                 state=self._resting_state(),
                 reason=result.reason.value,
