@@ -25,6 +25,12 @@ def generate_launch_description() -> LaunchDescription:
             choices=["true", "false"],
             description="Begin again at the end.",
         ),
+        DeclareLaunchArgument(
+            "paused",
+            default_value="false",
+            choices=["true", "false"],
+            description="Hold before the first message (vinn-operator playback step, go).",
+        ),
         *common_arguments(),
     ]
     graph = start_graph(
@@ -34,6 +40,7 @@ def generate_launch_description() -> LaunchDescription:
             values["policy"],
             rate=number(values, "rate"),
             loop=values["loop"] == "true",
+            paused=values["paused"] == "true",
             namespace=values["namespace"],
             parameter_files=parameter_files(values),
         ),

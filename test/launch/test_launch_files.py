@@ -156,9 +156,9 @@ def test_door_opening_starts_the_chosen_nodes_alone() -> None:
 
 def test_replay_starts_the_graph(tmp_path: Path) -> None:
     bag, policy = str(tmp_path / "a.mcap"), str(tmp_path / "policy")
-    recorded = started(REPLAY, bag=bag, policy=policy, rate="0.5", loop="true")
+    recorded = started(REPLAY, bag=bag, policy=policy, rate="0.5", loop="true", paused="true")
     assert recorded["nodes"] == [
-        as_started(spec) for spec in replay(bag, policy, rate=0.5, loop=True)
+        as_started(spec) for spec in replay(bag, policy, rate=0.5, loop=True, paused=True)
     ]
 
 

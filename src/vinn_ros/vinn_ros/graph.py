@@ -145,6 +145,7 @@ def replay(
     *,
     rate: float = 1.0,
     loop: bool = False,
+    paused: bool = False,
     namespace: str = "",
     parameter_files: Sequence[Path] = (),
 ) -> list[NodeSpec]:
@@ -154,7 +155,12 @@ def replay(
         vinn.errors.ConfigError: a file does not exist.
     """
     files = _files(["door_opening.yaml"], parameter_files)
-    parameters: dict[str, Value] = {"bag": _absolute(bag), "rate": float(rate), "loop": loop}
+    parameters: dict[str, Value] = {
+        "bag": _absolute(bag),
+        "rate": float(rate),
+        "loop": loop,
+        "paused": paused,
+    }
     return [
         NodeSpec(
             "vinn_policy", "vinn_policy", files, {"policy": _absolute(policy)}, namespace=namespace

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import rclpy
 import typer
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 from vinn.errors import RobotError
 
 from vinn_msgs.msg import RolloutStatus
@@ -117,6 +118,12 @@ def stop(context: typer.Context, timeout: Timeout = 5.0) -> None:
 
 
 @app.command()
+def step(context: typer.Context, timeout: Timeout = 5.0) -> None:
+    """Let the one step happen that waits in step mode."""
+    _trigger(context.obj, "supervisor/step", timeout)
+
+
+@app.command()
 def label(
     context: typer.Context,
     verdict: Annotated[str, typer.Argument(help="success or failure", metavar="VERDICT")],
@@ -190,6 +197,29 @@ def ready(context: typer.Context, timeout: Timeout = 5.0) -> None:
 def home(context: typer.Context, timeout: Timeout = 90.0) -> None:
     """Home the robot's joints: the arm moves to its ends; keep clear."""
     _trigger(context.obj, "home_the_robot", timeout)
+
+
+class Playback(str, Enum):
+    """What may be asked of a recording that is played."""
+
+    PAUSE = "pause"
+    GO = "go"
+    STEP = "step"
+
+
+@app.command()
+def playback(
+    context: typer.Context,
+    ask: Annotated[Playback, typer.Argument(help="Hold, go on, or one message while held.")],
+    timeout: Timeout = 5.0,
+) -> None:
+    """Hold a recording that `vinn replay --ros` plays, let it go on, or play one message of it."""
+    if ask is Playback.STEP:
+        _trigger(context.obj, "bag_player/step", timeout)
+        return
+    request = SetBool.Request(data=ask is Playback.PAUSE)
+    with _operator(context.obj) as node:
+        _report(_call(node, SetBool, "bag_player/pause", request, timeout))
 
 
 class _Follower:

@@ -72,6 +72,10 @@ class BagPlayerNode(VinnNode):
         """Begin to play."""
         self._stopping.clear()
         self._ended, self._problem = False, ""
+        self.get_logger().info(
+            f"{'paused before' if self.value('paused') else 'playing'} {self.value('bag')}: "
+            f"{', '.join(self._outputs)}; vinn-operator playback pause, step, go"
+        )
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
         self._thread.start()
 
@@ -120,6 +124,7 @@ class BagPlayerNode(VinnNode):
                 if not self.value("loop"):
                     break
             self._ended = True
+            self.get_logger().info(f"played {self._played} messages")
         except VinnError as error:
             self._problem = str(error)
             self.get_logger().error(self._problem)
