@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
 from vinn.demos.files import atomic_directory, sha256_bytes
-from vinn.demos.frames import check_image, encode_jpeg
+from vinn.demos.frames import check_image, decode_jpeg, encode_jpeg
 from vinn.demos.types import (
     SCHEMA_VERSION,
     ActionScale,
@@ -45,7 +45,7 @@ UNIT_NORM_TOLERANCE = 1e-3
 def write_demonstration(
     root: Path,
     meta: DemonstrationMeta,
-    frames_rgb: Iterable[NDArray[np.uint8]],
+    frames_rgb: Iterable[NDArray[np.uint8] | bytes],
     camera_delta: ArrayLike | None,
     gripper: ArrayLike | None,
 ) -> Path:
@@ -54,7 +54,8 @@ def write_demonstration(
     Args:
         root: folder of the dataset; made if missing.
         meta: its `camera` must state the size of the frames.
-        frames_rgb: T images, (H, W, 3) uint8 RGB.
+        frames_rgb: T images, (H, W, 3) uint8 RGB, or JPEG files' contents, which are stored as they
+            are.
         camera_delta: (T, 3) in `meta.action_scale`; None if `meta.has_actions` is False.
         gripper: (T,) integers in 0..3; None if `meta.has_actions` is False.
 
@@ -72,8 +73,7 @@ def write_demonstration(
         files: list[str] = []
         hashes: list[str] = []
         for index, frame in enumerate(frames_rgb):
-            check_frame_size(frame, meta, f"{target}: frame {index}")
-            data = encode_jpeg(frame)
+            data = _jpeg(frame, meta, f"{target}: frame {index}")
             files.append(f"frames/{index:06d}.jpg")
             hashes.append(sha256_bytes(data))
             (folder / files[-1]).write_bytes(data)
@@ -108,6 +108,18 @@ def read_demonstration(folder: Path) -> Demonstration:
         DatasetError: a file is missing or malformed; the message names it.
     """
     return read_with_hashes(Path(folder))[0]
+
+
+def _jpeg(frame: NDArray[np.uint8] | bytes, meta: DemonstrationMeta, what: str) -> bytes:
+    if not isinstance(frame, bytes):
+        check_frame_size(frame, meta, what)
+        return encode_jpeg(frame)
+    try:
+        image = decode_jpeg(frame, what)
+    except ImageError as cause:
+        raise DatasetError(str(cause)) from cause
+    check_frame_size(image, meta, what)
+    return frame
 
 
 def check_frame_size(frame: NDArray[np.uint8], meta: DemonstrationMeta, what: str) -> None:

@@ -39,12 +39,15 @@ class Imported:
         frames_rgb: T images, made when they are asked for.
         camera_delta: (T, 3), or None without actions.
         gripper: (T,) 0..3, or None without actions.
+        jpegs: the same frames as JPEG files' contents where the source has them; they are then
+            stored unchanged.
     """
 
     meta: DemonstrationMeta
     frames_rgb: Iterable[NDArray[np.uint8]]
     camera_delta: NDArray[np.float64] | None
     gripper: NDArray[np.int64] | None
+    jpegs: Iterable[bytes] | None = None
 
 
 def write_imported(
@@ -61,9 +64,8 @@ def write_imported(
     with atomic_directory(out, DatasetError) as folder:
         try:
             for found in demonstrations:
-                write_demonstration(
-                    folder, found.meta, found.frames_rgb, found.camera_delta, found.gripper
-                )
+                frames = found.frames_rgb if found.jpegs is None else found.jpegs
+                write_demonstration(folder, found.meta, frames, found.camera_delta, found.gripper)
                 count += 1
                 if on_progress is not None:
                     on_progress(count)

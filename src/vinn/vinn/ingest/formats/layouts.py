@@ -59,4 +59,5 @@ def cropped(
             found,
             meta=found.meta.model_copy(update={"camera": camera.model_copy(update=size)}),
             frames_rgb=(frame[top:bottom, left:right] for frame in found.frames_rgb),
+            jpegs=None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from vinn.ingest.formats.common import (
     states_from_aperture,
     unit_or_zero,
 )
+
+_LONGEST_S = 1e7
 
 
 def read_lerobot(
@@ -68,31 +71,51 @@ def read_lerobot(
         actions = data["action"].to_pylist()
     except (KeyError, pa.ArrowException) as cause:
         raise DatasetError(f"{root}: data lacks the column {cause}") from cause
-    for episode in episodes:
-        try:
-            number = int(episode["episode_index"])
-            rows = np.flatnonzero(index == number)
-            rows = rows[np.argsort(order[rows])]
-            chunk, file = (episode[f"videos/{key}/{part}_index"] for part in ("chunk", "file"))
-            begin_s = float(episode[f"videos/{key}/from_timestamp"])
-            task = str(episode["tasks"][0])
-        except (KeyError, IndexError, TypeError, ValueError) as cause:
-            raise DatasetError(f"{root}: an episode lacks {cause}") from cause
-        video = root / f"videos/{key}/chunk-{int(chunk):03d}/file-{int(file):03d}.mp4"
-        what = f"{root}: episode {number}"
-        action = numbers([actions[row] for row in rows], (len(rows), 4), f"{what}: action")
+    for row in episodes:
+        episode = _Episode.read(row, key, root)
+        number, what = episode.number, f"{root}: episode {episode.number}"
+        rows = np.flatnonzero(index == number)
+        rows = rows[np.argsort(order[rows])]
         if len(rows) == 0:
             raise DatasetError(f"{what}: no frames")
+        action = numbers([actions[i] for i in rows], (len(rows), 4), f"{what}: action")
         meta = own[number] if own is not None and number < len(own) else None
         if meta is None:
             if gripper_order is None:
                 raise DatasetError(f"{what}: say the gripper's direction with --gripper-order")
             states = states_from_aperture(action[:, 3], gripper_order)
             delta = unit_or_zero(action[:, :3]) if scale is ActionScale.UNIT else action[:, :3]
-            meta = _meta(number, task, key, info, fps, scale)
+            meta = _meta(episode, key, info, fps, scale)
         else:
             states, delta = action[:, 3].astype(np.int64), action[:, :3]
-        yield Imported(meta, _frames(video, begin_s, len(rows), fps), delta, states)
+        video = root / episode.video
+        yield Imported(meta, _frames(video, episode.begin_s, len(rows), fps), delta, states)
+
+
+@dataclass(frozen=True)
+class _Episode:
+    """A row of `meta/episodes`: where in which video it is seen, and its task."""
+
+    number: int
+    video: str
+    begin_s: float
+    task: str
+
+    @classmethod
+    def read(cls, row: dict[str, Any], key: str, root: Path) -> _Episode:
+        try:
+            number = int(row["episode_index"])
+            chunk, file = (int(row[f"videos/{key}/{part}_index"]) for part in ("chunk", "file"))
+            begin_s = float(row[f"videos/{key}/from_timestamp"])
+            task = str(row["tasks"][0])
+        except KeyError as cause:
+            raise DatasetError(f"{root}: meta/episodes lacks the column {cause}") from cause
+        except (IndexError, TypeError, ValueError, OverflowError) as cause:
+            raise DatasetError(f"{root}: meta/episodes: malformed row: {cause}") from cause
+        if not 0 <= begin_s <= _LONGEST_S:
+            raise DatasetError(f"{root}: episode {number} begins at {begin_s:g} s of its video")
+        video = f"videos/{key}/chunk-{chunk:03d}/file-{file:03d}.mp4"
+        return cls(number, video, begin_s, task)
 
 
 def _camera_key(info: dict[str, Any], wanted: str | None, root: Path) -> str:
@@ -124,14 +147,14 @@ def _own(root: Path) -> list[DemonstrationMeta] | None:
 
 
 def _meta(
-    number: int, task: str, key: str, info: dict[str, Any], fps: float, scale: ActionScale
+    episode: _Episode, key: str, info: dict[str, Any], fps: float, scale: ActionScale
 ) -> DemonstrationMeta:
     shape = numbers(info["features"][key].get("shape"), (3,), f"shape of {key}")
     if not (1 <= shape[0] <= 8192 and 1 <= shape[1] <= 8192):
         raise DatasetError(f"shape of {key}: {shape.tolist()}; allowed: up to 8192 a side")
     return DemonstrationMeta(
-        name=f"episode-{number:06d}",
-        task=task,
+        name=f"episode-{episode.number:06d}",
+        task=episode.task,
         camera=CameraInfo(name=key, height_px=int(shape[0]), width_px=int(shape[1])),
         frame_rate_hz=fps,
         action_scale=scale,

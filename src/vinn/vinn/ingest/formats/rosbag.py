@@ -51,6 +51,7 @@ _TYPES = {
     f"/{META}": "std_msgs/msg/String",
 }
 _FRAME_NS = 10**9
+_NO_MOTION = 1e-9
 
 
 def export_rosbag(
@@ -154,15 +155,16 @@ def _own(bag: Path, found: dict[str, list[tuple[int, Any]]]) -> Imported:
     except (ValidationError, AttributeError) as cause:
         raise DatasetError(f"{bag}: demonstration/meta is not what this project wrote") from cause
     images = [message for _, message in found.get(f"/{IMAGE}", [])]
-    frames = (_jpeg(message, bag) for message in images)
+    frames = (_image(message, bag) for message in images)
+    jpegs = (bytes(message.data) for message in images)
     if not meta.has_actions:
-        return Imported(meta, frames, None, None)
+        return Imported(meta, frames, None, None, jpegs)
     vectors = [m.vector for _, m in found.get(f"/{ACTION}", [])]
     delta = numbers([[v.x, v.y, v.z] for v in vectors] or np.empty((0, 3)), (len(images), 3),
                     f"{bag}: actions")  # fmt: skip
     states = numbers([m.data for _, m in found.get(f"/{GRIPPER}", [])], (len(images),),
                      f"{bag}: gripper states")  # fmt: skip
-    return Imported(meta, frames, delta, states.astype(np.int64))
+    return Imported(meta, frames, delta, states.astype(np.int64), jpegs)
 
 
 def _foreign(
@@ -201,6 +203,9 @@ def _foreign(
         placed = [_camera(j, o, mount) for j, o in zip(joints, odometry, strict=True)]
         positions, axes = (np.stack(part) for part in zip(*placed, strict=True))
         gripper = np.array([values["gripper_aperture"] for values in joints])
+    motion = max(float(np.ptp(values, axis=0).max()) for values in (positions, axes, gripper))
+    if motion < _NO_MOTION:
+        raise DatasetError(f"{bag}: all poses are the same: nothing moves, or tracking was off")
     low, high = float(gripper.min()), float(gripper.max())
     states = (
         states_from_aperture(gripper, order, low, high)
@@ -210,14 +215,15 @@ def _foreign(
     meta = frame_meta(
         bag.name,
         task,
-        _jpeg(images[used[0]][1], bag),
+        _image(images[used[0]][1], bag),
         topics.image.strip("/"),
         ActionScale.METRIC,
         {"tool": "vinn demos import", "format": "rosbag2"},
         action_rate_hz,
     )
-    frames = (_jpeg(images[i][1], bag) for i in used[:-1])
-    return Imported(meta, frames, pose_deltas(positions, axes), states[1:])
+    frames = (_image(images[i][1], bag) for i in used[:-1])
+    jpegs = (bytes(images[i][1].data) for i in used[:-1])
+    return Imported(meta, frames, pose_deltas(positions, axes), states[1:], jpegs)
 
 
 def _at(messages: list[tuple[int, Any]], times_ns: NDArray[np.int64]) -> list[tuple[int, Any]]:
@@ -269,7 +275,7 @@ def _camera(
     return offset + turn @ pose[:3, 3], turn @ pose[:3, :3] @ gripper_R_camera(mount)
 
 
-def _jpeg(message: Any, bag: Path) -> NDArray[np.uint8]:
+def _image(message: Any, bag: Path) -> NDArray[np.uint8]:
     try:
         return decode_jpeg(bytes(message.data), f"{bag}: an image")
     except ImageError as cause:
