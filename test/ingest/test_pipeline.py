@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -10,8 +16,11 @@ import numpy as np
 import pytest
 from videos import grey_levels, write_video
 from vinn.cli.main import run
-from vinn.demos.store import Dataset
+from vinn.demos.store import Dataset, read_demonstration, write_demonstration
+from vinn.demos.types import CameraInfo, DemonstrationMeta
+from vinn.ingest.clip import ClipFolder
 from vinn.ingest.lens import Lens
+from vinn.ingest.pipeline import write_clip
 
 pytest.importorskip("pycolmap")
 
@@ -85,6 +94,52 @@ def test_from_video_to_dataset_and_again(film, tmp_path: Path) -> None:
     assert (clip / "evidence.npz").stat().st_mtime_ns == before
     (demonstration,) = Dataset.open(tmp_path / "data").demonstrations
     assert demonstration.gripper.tolist() == [0, 1, 3, 3]
+
+
+def test_a_clip_that_is_rejected_now_leaves_the_dataset(film, tmp_path: Path, monkeypatch) -> None:
+    folder, _ = film
+    command = ["ingest", str(folder / "walls.mp4"), "--camera", str(folder / "camera.yaml"),
+               "--out", str(tmp_path / "data"), "--mask", "none", "--jobs", "1"]  # fmt: skip
+    other = write_demonstration(
+        tmp_path / "data",
+        DemonstrationMeta(name="walls", task="door", camera=CameraInfo(name="c", width_px=96,
+                                                                        height_px=72)),
+        [np.zeros((72, 96, 3), np.uint8)], np.zeros((1, 3)), np.zeros(1, int),
+    )  # fmt: skip
+    # Somebody's own demonstration of the same name is not touched.
+    assert run(command) == 2
+    assert read_demonstration(other).meta.camera.name == "c"
+    shutil.rmtree(other)
+    assert run(command) == 0 and other.exists()
+    verdict = tmp_path / "data.ingest" / "walls" / "assessment.json"
+    content = json.loads(verdict.read_text())
+    verdict.write_text(json.dumps({**content, "failure": "made up"}))
+    clip = ClipFolder(verdict.parent)
+    assert write_clip(clip, tmp_path / "data", "door") is None
+    assert not other.exists()
+
+
+def test_a_killed_run_goes_on_where_it_was(film, tmp_path: Path) -> None:
+    folder, _ = film
+    command = ["ingest", str(folder / "walls.mp4"), "--camera", str(folder / "camera.yaml"),
+               "--out", str(tmp_path / "data"), "--mask", "none", "--jobs", "1"]  # fmt: skip
+    frames = tmp_path / "data.ingest" / "walls" / "frames.json"
+    program = [sys.executable, "-c", "import sys; from vinn.cli.main import main; main()", *command]
+    process = subprocess.Popen(program, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not frames.exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "data").exists() and not (frames.parent / "evidence.npz").exists()
+    before = frames.stat().st_mtime_ns
+    assert run(command) == 0
+    assert frames.stat().st_mtime_ns == before
+    assert len(Dataset.open(tmp_path / "data")) == 1
 
 
 def test_a_grey_clip_is_rejected_and_leaves_no_dataset(film, tmp_path: Path, capfd) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from vinn.cli.console import err, out
 from vinn.cli.ingest_page import write_clip_page
-from vinn.errors import ConfigError, DatasetError
+from vinn.errors import ConfigError, DatasetError, VinnError
 from vinn.ingest.batch import ClipResult, ClipTask, clip_name, process_clips
 from vinn.ingest.camera_profile import find_profile
 from vinn.ingest.clip import ClipFolder
@@ -45,7 +45,10 @@ def ingest(
     ] = "profile",
     gripper: Annotated[
         str | None,
-        typer.Option(help="Gripper states: a trained classifier's file, or an ArUco profile."),
+        typer.Option(
+            help="Gripper states: a trained classifier's file, or an ArUco profile. Manual labels "
+            "stay."
+        ),
     ] = None,
     start: Annotated[float, typer.Option(help="Where the clips begin, in seconds.")] = 0.0,
     end: Annotated[float, typer.Option(help="Where the clips end, in seconds.")] = float("inf"),
@@ -78,16 +81,20 @@ def ingest(
 
         def finished(result: ClipResult) -> None:
             bars.update(bar[result.name], completed=1.0, stage="done")
-            if result.error is not None:
-                problems.append(result.error)
-                rows.append((result.name, "failed", result.error))
-                return
-            clip = ClipFolder(work_root / result.name)
-            if source is not None and clip.assessment is not None:
-                clip.write_gripper(source.name, source.states(clip))
-            written = write_clip(clip, out_root, task)
-            write_clip_page(clip)
-            rows.append((result.name, "kept" if written else "rejected", _verdict(clip)))
+            clip, error = ClipFolder(work_root / result.name), result.error
+            if error is None:
+                try:
+                    accepted = clip.assessment is not None and clip.assessment.failure is None
+                    if source is not None and accepted and clip.gripper_source != "manual":
+                        clip.write_gripper(source.name, source.states(clip))
+                    written = write_clip(clip, out_root, task)
+                    write_clip_page(clip)
+                    rows.append((result.name, "kept" if written else "rejected", _verdict(clip)))
+                except VinnError as cause:
+                    error = f"clip {result.name}: {cause}"
+            if error is not None:
+                problems.append(error)
+                rows.append((result.name, "failed", error))
 
         process_clips(
             tasks,

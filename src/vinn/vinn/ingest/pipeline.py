@@ -39,6 +39,7 @@ from vinn.ingest.steps import (
 )
 
 AUTO_MASK_FRAMES = 24
+_TOOL = "vinn ingest"
 Progress = Callable[[str, float], None]
 """Called with the stage's name and how much of it is done, 0..1."""
 
@@ -119,18 +120,23 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
     """Write an accepted clip as a demonstration, in place of an earlier one of the same clip.
 
     A step goes in with the gripper state seen at its end. Steps in which neither camera nor gripper
-    moved are left out; they would teach a policy to wait.
+    moved are left out; they would teach a policy to wait. A clip that was accepted once and is
+    rejected now, with another mask say, leaves the dataset.
 
     Returns:
         The demonstration's folder; None if the clip was rejected or no step is left.
 
     Raises:
-        DatasetError: the clip is not assessed yet, or the dataset cannot be written.
+        DatasetError: the clip is not assessed yet, the dataset cannot be written, or holds a
+            demonstration of that name that is not from `vinn ingest`.
     """
     assessment, key = clip.assessment, clip.key
     if assessment is None:
         raise DatasetError(f"{clip.path}: not assessed yet; run 'vinn ingest' again")
+    target = Path(dataset_root) / clip.name
+    _check_replaceable(target)
     if assessment.failure is not None:
+        shutil.rmtree(target, ignore_errors=True)
         return None
     per_step = int(key["settings"]["frames_per_step"])
     states = clip.gripper_states
@@ -146,6 +152,7 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
             reason = StepReason.IDLE if step.kept else step.reason
             dropped.append({"step": step.index, "reason": reason.value})
     if not slots:
+        shutil.rmtree(target, ignore_errors=True)
         return None
     first = clip.stored_frame(slots[0])
     stored = Lens.model_validate(key["stored_lens"])
@@ -164,7 +171,7 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
         frame_rate_hz=float(key["settings"]["action_rate_hz"]),
         action_scale=ActionScale.UNIT,
         provenance={
-            "tool": "vinn ingest",
+            "tool": _TOOL,
             "video": key["video"],
             "video_sha256": key["video_sha256"],
             "gripper": clip.gripper_source or "unlabelled",
@@ -173,18 +180,33 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
             "figures": {k: v for k, v in assessment.figures.items() if np.isfinite(v)},
         },
     )
-    return _replace_demonstration(clip, dataset_root, meta, slots, deltas, gripper)
+    return _replace_demonstration(clip, target, meta, slots, deltas, gripper)
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to replace or remove what `write_clip` did not write."""
+    if not target.exists():
+        return
+    try:
+        meta = json.loads((target / "meta.json").read_text(encoding="utf-8"))
+        own = meta["provenance"]["tool"] == _TOOL
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        raise DatasetError(
+            f"{target}: exists and is not from 'vinn ingest'; rename the video or choose another "
+            "--out"
+        )
 
 
 def _replace_demonstration(
     clip: ClipFolder,
-    dataset_root: Path,
+    target: Path,
     meta: DemonstrationMeta,
     slots: list[int],
     deltas: list[tuple[float, float, float]],
     gripper: list[int],
 ) -> Path:
-    target = Path(dataset_root) / meta.name
     fresh = clip.path / "demonstration"
     shutil.rmtree(fresh, ignore_errors=True)
     try:
