@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vinn.errors import ArtefactMismatchError, ConfigError, DatasetError
+from vinn.retrieval.distances import squared_distances, squared_distances_to
 from vinn.retrieval.flat import FlatNeighbors
 from vinn.retrieval.leave_one_out import neighbors_in_other_demonstrations
 from vinn.retrieval.neighbors import brute_force_neighbors
@@ -146,3 +147,30 @@ def test_projected_measures_few_rows_of_many_trajectories() -> None:
         _, rows = search.search(query, 10)
         np.testing.assert_array_equal(rows, brute_force_neighbors(embeddings, query, 10)[1])
         assert search.measured < len(embeddings) / 5
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_squared_distances_to_rows_agree_with_the_formula(dtype: type) -> None:
+    rng = np.random.default_rng(1)
+    embeddings = rng.normal(size=(400, 37)).astype(dtype)
+    query = rng.normal(size=37).astype(np.float32)
+    expected = ((embeddings.astype(np.float64) - query) ** 2).sum(axis=1)
+    numbers = rng.permutation(400)[:300]
+    found = squared_distances_to(embeddings, numbers, query)
+    np.testing.assert_allclose(found, expected[numbers], rtol=1e-5)
+    if dtype is np.float32:
+        np.testing.assert_allclose(squared_distances(embeddings, query), expected, rtol=1e-5)
+    assert squared_distances_to(embeddings, numbers[:0], query).shape == (0,)
+
+
+def test_distances_refuse_what_bare_pointers_would_misread() -> None:
+    rows, query = np.zeros((5, 3), np.float32), np.zeros(3, np.float32)
+    with pytest.raises(ValueError, match="C-contiguous"):
+        squared_distances(np.asfortranarray(rows), query)
+    with pytest.raises(ValueError, match="float64"):
+        squared_distances(rows.astype(np.float64), query)
+    with pytest.raises(ValueError, match=r"query: \(2,\)"):
+        squared_distances(rows, query[:2])
+    for numbers in ([0, 5], [-1, 0]):
+        with pytest.raises(ValueError, match="of 5 rows"):
+            squared_distances_to(rows, np.array(numbers), query)

@@ -39,6 +39,9 @@ class OpenVinoNetwork:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads * streams,
             "NUM_STREAMS": streams,
+            # A pinned thread waits for its processor while another one idles; beside the other
+            # processes of a robot there is no processor of its own.
+            "ENABLE_CPU_PINNING": False,
         }
         if precision != "auto":
             options["INFERENCE_PRECISION_HINT"] = PRECISION_HINTS[precision]

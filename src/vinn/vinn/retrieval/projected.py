@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.retrieval.distances import squared_distances, squared_distances_to
 from vinn.retrieval.neighbors import check_search
 from vinn.retrieval.projection import Projection
 
 _BLOCK_ROWS = 256
 """Rows that share one smallest bound in the search for promising rows."""
-_GATHER_ROWS = 128
 _MOST_PROMISING = 64
 _SINGLE_SLACK = 1e-5
 """Of squared lengths: far above the rounding of a sum of a few thousand single-precision products
@@ -35,20 +35,17 @@ class ProjectedNeighbors:
         """Prepare the search.
 
         Args:
-            embeddings: (N, D), single or half precision; kept, not copied.
+            embeddings: (N, D), single or half precision; kept, and not copied if C-contiguous.
             projection: of D-vectors; None: fitted here.
             coordinates: (N, m + 1), the projection's of the embeddings; None: made here.
         """
-        self._embeddings = embeddings
+        self._embeddings = np.ascontiguousarray(embeddings)
         self._projection = projection or Projection.fit(embeddings)
         if coordinates is None:
             coordinates = self._projection.coordinates(embeddings)
-        # One coordinate after the other: a query is then a sum of m + 1 long vectors.
-        self._transposed = np.ascontiguousarray(coordinates.T)
-        self._squared = np.einsum("ij,ij->i", coordinates, coordinates, dtype=np.float64).astype(
-            np.float32
-        )
-        self._largest = float(self._squared.max())
+        self._coordinates = np.ascontiguousarray(coordinates)
+        origin = np.zeros(coordinates.shape[1], np.float32)
+        self._largest = float(squared_distances(self._coordinates, origin).max())
         self.measured = 0
         """Rows whose true distance the last search computed."""
 
@@ -67,16 +64,12 @@ class ProjectedNeighbors:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """See `vinn.retrieval.neighbors.Neighbors.search`."""
         check_search(query, k, self.count, self.dimension)
-        own = self._projection.coordinates(query[None])[0]
-        own_squared = float(own.astype(np.float64) @ own.astype(np.float64))
-        bounds = own @ self._transposed
-        bounds *= -2.0
-        bounds += self._squared
-        # `bounds` lacks the query's own squared length, which is the same for all rows.
-        slack = _SINGLE_SLACK * (self._largest + own_squared)
+        own = self._projection.coordinates_of(query)
+        bounds = squared_distances(self._coordinates, own)
+        slack = _SINGLE_SLACK * (self._largest + float(own @ own))
         promising = self._promising(bounds, k)
-        upper = _kth(_squared_distances(self._embeddings, promising, query), k)
-        rows = np.flatnonzero(bounds <= upper * (1 + _SINGLE_SLACK) - own_squared + slack)
+        upper = _kth(squared_distances_to(self._embeddings, promising, query), k)
+        rows = np.flatnonzero(bounds <= upper * (1 + _SINGLE_SLACK) + slack)
         self.measured = len(promising) + len(rows)
         return nearest_of(self._embeddings, rows, query, k)
 
@@ -107,24 +100,12 @@ def nearest_of(
 
     Single precision chooses whom double precision orders.
     """
-    squared = _squared_distances(embeddings, rows, query)
+    squared = squared_distances_to(embeddings, rows, query)
     rows = rows[squared <= _kth(squared, k) * (1 + _SINGLE_SLACK)]
     difference = embeddings[rows].astype(np.float64) - query.astype(np.float64)
     distances = np.sqrt((difference**2).sum(axis=1))
     order = np.lexsort((rows, distances))[:k]
     return distances[order], rows[order]
-
-
-def _squared_distances(
-    embeddings: NDArray[np.floating], rows: NDArray[np.int64], query: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """To some rows, block by block; each has a relative error of some sqrt(D) roundings."""
-    squared = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _GATHER_ROWS):
-        block = slice(start, start + _GATHER_ROWS)
-        difference = embeddings[rows[block]] - query
-        squared[block] = np.einsum("ij,ij->i", difference, difference)
-    return squared
 
 
 def _kth(values: NDArray[np.float32], k: int) -> float:

@@ -57,6 +57,15 @@ class Projection:
         basis = vectors[:, ::-1][:, : min(components, dimension)]
         return cls(centre, np.ascontiguousarray(basis))
 
+    def coordinates_of(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(p, r) of one embedding (D,): (m + 1,). In the caller's thread (see
+        `vinn.retrieval.distances`).
+        """
+        centred = query.astype(np.float64) - self.centre
+        inside = np.einsum("i,ij->j", centred, self.basis)
+        left = (centred**2).sum() - (inside**2).sum()
+        return np.append(inside, np.sqrt(max(left, 0.0))).astype(np.float32)
+
     def coordinates(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
         """(p, r) of (N, D) embeddings: (N, m + 1)."""
         found = np.empty((len(embeddings), self.components + 1), np.float32)
