@@ -26,7 +26,11 @@ class EncoderKind(str, Enum):
     JOINT = "byol-joint"
     """BYOL on the frames of all tasks together."""
     QUIRKS = "byol-quirks"
-    """BYOL with the oddities of the paper's published code."""
+    """BYOL with both oddities of the paper's code (`vinn.learning.config.QuirksConfig`)."""
+    NORMALISED_TWICE = "byol-normalised-twice"
+    """With the first of them alone."""
+    BATCH_STATISTICS = "byol-batch-statistics"
+    """With the second alone."""
 
 
 class PolicyForm(str, Enum):
@@ -83,6 +87,18 @@ METHODS: dict[str, Method] = {
         Method("imagenet", "ImageNet + NN", PolicyForm.NEAREST, EncoderKind.IMAGENET, False),
         Method("joint", "BYOL on all tasks + NN", PolicyForm.NEAREST, EncoderKind.JOINT),
         Method("quirks", "VINN, original quirks", PolicyForm.NEAREST, EncoderKind.QUIRKS),
+        Method(
+            "quirk-normalisation",
+            "VINN, normalised twice",
+            PolicyForm.NEAREST,
+            EncoderKind.NORMALISED_TWICE,
+        ),
+        Method(
+            "quirk-statistics",
+            "VINN, batch statistics at test",
+            PolicyForm.NEAREST,
+            EncoderKind.BATCH_STATISTICS,
+        ),
         Method(
             "vinn-bandwidth",
             "VINN, bandwidth chosen",

@@ -51,6 +51,13 @@ SELF_SUPERVISION: dict[EncoderKind, str] = {
     EncoderKind.VICREG: "vicreg",
     EncoderKind.JOINT: "byol",
     EncoderKind.QUIRKS: "byol",
+    EncoderKind.NORMALISED_TWICE: "byol",
+    EncoderKind.BATCH_STATISTICS: "byol",
+}
+QUIRKS: dict[EncoderKind, dict[str, bool]] = {
+    EncoderKind.QUIRKS: {"double_normalisation": True, "batch_statistics_at_test": True},
+    EncoderKind.NORMALISED_TWICE: {"double_normalisation": True},
+    EncoderKind.BATCH_STATISTICS: {"batch_statistics_at_test": True},
 }
 HASH_LENGTH = 8
 JOINT_HASH_LENGTH = 4
@@ -134,11 +141,8 @@ class Workspace:
             changes: dict[str, Any] = {"backbone": backbone, "run": {"seed": seed}}
             if kind is EncoderKind.BYOL_SCRATCH:
                 backbone["weights"] = "random"
-            if kind is EncoderKind.QUIRKS:
-                changes["quirks"] = {
-                    "double_normalisation": True,
-                    "batch_statistics_at_test": True,
-                }
+            if kind in QUIRKS:
+                changes["quirks"] = QUIRKS[kind]
             config = self_supervision_config(
                 method, changes=_merged(self.config.train.get(method, {}), changes)
             )
