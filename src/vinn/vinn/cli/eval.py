@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from vinn.cli import eval_tables
+from vinn.cli import eval_report, eval_tables
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -20,6 +20,7 @@ def _raising(missing: ModuleNotFoundError) -> Callable[[], None]:
 
 app.command("tables")(eval_tables.tables)
 app.command("offline")(eval_tables.offline)
+app.command("report")(eval_report.report)
 try:
     from vinn.cli.eval_beyond import beyond
     from vinn.cli.eval_closed_loop import closed_loop
