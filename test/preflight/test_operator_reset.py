@@ -30,7 +30,7 @@ def operator(*arguments: str) -> subprocess.Popen[str]:
 def test_a_reset_is_followed_and_goes_on_when_all_is_ready(ros: Any, tmp_path: Path) -> None:
     bench = Bench(ros, tmp_path, "confirm_environment:=true")
     reset = operator("reset", "--timeout", "60")
-    ros.wait_for(lambda: bench.node._reset._waiting, timeout_s=60.0)
+    ros.wait_for(lambda: bench.node._reset.waiting, timeout_s=60.0)
     # It heard of it, and it is still waiting.
     assert reset.stderr is not None
     while "environment ready" not in (line := reset.stderr.readline()):

@@ -184,6 +184,6 @@ def test_the_wait_for_the_environment_is_bounded_and_can_be_stopped(
     )
     with ThreadPoolExecutor(1) as pool:
         reset = pool.submit(bench.reset)
-        ros.wait_for(lambda: bench.node._reset._waiting)
+        ros.wait_for(lambda: bench.node._reset.waiting)
         assert ros.call(Trigger, "supervisor/stop_rollout").success
         assert reset.result(20.0).message.startswith("OPERATOR_STOP")

@@ -234,6 +234,9 @@ def test_the_board_says_what_came_in_and_how_long_ago() -> None:
         recording="", elapsed_s=1.25,
     )  # fmt: skip
     board.take_supervisor(status)
+    entry = SimpleNamespace(key="waiting_for_environment", value="True")
+    told = SimpleNamespace(name="/rollout_supervisor", level=b"\x00", message="", values=[entry])
+    board.take_diagnostics(SimpleNamespace(status=[told]))
     vector = SimpleNamespace(x=0.1, y=float("nan"), z=0.3)
     board.take_prediction(
         SimpleNamespace(
@@ -245,5 +248,6 @@ def test_the_board_says_what_came_in_and_how_long_ago() -> None:
     snapshot = board.snapshot()
     json.dumps(snapshot, allow_nan=False)
     assert snapshot["supervisor"]["state"] == "RUNNING"
+    assert snapshot["waiting_for_environment"] is True
     assert snapshot["policy"]["camera_delta"] == [0.1, None, 0.3]
     assert set(snapshot["ages_s"]) == {"supervisor", "policy"}

@@ -85,6 +85,11 @@ class RolloutReset:
         """Take over what is good enough; `robot` None: tool and limits are not compared."""
         self._limits, self._robot = limits, robot
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a reset waits for the operator to say that the environment is ready."""
+        return self._waiting
+
     def refusal(self) -> Outcome | None:
         """Why no rollout may start now, or None."""
         return _as_outcome(check_all(self._probe.observe(), self._limits, self._robot))

@@ -14,6 +14,8 @@ _EXECUTOR_STATES = ("IDLE", "EXECUTING", "HOMING", "LATCHED")
 _OUTCOMES = ("unknown", "failure", "success")
 _LEVELS = ("ok", "warning", "error", "stale")
 _FORGET_DIAGNOSTICS_S = 5.0
+_WAITING = ("waiting_for_step", "waiting_for_environment")
+"""What the supervisor's diagnostics say of whether it waits for the operator."""
 
 
 class Board:
@@ -131,8 +133,9 @@ class Board:
             for status in array.status:
                 level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
                 values = {entry.key: entry.value for entry in status.values}
-                if "waiting_for_step" in values:
-                    self._values["waiting_for_step"] = values["waiting_for_step"] == "True"
+                for waiting in _WAITING:
+                    if waiting in values:
+                        self._values[waiting] = values[waiting] == "True"
                 self._diagnostics[status.name] = (
                     now_s,
                     {

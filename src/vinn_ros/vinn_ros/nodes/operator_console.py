@@ -34,7 +34,8 @@ TUNABLE: Mapping[str, str] = {
 }
 """Parameters the page offers, and whose they are."""
 _ANSWER_S = 5.0
-_RESET_S = 120.0
+_RESET_S = 900.0
+"""A reset may wait for the operator to say that the environment is ready."""
 _PARAMETER_PERIOD_S = 1.0
 
 
@@ -69,6 +70,7 @@ class OperatorConsoleNode(VinnNode):
         ]
         self._triggers = {
             "reset": (client(Trigger, "supervisor/reset"), _RESET_S),
+            "ready": (client(Trigger, "supervisor/environment_ready"), _ANSWER_S),
             "step": (client(Trigger, "supervisor/step"), _ANSWER_S),
             "clear_latch": (client(Trigger, "executor/clear_latch"), _ANSWER_S),
         }

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.action import ActionClient
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 from vinn.errors import DatasetError
 from vinn.policies.types import Prediction
@@ -32,6 +32,7 @@ from vinn_msgs.srv import Jog, LabelRollout, MoveToStart, ResetScene, StartRollo
 from vinn_ros import qos
 from vinn_ros.conversions import cdr_stamp_ns
 from vinn_ros.lifecycle import OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.node_executor import QuickGroup
 from vinn_ros.parameter_snapshot import ParameterSnapshot
 from vinn_ros.paths import config_file
 from vinn_ros.preflight_probe import PreflightProbe
@@ -65,7 +66,7 @@ class RolloutSupervisorNode(VinnNode):
         self._status_lock = threading.RLock()
         """State of the machine and status change together, so that nobody sees half of a change."""
         self._started_s = 0.0
-        clients = MutuallyExclusiveCallbackGroup()
+        clients = QuickGroup()
         stop_motion = self.create_client(Trigger, "executor/stop", callback_group=clients)
         step = ActionClient(self, ExecuteStep, "executor/step", callback_group=clients)
         success = self.value("success")
@@ -124,9 +125,7 @@ class RolloutSupervisorNode(VinnNode):
             (LabelRollout, "supervisor/label_rollout", self._on_label),
         ):
             self.serve(service_type, name, answer, requests)
-        self.every(
-            1.0 / self.value("status_rate_hz"), self._publish, MutuallyExclusiveCallbackGroup()
-        )
+        self.every(1.0 / self.value("status_rate_hz"), self._publish, QuickGroup())
 
     # Lifecycle
 
@@ -168,6 +167,7 @@ class RolloutSupervisorNode(VinnNode):
             "session": status.session,
             "step": status.step,
             "waiting_for_step": self._step_mode.waiting,
+            "waiting_for_environment": self._reset.waiting,
         }
         if status.reason not in {reason.value for reason in _NO_FAULT}:
             return WARN, f"{status.reason}: {status.message}", values

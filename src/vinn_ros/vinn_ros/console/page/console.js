@@ -50,6 +50,7 @@ function stop() {
 const actions = {
   reset: () => post("do/reset"),
   start: () => post("do/start", { name: $("name").value, max_steps: Number($("max-steps").value) || 0 }),
+  ready: () => post("do/ready"),
   step: () => post("do/step"),
   clear_latch: () => post("do/clear_latch"),
 };
@@ -86,6 +87,7 @@ function show() {
   const scene = state.scene ? `; door ${state.scene.door_angle_deg}°${state.scene.grasped ? ", grasped" : ""}` : "";
   text("outcome", supervisor.session ? `${supervisor.session}: ${supervisor.outcome}${scene}` : "");
   $("step").classList.toggle("waiting", Boolean(state.waiting_for_step));
+  $("ready").hidden = !state.waiting_for_environment;
   const ages = state.ages_s || {};
   text("camera-age", ages.camera === undefined ? "" : `${fixed(ages.camera, 1)} s ago`);
   for (const button of document.querySelectorAll("[data-do]"))
@@ -179,7 +181,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" || (event.key === " " && !typing)) { event.preventDefault(); stop(); return; }
   if (typing) return;
   const key = event.key.toLowerCase();
-  const action = { r: actions.reset, s: actions.start, n: actions.step, c: actions.clear_latch,
+  const action = { r: actions.reset, e: actions.ready, s: actions.start, n: actions.step, c: actions.clear_latch,
     y: () => label(true), f: () => label(false) }[key];
   if (action) { event.preventDefault(); action(); }
 });
