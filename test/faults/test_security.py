@@ -8,8 +8,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from ros_harness import Harness, ros_context
+import rclpy
+from ros_harness import Harness, own_domain, ros_context
 from vinn_ros.api_reference import NODES
+from vinn_ros.client_node import client_node
 from vinn_ros.graph import door_opening
 from vinn_ros.security_policy import policy
 
@@ -90,8 +92,37 @@ def test_only_the_executor_may_move_the_robot() -> None:
     assert steppers == ["rollout_supervisor"]
 
 
+def test_operator_and_doctor_may_ask_what_their_commands_ask() -> None:
+    operator = allowed("operator")
+    source = (ROOT / "src" / "vinn_ros" / "vinn_ros" / "operator.py").read_text()
+    asked = set(re.findall(r'"([a-z_]+/[a-z_]+|home_the_robot)"', source)) - {"supervisor/status"}
+    assert {"supervisor/environment_ready", "executor/save_start", "policy/load"} <= asked
+    assert {("services", "request", name) for name in asked} <= operator
+    for topic in ("stretch/joint_states", "battery", "wrist_camera/image_raw/compressed"):
+        assert ("topics", "subscribe", topic) in operator
+    assert {name for _, verb, name in operator if verb == "publish"} == {
+        "/parameter_events",
+        "/rosout",
+    }
+
+
+def test_commands_offer_nothing_and_so_fit_into_any_enclave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(own_domain()))
+    node = client_node("operator", "left")
+    try:
+        assert node.get_namespace() == "/left"
+        assert list(node.services) == []
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
 def test_the_driver_gets_the_other_side() -> None:
     driver = allowed("stretch_driver")
+    assert ("services", "reply", "stow_the_robot") in driver
+    assert ("actions", "execute", "stretch_controller/follow_joint_trajectory") in driver
     assert ("topics", "subscribe", "joint_pose_cmd") in driver
     assert ("topics", "publish", "stretch/joint_states") in driver
     assert ("services", "reply", "stop_the_robot") in driver

@@ -18,7 +18,6 @@ import typer
 from rcl_interfaces.srv import GetParameters
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
-from rclpy.node import Node
 from std_srvs.srv import Trigger
 from vinn.cli.console import err
 from vinn.cli.doctor import EXIT_FAILED, EXIT_OK, local_checks, show
@@ -29,6 +28,7 @@ from vinn.robot.types import ReasonCode
 from vinn.rollout.config import load_rollout_config
 
 from vinn_ros.calls import call, checked
+from vinn_ros.client_node import client_node
 from vinn_ros.paths import config_file
 from vinn_ros.preflight_probe import PreflightProbe
 
@@ -112,10 +112,7 @@ def _observe(
     namespace: str, given: dict[str, str], listen_s: float
 ) -> tuple[Observations, dict[str, str]]:
     """Listen for a while; also the settings that count."""
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    rclpy.init(args=[])
-    name = f"/{namespace.strip('/')}" if namespace.strip("/") else None
-    node = Node(f"doctor_{os.getpid()}", namespace=name, use_global_arguments=False)
+    node = client_node("doctor", namespace)
     limits = node.create_client(Trigger, "get_joint_states")
     parameters = node.create_client(GetParameters, "rollout_supervisor/get_parameters")
     executor = MultiThreadedExecutor(num_threads=4)

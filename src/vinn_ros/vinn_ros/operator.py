@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import LabelRollout, LoadPolicy, StartRollout
 from vinn_ros import qos
 from vinn_ros.calls import call
+from vinn_ros.client_node import client_node
 
 _SERVICE_TIMEOUT_S = 10.0
 EXIT_OK, EXIT_REFUSED, EXIT_NO_ANSWER, EXIT_NOT_OPENED = 0, 1, 3, 4
@@ -55,7 +55,7 @@ def options(
     namespace: Annotated[str, typer.Option(help="Namespace of the nodes.")] = "",
 ) -> None:
     """Options of every command."""
-    context.obj = f"/{namespace.strip('/')}" if namespace.strip("/") else ""
+    context.obj = namespace
 
 
 @app.command()
@@ -266,9 +266,7 @@ class _Follower:
 @contextlib.contextmanager
 def _operator(namespace: str) -> Iterator[Node]:
     """A node that is spun in the background."""
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    rclpy.init(args=[])
-    node = Node(f"operator_{os.getpid()}", namespace=namespace or None, use_global_arguments=False)
+    node = client_node("operator", namespace)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
 

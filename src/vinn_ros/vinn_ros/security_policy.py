@@ -2,13 +2,15 @@
 
 Prints `config/sros2/policy.xml`, one enclave `/vinn/NODE` per node, from what the nodes declare; a
 test compares the two. The enclave of `stretch_driver` gets what the nodes of the robot expect of
-it, and `/vinn/operator` what `vinn-operator` and a person with `ros2 service call` ask for.
+it and what it has besides, and `/vinn/operator` what `vinn-operator`, `vinn doctor` and a person
+with `ros2 service call` ask for.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from pathlib import Path
 from xml.etree import ElementTree
 
 import rclpy
@@ -16,10 +18,12 @@ from rclpy.action import (
     get_action_client_names_and_types_by_node,
     get_action_server_names_and_types_by_node,
 )
+from rclpy.node import Node
 
 from vinn_ros.api_reference import NODES
 from vinn_ros.graph import ENCLAVES, door_opening
 from vinn_ros.lifecycle import VinnNode
+from vinn_ros.preflight_probe import PreflightProbe
 
 Permission = tuple[str, str, str]
 """Element (topics, services, actions), attribute (publish, reply, ...), name relative to `ns`."""
@@ -41,22 +45,51 @@ _EVERY_NODE: tuple[Permission, ...] = (
     ("services", "reply", "~/get_type_description"),
 )
 """What rclpy adds by itself, where it does."""
-_STANDARD = (
-    *("change_state", "get_state", "get_available_states", "get_available_transitions"),
-    *("get_transition_graph", "transition_event", "get_type_description"),
+_PARAMETER_SERVICES = (
     *("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters"),
     *("set_parameters", "set_parameters_atomically"),
 )
+_STANDARD = (
+    *("change_state", "get_state", "get_available_states", "get_available_transitions"),
+    *("get_transition_graph", "transition_event", "get_type_description"),
+    *_PARAMETER_SERVICES,
+)
 _NOT_OF_THE_DRIVER = ("executor/", "policy/", "scene/", "supervisor/", "wrist_camera", "overview")
+_DRIVER: tuple[Permission, ...] = (
+    *(
+        ("services", "reply", name)
+        for name in (
+            *("home_the_robot", "stow_the_robot", "runstop", "self_collision_avoidance"),
+            *("switch_to_navigation_mode", "switch_to_trajectory_mode"),
+            *(f"~/{name}" for name in _PARAMETER_SERVICES),
+        )
+    ),
+    *(
+        ("topics", "publish", name)
+        for name in ("/diagnostics", "/tf", "imu_mobile_base", "imu_wrist")
+    ),
+    ("topics", "publish", "magnetometer_mobile_base"),
+    ("topics", "subscribe", "stretch/cmd_vel"),
+    ("actions", "execute", "stretch_controller/follow_joint_trajectory"),
+)
+"""What Hello Robot's driver declares at its start though no node here asks for it: refused that, it
+would not come up."""
 _OPERATOR: tuple[Permission, ...] = (
     *(("topics", "subscribe", f"{name}/status") for name in ("supervisor", "executor", "policy")),
     ("topics", "subscribe", "/diagnostics"),
     *(
         ("services", "request", name)
         for name in (
+            "bag_player/pause",
+            "bag_player/step",
             "executor/clear_latch",
+            "executor/save_start",
             "executor/stop",
+            "get_joint_states",
+            "home_the_robot",
             "policy/load",
+            "rollout_supervisor/get_parameters",
+            "supervisor/environment_ready",
             "supervisor/label_rollout",
             "supervisor/reset",
             "supervisor/start_rollout",
@@ -67,7 +100,7 @@ _OPERATOR: tuple[Permission, ...] = (
 )
 
 
-def permissions(node: VinnNode) -> set[Permission]:
+def permissions(node: Node) -> set[Permission]:
     """Everything a node offers and uses."""
     found = {*_EVERY_NODE, ("topics", "publish", "~/transition_event")}
     own = f"{node.get_name()}/"
@@ -99,11 +132,20 @@ def node_permissions() -> dict[str, set[Permission]]:
     return found
 
 
+def doctor_permissions() -> set[Permission]:
+    """What `vinn doctor` listens to. rclpy must be initialised."""
+    node = Node("doctor")
+    PreflightProbe(node, Path()).listen_to_frames()
+    found = {entry for entry in permissions(node) if entry[1] == "subscribe"}
+    node.destroy_node()
+    return found
+
+
 def driver_permissions(nodes: dict[str, set[Permission]]) -> set[Permission]:
     """What the robot's nodes expect of `stretch_driver`: the other side of what they use."""
     used = set().union(*(nodes[spec.executable] for spec in door_opening("real")))
     offered = {(element, verb, name) for element, verb, name in used}
-    found = set(_EVERY_NODE)
+    found = {*_EVERY_NODE, *_DRIVER}
     for element, verb, name in used:
         opposite = _OPPOSITE.get(verb)
         if (
@@ -123,7 +165,7 @@ def profiles() -> dict[str, set[Permission]]:
     return {
         **nodes,
         "stretch_driver": driver_permissions(nodes),
-        "operator": {*_EVERY_NODE, *_OPERATOR},
+        "operator": {*_EVERY_NODE, *_OPERATOR, *doctor_permissions()},
     }
 
 
