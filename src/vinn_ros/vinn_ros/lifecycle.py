@@ -14,9 +14,8 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
@@ -24,6 +23,7 @@ from rclpy.timer import Timer
 from vinn.errors import VinnError
 
 from vinn_ros import parameters, qos
+from vinn_ros.node_executor import NodeExecutor, QuickGroup
 from vinn_ros.parameters import Parameter
 from vinn_ros.signals import StopSignals
 
@@ -76,11 +76,9 @@ class VinnNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._check_parameters)
         self._qos_problems: dict[str, str] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._diagnostics_group = MutuallyExclusiveCallbackGroup()
-        self._last_diagnosis: tuple[bytes, str] | None = None
-        self.every(
-            self.value("diagnostics_period_s"), self.publish_diagnostics, self._diagnostics_group
-        )
+        self._told: tuple[bytes, str] | None = None
+        """Level and message of the diagnostics that were published last."""
+        self.every(self.value("diagnostics_period_s"), self.publish_diagnostics, QuickGroup())
 
     # What subclasses fill in
 
@@ -155,9 +153,8 @@ class VinnNode(LifecycleNode):
 
     def publish_diagnostics(self) -> None:
         """Say how the node is, now."""
-        level, message, values = self.diagnose()
-        if self._qos_problems:
-            level, message = ERROR, "; ".join([*self._qos_problems.values(), message])
+        level, message, values = self._diagnosis()
+        self._told = level, message
         status = DiagnosticStatus(
             level=level,
             name=self.get_fully_qualified_name(),
@@ -168,6 +165,17 @@ class VinnNode(LifecycleNode):
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+
+    def publish_changed_diagnostics(self) -> None:
+        """Say how the node is, if that is something else than what was said last."""
+        if self._diagnosis()[:2] != self._told:
+            self.publish_diagnostics()
+
+    def _diagnosis(self) -> Diagnosis:
+        level, message, values = self.diagnose()
+        if self._qos_problems:
+            level, message = ERROR, "; ".join([*self._qos_problems.values(), message])
+        return level, message, values
 
     # Lifecycle
 
@@ -259,7 +267,7 @@ def spin(factories: Sequence[NodeFactory]) -> int:
     nodes: list[VinnNode] = []
     with StopSignals() as signals:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        executor = MultiThreadedExecutor(num_threads=4 + 4 * len(factories))
+        executor = NodeExecutor(threads=4 + 4 * len(factories))
         ending = threading.Event()
         spinner = threading.Thread(target=_spin, args=(executor, ending), name="spin", daemon=True)
         try:
@@ -283,7 +291,7 @@ def spin(factories: Sequence[NodeFactory]) -> int:
 def _run(
     factories: Sequence[NodeFactory],
     nodes: list[VinnNode],
-    executor: MultiThreadedExecutor,
+    executor: NodeExecutor,
     spinner: threading.Thread,
     signals: StopSignals,
 ) -> int:
@@ -299,13 +307,16 @@ def _run(
                 return EXIT_BUG
             print(node.refusal, file=sys.stderr, flush=True)
             return EXIT_REFUSED
+    # Looking through all that was loaded takes the collector tens of milliseconds, in mid-step.
+    gc.collect()
+    gc.freeze()
     while not signals.wait(0.5):
         if not spinner.is_alive():
             return EXIT_BUG
     return EXIT_OK
 
 
-def _spin(executor: MultiThreadedExecutor, ending: threading.Event) -> None:
+def _spin(executor: NodeExecutor, ending: threading.Event) -> None:
     try:
         executor.spin()
     except ExternalShutdownException:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import BatteryState, CompressedImage, JointState
@@ -26,6 +25,7 @@ from vinn_msgs.msg import PolicyStatus, Prediction
 from vinn_ros import qos
 from vinn_ros.conversions import cdr_stamp_ns, decompress
 from vinn_ros.drivers.joint_names import joint_limits
+from vinn_ros.node_executor import QuickGroup
 
 _WINDOW_S = 3.0
 """Rates and clock differences are those of the last seconds."""
@@ -79,7 +79,7 @@ class PreflightProbe:
         self._joints, self._camera = _Arrivals(), _Arrivals()
         self._frame = b""
         self._arrived_s = -math.inf
-        group = MutuallyExclusiveCallbackGroup()
+        group = QuickGroup()
 
         def keep(name: str, field: str) -> Any:
             return lambda message: self._keep(name, getattr(message, field))
@@ -114,7 +114,7 @@ class PreflightProbe:
             topic,
             take,
             qos.NEWEST,
-            callback_group=MutuallyExclusiveCallbackGroup(),
+            callback_group=QuickGroup(),
             raw=True,
         )
 

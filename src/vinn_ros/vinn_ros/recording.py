@@ -1,7 +1,12 @@
-"""What a rollout's recording is made of: raw subscriptions, and the recorder that is open now."""
+"""What a rollout's recording is made of: raw subscriptions, and the recorder that is open now.
+
+Who listens is told first, and the disk is written to in a thread of its own: a step must not wait
+until its prediction is in the file, and nothing may wait for a disk that stalls.
+"""
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +14,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterEvent
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from vinn.errors import DatasetError
@@ -19,6 +23,7 @@ from vinn_msgs.msg import ExecutorStatus, PolicyStatus, RolloutStatus, SceneStat
 from vinn_msgs.msg import Prediction as PredictionMsg
 from vinn_ros import qos
 from vinn_ros.lifecycle import VinnNode
+from vinn_ros.node_executor import QuickGroup
 
 WRIST_TOPIC = "wrist_camera/image_raw/compressed"
 TOPICS: Mapping[str, type] = {
@@ -34,6 +39,39 @@ TOPICS: Mapping[str, type] = {
     "/diagnostics": DiagnosticArray,
     "/parameter_events": ParameterEvent,
 }
+
+
+_MOST_WAITING = 4096
+"""Messages that may wait for the disk: some twenty seconds of a rollout."""
+
+
+class _Writing:
+    """A recording that is open, and the thread that writes it."""
+
+    def __init__(self, recorder: RolloutRecorder) -> None:
+        self.recorder = recorder
+        self.lost = 0
+        """Messages that came when too many waited already."""
+        self._waiting: queue.Queue[tuple[str, str, bytes, int] | None] = queue.Queue(_MOST_WAITING)
+        self._thread = threading.Thread(target=self._write, name="recording", daemon=True)
+        self._thread.start()
+
+    def put(self, topic: str, type_name: str, cdr: bytes, stamp_ns: int) -> None:
+        """As `RolloutRecorder.write`, soon."""
+        try:
+            self._waiting.put_nowait((topic, type_name, cdr, stamp_ns))
+        except queue.Full:
+            self.lost += 1
+
+    def close(self, outcome: Mapping[str, str]) -> Path:
+        """Write what waits, then as `RolloutRecorder.close`."""
+        self._waiting.put(None)
+        self._thread.join()
+        return self.recorder.close(outcome)
+
+    def _write(self) -> None:
+        while (message := self._waiting.get()) is not None:
+            self.recorder.write(*message)
 
 
 class RolloutRecording:
@@ -54,14 +92,14 @@ class RolloutRecording:
         self._node = node
         self._on_frame = on_frame
         self._lock = threading.Lock()
-        self._recorder: RolloutRecorder | None = None
+        self._writing: _Writing | None = None
         for topic, message_type in TOPICS.items():
             node.subscribe(
                 message_type,
                 topic,
                 self._writer(topic, message_type, listeners.get(topic)),
                 qos.RECORD,
-                MutuallyExclusiveCallbackGroup(),
+                QuickGroup(),
                 raw=True,
             )
 
@@ -73,24 +111,28 @@ class RolloutRecording:
             self._node.get_logger().error(f"not recorded: {error}")
             return None
         with self._lock:
-            self._recorder = recorder
+            self._writing = _Writing(recorder)
         return path
 
     def write_parameters(self, values: Mapping[str, str]) -> None:
         """Keep the nodes' parameters in the recording that is open, if there is one."""
-        recorder = self._recorder
-        if recorder is not None:
-            recorder.write_parameters(values)
+        writing = self._writing
+        if writing is not None:
+            writing.recorder.write_parameters(values)
 
     def close(self, outcome: Mapping[str, str]) -> Path | None:
         """Finish the recording that is open, if there is one; returns where it is."""
         with self._lock:
-            recorder, self._recorder = self._recorder, None
-        if recorder is None:
+            writing, self._writing = self._writing, None
+        if writing is None:
             return None
-        path = recorder.close(outcome)
-        if recorder.error is not None:
-            self._node.get_logger().error(f"recording incomplete: {recorder.error}")
+        path = writing.close(outcome)
+        if writing.recorder.error is not None:
+            self._node.get_logger().error(f"recording incomplete: {writing.recorder.error}")
+        if writing.lost:
+            self._node.get_logger().error(
+                f"{path}: {writing.lost} messages are missing: the disk was too slow"
+            )
         return path
 
     def _writer(
@@ -100,15 +142,14 @@ class RolloutRecording:
         type_name = f"{package}/msg/{message_type.__name__}"
         recorded_name = self._node.resolve_topic_name(topic)
 
-        def write(cdr: bytes) -> None:
-            recorder = self._recorder
-            if recorder is not None:
-                recorder.write(
-                    recorded_name, type_name, cdr, self._node.get_clock().now().nanoseconds
-                )
+        def take(cdr: bytes) -> None:
+            arrived_ns = self._node.get_clock().now().nanoseconds
             if topic == WRIST_TOPIC:
                 self._on_frame(cdr)
             if listener is not None:
                 listener(deserialize_message(cdr, message_type))
+            writing = self._writing
+            if writing is not None:
+                writing.put(recorded_name, type_name, cdr, arrived_ns)
 
-        return write
+        return take

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from nav_msgs.msg import Odometry
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -27,6 +26,7 @@ from vinn_ros.calls import checked
 from vinn_ros.drivers.joint_names import FINGERS, JOINTS, joint_limits, named
 from vinn_ros.drivers.pose_command import finger_rad_to_aperture
 from vinn_ros.lifecycle import VinnNode
+from vinn_ros.node_executor import QuickGroup
 
 
 class StretchTopics:
@@ -52,7 +52,7 @@ class StretchTopics:
         self._fixed: dict[str, float] = {}
         """Joints that the tool does not have, and where they count as standing."""
 
-        readings = MutuallyExclusiveCallbackGroup()
+        readings = QuickGroup()
         for message_type, topic, callback, profile in (
             (JointState, "stretch/joint_states", self._take_joints, qos.NEWEST),
             (JointState, "joint_limits", self._take_limits, qos.STREAM),
@@ -63,7 +63,7 @@ class StretchTopics:
             (Odometry, "odom", self._take_odometry, qos.NEWEST),
         ):
             node.subscribe(message_type, topic, callback, profile, readings)
-        services = MutuallyExclusiveCallbackGroup()
+        services = QuickGroup()
 
         def client(name: str) -> Any:
             return node.create_client(Trigger, name, callback_group=services)

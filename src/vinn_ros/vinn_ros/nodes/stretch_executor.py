@@ -10,7 +10,7 @@ from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 from vinn.errors import ConfigError, RobotError
 from vinn.robot.config import RobotConfig, StartPose, load_robot_config
@@ -34,6 +34,7 @@ from vinn_ros.drivers.build import DRIVERS, build_driver
 from vinn_ros.drivers.pose_command import AUTO, GRIPPER_UNITS
 from vinn_ros.lease import Lease
 from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.node_executor import QuickGroup
 from vinn_ros.parameters import Parameter
 from vinn_ros.paths import config_file
 from vinn_ros.tuning import TUNING, tuned
@@ -115,7 +116,8 @@ class StretchExecutorNode(VinnNode):
             ExecuteStep,
             "executor/step",
             self._execute,
-            callback_group=moving,
+            # Goals are taken and cancelled in it; steps run in threads of their own.
+            callback_group=QuickGroup(),
             goal_callback=lambda goal: GoalResponse.ACCEPT if self.active else GoalResponse.REJECT,
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
             result_timeout=10,
@@ -130,9 +132,9 @@ class StretchExecutorNode(VinnNode):
             "supervisor/status",
             lambda status: self._lease.renew(status.session, status.state == RolloutStatus.RUNNING),
             qos.STREAM,
-            MutuallyExclusiveCallbackGroup(),
+            QuickGroup(),
         )
-        self.every(1.0 / self.value("status_rate_hz"), self._tick, MutuallyExclusiveCallbackGroup())
+        self.every(1.0 / self.value("status_rate_hz"), self._tick, QuickGroup())
 
     # Lifecycle
 
@@ -436,12 +438,10 @@ class StretchExecutorNode(VinnNode):
 
     def _set_status(self, **fields: Any) -> None:
         """Change the status and publish it at once."""
-        before = (self._status.state, self._status.reason)
         for name, value in fields.items():
             setattr(self._status, name, value)
         self._publish()
-        if (self._status.state, self._status.reason) != before:
-            self.publish_diagnostics()
+        self.publish_changed_diagnostics()
 
     def _publish(self) -> None:
         self._status.header.stamp = self.get_clock().now().to_msg()

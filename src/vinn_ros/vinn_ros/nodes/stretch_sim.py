@@ -34,6 +34,7 @@ from vinn_ros.drivers.pose_command import (
     PoseLayout,
 )
 from vinn_ros.lifecycle import ERROR, OK, Diagnosis, VinnNode, run_node
+from vinn_ros.node_executor import QuickGroup
 from vinn_ros.parameters import Parameter
 from vinn_ros.paths import config_file
 from vinn_ros.simulation import Outputs, Rates, Simulation
@@ -136,7 +137,7 @@ class StretchSimNode(VinnNode):
         self._camera_info = self._advertise(CameraInfo, "wrist_camera/camera_info")
         self._overview = self._advertise(CompressedImage, "overview_camera/image_raw/compressed")
         self._scene = self._advertise(SceneStatus, "scene/status")
-        commands = MutuallyExclusiveCallbackGroup()
+        commands = QuickGroup()
         self.subscribe(
             Float64MultiArray, "joint_pose_cmd", self._take_command, qos.STREAM, commands
         )
@@ -145,7 +146,7 @@ class StretchSimNode(VinnNode):
             self.serve(Trigger, name, _answering(self._with_robot, action), services)
         self.serve(SetBool, "runstop", self._set_runstop, services)
         self.serve(ResetScene, "scene/reset", self._reset, MutuallyExclusiveCallbackGroup())
-        self.every(_SLOW_PERIOD_S, self._publish_flags, MutuallyExclusiveCallbackGroup())
+        self.every(_SLOW_PERIOD_S, self._publish_flags, QuickGroup())
 
     # Lifecycle
 

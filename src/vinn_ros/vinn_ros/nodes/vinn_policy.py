@@ -32,6 +32,7 @@ from vinn_ros.episode import LoadedPolicy
 from vinn_ros.frame_gate import FrameGate, GateLimits
 from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
 from vinn_ros.newest import Newest
+from vinn_ros.node_executor import QuickGroup
 from vinn_ros.parameters import Parameter
 
 _IMAGE_TYPES = {"compressed": CompressedImage, "raw": Image}
@@ -147,14 +148,14 @@ class VinnPolicyNode(VinnNode):
             topic,
             self._take_frame,
             qos.NEWEST,
-            MutuallyExclusiveCallbackGroup(),
+            QuickGroup(),
         )
         self.subscribe(
             RolloutStatus,
             "supervisor/status",
             self._take_status,
             qos.STREAM,
-            MutuallyExclusiveCallbackGroup(),
+            QuickGroup(),
         )
         self.serve(LoadPolicy, "policy/load", self._load, MutuallyExclusiveCallbackGroup())
 

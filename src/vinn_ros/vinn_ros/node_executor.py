@@ -1,0 +1,69 @@
+"""Runs the callbacks of a process's nodes: quick ones where they are heard of, others in threads.
+
+rclpy's MultiThreadedExecutor hands every callback to another thread. On a busy processor each such
+hand-over waits for the scheduler and for the interpreter lock, several times between a camera's
+frame and the command that follows from it. Most callbacks only put something down.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.executors import (
+    Executor,
+    ExternalShutdownException,
+    ShutdownException,
+    TimeoutException,
+)
+from rclpy.task import Task
+
+
+class QuickGroup(MutuallyExclusiveCallbackGroup):
+    """Callbacks that take well under a millisecond and wait for nothing but a lock as short.
+
+    Subscriptions, timers, clients and actions may be in it; no service that waits for others. A
+    callback here that waited for an answer would wait for ever: it runs in the thread that hears.
+    """
+
+
+class NodeExecutor(Executor):
+    """Spins nodes; what is not in a `QuickGroup` runs in one of some threads."""
+
+    def __init__(self, threads: int) -> None:
+        """Args: how many callbacks may wait at a time."""
+        super().__init__()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="callback")
+        self._running: list[Task] = []
+
+    def spin_once(self, timeout_sec: float | None = None) -> None:
+        """Wait for one callback and run it, or have it run.
+
+        Raises:
+            Exception: what a callback raised.
+        """
+        try:
+            task, entity, _ = self.wait_for_ready_callbacks(timeout_sec=timeout_sec)
+        except (ExternalShutdownException, ShutdownException, TimeoutException):
+            return
+        if entity is not None and isinstance(entity.callback_group, QuickGroup):
+            task()
+            _raise_problem(task)
+        else:
+            self._threads.submit(task)
+            self._running.append(task)
+        for done in [task for task in self._running if task.done()]:
+            self._running.remove(done)
+            _raise_problem(done)
+
+    def shutdown(self, timeout_sec: float | None = None) -> bool:
+        """See `Executor.shutdown`; waits for the callbacks that run."""
+        finished = bool(super().shutdown(timeout_sec))
+        self._threads.shutdown()
+        return finished
+
+
+def _raise_problem(task: Task) -> None:
+    problem = task.exception()
+    if problem is not None:
+        raise problem
