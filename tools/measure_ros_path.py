@@ -179,9 +179,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--results", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
-    path = arguments.results / "performance.json"
-    command = "python tools/measure_ros_path.py"
-    results = Results.read(path) if path.exists() else Results("performance", command)
+    command = "python tools/measure_ros_path.py --policy POLICY --large LARGE_POLICY"
+    results = Results.continued(arguments.results, "performance", command)
     if arguments.policy is not None:
         measure_rollouts(arguments.policy, arguments.rollouts, results)
     if arguments.large is not None:

@@ -10,7 +10,9 @@ from tiny_encoder import write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.evaluation.bench import run as bench_run
 from vinn.evaluation.bench.memories import BenchMemory, asked_about, extended, hold_out
+from vinn.evaluation.bench.plot import cost_plot, query_costs
 from vinn.evaluation.bench.run import Bench, BenchSettings
+from vinn.evaluation.bench.search import SearchCost, growth
 from vinn.evaluation.bench.timing import in_turns, in_turns_per_query
 from vinn.evaluation.results import Results
 
@@ -63,11 +65,10 @@ def test_a_small_run_finds_identical_neighbours(
     write_tiny_encoder(tmp_path / "encoder")
     settings = BenchSettings(
         sizes=(40, 800), approximate=(900,), repeats=1, queries=3, images=2, threads=1
-    ).only(("encode", "retrieve", "load", "embed"))
+    ).only(("encode", "retrieve", "approximate", "load", "embed"))
     results = Results("performance", "test")
     stages: list[str] = []
-    bench = Bench(dataset, tmp_path / "encoder", settings, results, stages.append)
-    bench.run()
+    Bench(dataset, tmp_path / "encoder", settings, results, stages.append).run()
     figures = {row.name: row.value for row in results.rows}
     for kind in ("40 augmented", "800 augmented"):
         assert figures[f"retrieve {kind} frames: queries with identical neighbours"] == 100
@@ -75,10 +76,38 @@ def test_a_small_run_finds_identical_neighbours(
     assert figures["retrieve 900 augmented frames approximately: recall at 10"] > 0.9
     assert figures["load a policy of 60 frames: resident memory"] > 10
     assert figures["embed: dataset, JPEG in"] > 0
-    assert [cost.count for cost in bench.exact] == [40, 800]
+    costs = query_costs(results.rows)
+    assert [count for count, _ in costs["ours, exact"]] == [40, 800, 900]
+    assert [count for count, _ in costs["ours, approximate"]] == [900]
+    assert "ours, approximate" in cost_plot(results.rows)
     assert stages
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", str(tmp_path), "--encoder", str(tmp_path), "--part", "everything"]) == 2
     assert "everything" in capsys.readouterr().err
+
+
+def test_growth_is_the_exponent_of_the_cost() -> None:
+    def cost(count: int, milliseconds: float) -> SearchCost:
+        return SearchCost(count, milliseconds, 1.0, 1.0, 1.0, 1.0)
+
+    assert growth([cost(10_000, 1.0), cost(40_000, 2.0), cost(160_000, 4.0)]) == pytest.approx(0.5)
+
+
+def test_one_part_keeps_the_figures_of_the_others(tmp_path: Path) -> None:
+    dataset = write_square_demos(tmp_path / "demos", 6)
+    write_tiny_encoder(tmp_path / "encoder")
+    before = Results("performance", "vinn bench other --encoder encoder")
+    before.add("kept", 7)
+    before.write(tmp_path / "results")
+    arguments = ["bench", str(tmp_path / "demos"), "--encoder", str(tmp_path / "encoder")]
+    options = ["--repeats", "1", "--part", "embed", "--results", str(tmp_path / "results")]
+    assert run([*arguments, *options]) == 0
+    found = Results.read(tmp_path / "results" / "performance.json")
+    names = {row.name for row in found.rows}
+    assert {"kept", "embed: dataset, JPEG in"} <= names
+    assert found.command == (
+        "vinn bench other --encoder encoder && vinn bench demos --encoder encoder"
+    )
+    assert len(dataset) == 6

@@ -102,3 +102,27 @@ def test_malformed_files_are_named(tmp_path, content):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.json"):
         Results.read(tmp_path / "gone.json")
+
+
+def test_results_can_be_continued(tmp_path):
+    first = Results.continued(tmp_path, "x", "run one")
+    first.add("kept", 1)
+    first.write(tmp_path)
+    second = Results.continued(tmp_path, "x", "run two")
+    second.add("new", 2)
+    second.write(tmp_path)
+    third = Results.continued(tmp_path, "x", "run two")
+    assert third.command == "run one && run two"
+    assert [row.name for row in third.rows] == ["kept", "new"]
+    assert third.date == first.date
+
+
+def test_the_days_of_continued_results_are_named(tmp_path):
+    Results("x", "c", day="2001-02-03").write(tmp_path)
+    assert Results.continued(tmp_path, "x", "c").date.startswith("2001-02-03 to 20")
+
+
+def test_results_of_another_machine_are_not_continued(tmp_path):
+    Results("x", "c", "1 x abacus").write(tmp_path)
+    with pytest.raises(ConfigError, match="1 x abacus"):
+        Results.continued(tmp_path, "x", "c")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -48,20 +47,23 @@ def bench(
     """Measure ours, the paper's pseudocode, FAISS flat and the machine's own limit, in one run.
 
     Ratios are of medians taken in turns. Search among more frames than the dataset has uses
-    augmented embeddings, and says so. Part "step" needs the 'train' extra (torch). Leave the
-    machine alone meanwhile: minutes.
+    augmented embeddings, and says so. Part "step" needs the 'train' extra (torch), "simulate"
+    the 'sim' extra. One part with --results keeps the figures of the others that are there. Leave
+    the machine alone meanwhile: minutes.
     """
     unknown = sorted(set(part or ()) - set(PARTS))
     if unknown:
         raise ConfigError(f"part: '{unknown[0]}'; allowed: {', '.join(PARTS)}")
-    # For the processes that are started from here: numpy reads it when it is imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     settings = _QUICK if quick else BenchSettings(repeats=repeats, threads=threads)
     settings = settings.only(tuple(part) if part else PARTS, keep_large)
-    figures = Results("performance", f"vinn bench {dataset.name} --encoder {encoder.name}")
+    command = f"vinn bench {dataset.name} --encoder {encoder.name}"
+    if part and results is not None:
+        # The other parts' figures stay.
+        figures = Results.continued(results, "performance", command)
+    else:
+        figures = Results("performance", command)
     with err.status("starting") as status:
-        run = Bench(Dataset.open(dataset), encoder, settings, figures, status.update)
-        run.run()
+        Bench(Dataset.open(dataset), encoder, settings, figures, status.update).run()
     table = Table("figure", "value", "unit", "goal", "met", title="vinn bench")
     for row in figures.rows:
         met = "" if row.goal is None else ("yes" if row.met else "no")
@@ -69,5 +71,4 @@ def bench(
     out.print(table)
     if results is not None:
         figures.write(results)
-        if run.exact:
-            write_text(results / "performance.svg", cost_plot(run.exact, run.approximate))
+        write_text(results / "performance.svg", cost_plot(figures.rows))

@@ -35,6 +35,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
 }
 _GOAL = re.compile(r"(>=|<=|==|>|<)\s*(\S+)")
+_AND, _TO = " && ", " to "
 _COLUMNS = ("name", "value", "unit", "goal", "met")
 
 
@@ -90,6 +91,30 @@ class Results:
         self.machine = describe_machine() if machine is None else machine
         self.date = date.today().isoformat() if day is None else day
         self._rows: dict[str, Row] = {}
+
+    @classmethod
+    def continued(cls, directory: Path, name: str, command: str) -> Results:
+        """The results to add to: those in `directory` (`NAME.json`), or new ones.
+
+        Their command and date name all that was run, and when.
+
+        Raises:
+            ConfigError: those there are malformed, or of another machine.
+        """
+        path = directory / f"{name}.json"
+        fresh = cls(name, command)
+        if not path.exists():
+            return fresh
+        found = cls.read(path)
+        if found.machine != fresh.machine:
+            raise ConfigError(
+                f"{path}: measured on '{found.machine}'; allowed: this machine, '{fresh.machine}'"
+            )
+        if command not in found.command.split(_AND):
+            found.command += _AND + command
+        first = found.date.partition(_TO)[0]
+        found.date = fresh.date if first == fresh.date else first + _TO + fresh.date
+        return found
 
     @property
     def rows(self) -> tuple[Row, ...]:

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
 
 import numpy as np
 
-from vinn.evaluation.bench.search import ApproximateCost, SearchCost
+from vinn.evaluation.results import Row
 from vinn.viz import plots
 
+_SEARCHES = {
+    "frames: the formula in numpy": "the formula in numpy",
+    "frames: FAISS flat": "FAISS flat",
+    "frames: ours, exact": "ours, exact",
+    "frames approximately: query": "ours, approximate",
+}
+"""Ends of the names of rows, and what the plot calls them."""
+_ROW = re.compile(rf"retrieve ([\d,]+) (?:real|augmented) ({'|'.join(_SEARCHES)})")
 
-def cost_plot(exact: Sequence[SearchCost], approximate: Sequence[ApproximateCost]) -> str:
+
+def query_costs(rows: Iterable[Row]) -> dict[str, list[tuple[int, float]]]:
+    """(frames, milliseconds) of each search that the figures name, ascending."""
+    costs: dict[str, list[tuple[int, float]]] = {name: [] for name in _SEARCHES.values()}
+    for row in rows:
+        match = _ROW.fullmatch(row.name)
+        if match and isinstance(row.value, int | float) and np.isfinite(row.value):
+            count = int(match.group(1).replace(",", ""))
+            costs[_SEARCHES[match.group(2)]].append((count, float(row.value)))
+    return {name: sorted(points) for name, points in costs.items() if points}
+
+
+def cost_plot(rows: Iterable[Row]) -> str:
     """An SVG, logarithmic in both axes [ms against frames]."""
-    sizes = [cost.count for cost in exact]
-    series = {
-        "the formula in numpy": (sizes, [cost.formula_ms for cost in exact]),
-        "FAISS flat": (sizes, [cost.flat_ms for cost in exact]),
-        "ours, exact": (sizes, [cost.projected_ms for cost in exact]),
-    }
-    if approximate:
-        series["ours, approximate"] = (
-            [cost.count for cost in approximate],
-            [cost.query_ms for cost in approximate],
-        )
-    finite = {
-        name: (np.array(x)[np.isfinite(y)], np.array(y)[np.isfinite(y)])
-        for name, (x, y) in series.items()
-    }
-    return plots.lines(finite, "demonstration frames", "a query, one thread [ms]", logarithmic=True)
+    series = {name: tuple(np.array(points).T) for name, points in query_costs(rows).items()}
+    return plots.lines(series, "demonstration frames", "a query, one thread [ms]", logarithmic=True)

@@ -6,8 +6,8 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +27,22 @@ from vinn.evaluation.bench.search import (
     SearchCost,
     approximate_cost,
     exact_cost,
+    growth,
     read_bandwidth_gb_s,
 )
-from vinn.evaluation.bench.timing import Timing, in_turns
-from vinn.evaluation.own_process import OwnProcess
+from vinn.evaluation.bench.simulation import simulation_cost
+from vinn.evaluation.bench.step import PRECISIONS, step_cost
+from vinn.evaluation.own_process import OwnProcess, in_own_process
 from vinn.evaluation.results import Results
-from vinn.learning.reference import export_random_encoder, naive_step_seconds
+from vinn.learning.reference import export_random_encoder
 from vinn.policies.build import embed_dataset
-from vinn.policies.vinn import softmin_weights
-from vinn.retrieval.projected import ProjectedNeighbors
 
-PARTS = ("encode", "retrieve", "step", "load", "embed")
+PARTS = ("encode", "retrieve", "approximate", "step", "load", "embed", "simulate")
 PAPER_ARCHITECTURE = "resnet50"
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 STEP_FRAMES = 20_000
+GROWTH_FROM_FRAMES = 10_000
+"""Below, what a query costs whatever the number of frames is the larger part."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +99,17 @@ class Bench:
             [len(demonstration) for demonstration in dataset.demonstrations],
         )
         self._kept_memory: BenchMemory | None = None
-        self.exact: list[SearchCost] = []
-        self.approximate: list[ApproximateCost] = []
 
     def run(self) -> None:
         """Measure what the settings name."""
         parts: dict[str, Callable[[], None]] = {
             "encode": self._encode,
             "retrieve": self._retrieve,
+            "approximate": self._approximate,
             "step": self._step,
             "load": self._load,
             "embed": self._embed,
+            "simulate": self._simulate,
         }
         for part in self._settings.parts:
             parts[part]()
@@ -115,7 +118,7 @@ class Bench:
 
     def _encode(self) -> None:
         name = load_encoder(self._encoder_dir).name
-        for precision in ("fp32", "auto"):
+        for precision in PRECISIONS:
             self._say(f"encode: {name}, {precision}")
             self._encode_rows(name, self._encoder_dir, precision)
         memory = self._memory()
@@ -142,27 +145,28 @@ class Bench:
         self._results.add(f"encode {what}: JPEG decoding", round(cost.decode_ms, 2), "ms")
 
     def _retrieve(self) -> None:
-        memory = self._memory()
-        settings = self._settings
-        with closing(OwnProcess()) as one_thread:
-            self._retrieve_in(one_thread, memory, settings)
+        memory, settings = self._memory(), self._settings
+        with _one_thread() as process:
+            bandwidth = process.call(read_bandwidth_gb_s)
+            self._results.add("fastest streaming read, one thread", round(bandwidth, 1), "GB/s")
+            costs = []
+            for count in settings.sizes:
+                self._say(f"retrieve: exact among {count:,}")
+                costs.append(process.call(exact_cost, memory, count, settings.repeats))
+                self._exact_rows(memory, costs[-1], bandwidth)
+        large = [cost for cost in costs if cost.count >= GROWTH_FROM_FRAMES]
+        if len(large) > 1:
+            what = f"retrieve: exponent of the exact cost from {GROWTH_FROM_FRAMES:,} frames on"
+            self._results.add(what, round(growth(large), 2), goal="<= 1.1")
 
-    def _retrieve_in(
-        self, one_thread: OwnProcess, memory: BenchMemory, settings: BenchSettings
-    ) -> None:
-        """In a process that numpy's libraries leave one thread (see `vinn.cli.bench`)."""
-        bandwidth = one_thread.call(read_bandwidth_gb_s)
-        self._results.add("fastest streaming read, one thread", round(bandwidth, 1), "GB/s")
-        for count in settings.sizes:
-            self._say(f"retrieve: exact among {count:,}")
-            cost = one_thread.call(exact_cost, memory, count, settings.repeats)
-            self.exact.append(cost)
-            self._exact_rows(memory, cost, bandwidth)
-        for count in settings.approximate:
-            self._say(f"retrieve: approximate among {count:,} (builds an index first)")
-            found = one_thread.call(approximate_cost, memory, count, settings.repeats)
-            self.approximate.append(found)
-            self._approximate_rows(found)
+    def _approximate(self) -> None:
+        memory, settings = self._memory(), self._settings
+        with _one_thread() as process:
+            for count in settings.approximate:
+                self._say(f"approximate: among {count:,} (builds an index first)")
+                self._approximate_rows(
+                    process.call(approximate_cost, memory, count, settings.repeats)
+                )
 
     def _exact_rows(self, memory: BenchMemory, cost: SearchCost, bandwidth: float) -> None:
         real = cost.count <= len(memory.embeddings)
@@ -191,6 +195,8 @@ class Bench:
         large = cost.count >= 1_000_000
         add = self._results.add
         add(f"{what}: query", round(cost.query_ms, 3), "ms", goal="<= 1" if large else None)
+        exact = f"retrieve {cost.count:,} augmented frames: ours, exact"
+        add(exact, round(cost.exact_ms, 3), "ms")
         add(f"{what}: recall at {K}", round(cost.recall, 4), "", goal=">= 0.99")
         add(f"{what}: recall that the index states", round(cost.stated_recall, 4))
         add(f"{what}: building", round(cost.build_s, 1), "s")
@@ -198,65 +204,33 @@ class Bench:
 
     def _step(self) -> None:
         """Policy step with the paper's network: ours against the pseudocode, in one run."""
-        jpegs = self._some_jpegs(5)
-        rng = np.random.default_rng(0)
-        with tempfile.TemporaryDirectory() as folder, closing(OwnProcess()) as torch_process:
+        settings = self._settings
+        with tempfile.TemporaryDirectory() as folder:
             encoder_dir = Path(folder) / "encoder"
             self._say(f"step: exporting {PAPER_ARCHITECTURE} with random weights")
-            torch_process.call(export_random_encoder, PAPER_ARCHITECTURE, encoder_dir)
+            in_own_process(export_random_encoder, PAPER_ARCHITECTURE, encoder_dir)
+            for precision in PRECISIONS:
+                self._say(f"step: encoding alone, {precision}")
+                self._encode_rows(PAPER_ARCHITECTURE, encoder_dir, precision)
             self._say(f"step: embedding frames with {PAPER_ARCHITECTURE}")
             memory = self._step_memory(encoder_dir)
-            actions = rng.normal(size=(len(memory), 3)).astype(np.float32)
-            self._say("step: the pseudocode")
-            naive = Timing(
-                tuple(
-                    torch_process.call(
-                        naive_step_seconds,
-                        PAPER_ARCHITECTURE,
-                        jpegs,
-                        memory,
-                        actions,
-                        K,
-                        self._settings.threads,
-                    )
-                )
+            self._say("step: ours and the pseudocode in turns")
+            cost = step_cost(
+                PAPER_ARCHITECTURE,
+                encoder_dir,
+                self._some_jpegs(5),
+                memory,
+                settings.threads,
+                settings.repeats,
             )
-            self._results.add(
-                f"step {PAPER_ARCHITECTURE} at {STEP_FRAMES:,}: the paper's pseudocode",
-                round(naive.median_ms, 1),
-                "ms",
-            )
-            for precision in ("fp32", "auto"):
-                self._say(f"step: ours, {precision}")
-                self._encode_rows(PAPER_ARCHITECTURE, encoder_dir, precision)
-                self._step_rows(encoder_dir, precision, memory, actions, jpegs, naive)
-
-    def _step_rows(
-        self,
-        encoder_dir: Path,
-        precision: Precision,
-        memory: NDArray[np.float32],
-        actions: NDArray[np.float32],
-        jpegs: Sequence[bytes],
-        naive: Timing,
-    ) -> None:
-        encoder = load_encoder(encoder_dir, self._settings.threads, precision)
-        search = ProjectedNeighbors(memory)
-
-        def ours() -> None:
-            for jpeg in jpegs:
-                image = decode_jpeg(jpeg, "frame")
-                query = encoder.encode(encoder.preprocessing.resize(image))
-                distances, rows = search.search(query, K)
-                softmin_weights(distances) @ actions[rows]
-
-        timing = in_turns({"ours": ours}, self._settings.repeats)["ours"]
-        each_ms = timing.median_ms / len(jpegs)
-        what = f"step {PAPER_ARCHITECTURE} at {STEP_FRAMES:,}, {precision}"
-        self._results.add(f"{what}: ours", round(each_ms, 2), "ms")
-        goal = ">= 10" if precision == "auto" else None
-        ratio = round(naive.median_ms / each_ms, 1)
-        self._results.add(f"{what}: pseudocode over ours", ratio, "x", goal=goal)
+        what = f"step {PAPER_ARCHITECTURE} at {STEP_FRAMES:,}, {settings.threads} threads"
+        add = self._results.add
+        add(f"{what}: the paper's pseudocode", round(cost.naive_ms, 1), "ms")
+        for precision, ours_ms in cost.ours_ms.items():
+            add(f"{what}, {precision}: ours", round(ours_ms, 2), "ms")
+            goal = ">= 10" if precision == "auto" else None
+            ratio = round(cost.naive_ms / ours_ms, 1)
+            add(f"{what}, {precision}: pseudocode over ours", ratio, "x", goal=goal)
 
     def _step_memory(self, encoder_dir: Path) -> NDArray[np.float32]:
         encoder = load_encoder(encoder_dir, streams=os.cpu_count() or 1, precision="auto")
@@ -291,6 +265,13 @@ class Bench:
         share = round(100 * found.dataset_hz / found.bare_hz, 1)
         self._results.add("embed: share of the run time's own", share, "%", goal=">= 80")
 
+    def _simulate(self) -> None:
+        self._say("simulate: physics and wrist frames")
+        cost = in_own_process(simulation_cost, self._settings.repeats)
+        add = self._results.add
+        add("simulation: physics, simulated seconds per second", round(cost.physics_factor, 1))
+        add("simulation: a wrist frame of 224 x 224 pixels", round(cost.frame_ms, 2), "ms")
+
     # Data
 
     def _memory(self) -> BenchMemory:
@@ -310,3 +291,19 @@ class Bench:
     def _some_jpegs(self, count: int) -> list[bytes]:
         rows = np.linspace(0, len(self._jpegs) - 1, min(count, len(self._jpegs))).astype(int)
         return [self._jpegs[row] for row in rows]
+
+
+@contextmanager
+def _one_thread() -> Iterator[OwnProcess]:
+    """A process that numpy's libraries leave one thread."""
+    before = os.environ.get(_BLAS_THREADS)
+    # Read when numpy is imported over there.
+    os.environ[_BLAS_THREADS] = "1"
+    try:
+        with closing(OwnProcess()) as process:
+            yield process
+    finally:
+        if before is None:
+            del os.environ[_BLAS_THREADS]
+        else:
+            os.environ[_BLAS_THREADS] = before

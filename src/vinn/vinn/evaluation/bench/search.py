@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class ApproximateCost:
     Attributes:
         count: N.
         query_ms: median.
+        exact_ms: of the exact search over the same embeddings, in turns.
         recall: mean share of the true nearest among those found, on held-out queries.
         stated_recall: what the index itself states, measured when it was built.
         build_s: projection, inverted file and its recall.
@@ -62,6 +63,7 @@ class ApproximateCost:
 
     count: int
     query_ms: float
+    exact_ms: float
     recall: float
     stated_recall: float
     build_s: float
@@ -117,18 +119,30 @@ def approximate_cost(memory: BenchMemory, count: int, repeats: int = 5) -> Appro
             np.load(root / "index" / "coordinates.npy", mmap_mode="r", allow_pickle=False),
         )
         queries = memory.queries
-        timing = in_turns_per_query(
-            {"approximate": lambda query: search.search(queries[query], K)}, len(queries), repeats
-        )["approximate"]
+        timings = in_turns_per_query(
+            {
+                "approximate": lambda query: search.search(queries[query], K),
+                "exact": lambda query: exact.search(queries[query], K),
+            },
+            len(queries),
+            repeats,
+        )
         hits = [recall_of(search.search(q, K)[0], exact.search(q, K)[0]) for q in queries]
         return ApproximateCost(
             count=count,
-            query_ms=timing.median_ms,
+            query_ms=timings["approximate"].median_ms,
+            exact_ms=timings["exact"].median_ms,
             recall=float(np.mean(hits)),
             stated_recall=manifest.recall or 0.0,
             build_s=build_s,
             index_bytes=sum(path.stat().st_size for path in (root / "index").iterdir()),
         )
+
+
+def growth(costs: Sequence[SearchCost]) -> float:
+    """The exponent p of the exact search's cost ~ N^p, fitted to two or more measured costs."""
+    frames, milliseconds = np.log([[cost.count, cost.projected_ms] for cost in costs]).T
+    return float(np.polyfit(frames, milliseconds, 1)[0])
 
 
 def read_bandwidth_gb_s(repeats: int = 5) -> float:
