@@ -336,6 +336,7 @@ def leave_network() -> None:
 
     def destroy() -> None:
         # What still refers to the context keeps it: executors and nodes in reference cycles.
+        gc.unfreeze()
         gc.collect()
         rclpy.get_default_context().destroy()
 
