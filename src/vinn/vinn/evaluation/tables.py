@@ -163,6 +163,8 @@ def measure_method(
     }
     if isinstance(policy, VinnPolicy):
         result |= {"k": policy.k, "bandwidth": policy.bandwidth}
+    if workspace.collapsed(method.encoder, data, seed):
+        result["collapsed"] = True
     return result
 
 

@@ -56,8 +56,11 @@ def table_results(
         for name, errors in methods.items():
             mean, deviation = mean_and_deviation(errors)
             spread = "" if deviation is None else f", sd {TIMES * deviation:.2f}, n {len(errors)}"
+            collapsed = _collapsed(found, task, name)
             results.add(
-                f"{task}: {METHODS[name].title}", round(TIMES * mean, 3), f"MSE x 10^-1{spread}"
+                f"{task}: {METHODS[name].title}",
+                round(TIMES * mean, 3),
+                f"MSE x 10^-1{spread}" + (f", {collapsed}" if collapsed else ""),
             )
     for task, methods in found.table.items():
         for method, control in checks:
@@ -93,6 +96,8 @@ def side_by_side(config: TablesConfig, found: Measurements) -> str:
             cell = f"{TIMES * mean:.2f}"
             if deviation is not None:
                 cell += f" ± {TIMES * deviation:.2f}"
+            if collapsed := _collapsed(found, task, name):
+                cell += f" ({collapsed})"
             stands_for = TASKS[task].paper_task if task in TASKS else None
             paper = PAPER_TABLE3[stands_for] if stands_for else {}
             cells.append(f"{cell} [{paper[name]:g}]" if name in paper else cell)
@@ -171,6 +176,15 @@ def write_outputs(
         partial = path.with_name(f".{path.name}.partial")
         partial.write_bytes(figure3(policy_dir, data))
         partial.replace(path)
+
+
+def _collapsed(found: Measurements, task: str, name: str) -> str:
+    """How many seeds' encoders gave nearly one embedding for all frames, in words."""
+    rows = found.details[task][name]
+    count = sum(bool(row.get("collapsed")) for row in rows)
+    if not count:
+        return ""
+    return "collapsed" if count == len(rows) else f"{count} of {len(rows)} collapsed"
 
 
 def _heading(task: str, found: Measurements) -> str:

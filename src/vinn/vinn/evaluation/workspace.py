@@ -138,7 +138,12 @@ class Workspace:
         if not (run / "result.json").exists():
             method = SELF_SUPERVISION[kind]
             backbone = self.config.backbone.model_dump()
-            changes: dict[str, Any] = {"backbone": backbone, "run": {"seed": seed}}
+            # A row that collapsed is a result: the tables say so (`collapsed`).
+            changes: dict[str, Any] = {
+                "backbone": backbone,
+                "run": {"seed": seed},
+                "collapse_limit": 0.0,
+            }
             if kind is EncoderKind.BYOL_SCRATCH:
                 backbone["weights"] = "random"
             if kind in QUIRKS:
@@ -148,6 +153,14 @@ class Workspace:
             )
             self.training.call(_train_encoder, datasets, config, run)
         return run / "encoder"
+
+    def collapsed(self, kind: EncoderKind | None, data: TaskData, seed: int) -> bool:
+        """Whether self-supervision gave (nearly) one embedding for all frames."""
+        if kind not in SELF_SUPERVISION:
+            return False
+        run = self.encoder(kind, data, seed).parent
+        found = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        return not found["relative_spread"] >= SelfSupervisionConfig().collapse_limit
 
     def embeddings(self, encoder_dir: Path, data: TaskData, part: str) -> EmbeddedDataset:
         """Embeddings of the frames of `train`, `test` or `pool`."""
