@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from vinn.evaluation.tables import run_tables
 from vinn.evaluation.tables_config import TablesConfig, load_tables_config
 from vinn.evaluation.tables_output import side_by_side, table_results
 from vinn.evaluation.workspace import Workspace
+from vinn.learning.config import SelfSupervisionConfig
 from vinn.tasks.data import TaskData, task_of_datasets
 
 CONTROLS = ("random", "open-loop", "raw-pixels")
@@ -44,8 +47,6 @@ def shortened(config: TablesConfig, names: tuple[str, ...], **sizes: object) -> 
         }
         for method in ("byol", "simclr", "vicreg", "bc", "bc-rep", "ibc")
     }
-    for method in ("byol", "simclr", "vicreg"):
-        train[method]["collapse_limit"] = 0.0
     return config.model_copy(
         update={
             "tasks": (),
@@ -83,6 +84,23 @@ def test_every_row_is_trained_and_measured(tasks: list[TaskData], tmp_path: Path
     assert {row["frames"] for row in own} == {tasks[0].train.frame_count}
     assert {row["steps"] for row in own} == {STEPS}
     assert {row["method"] for row in own} == {"byol", "simclr", "vicreg"}
+
+    # An encoder that collapsed is a result, and its row says so.
+    limit = SelfSupervisionConfig().collapse_limit
+    spreads = {
+        path.parent.name.removesuffix("-0"): json.loads(path.read_text())["relative_spread"]
+        for path in tmp_path.glob("*/encoders/*/result.json")
+    }
+    rows = found.details["first"]
+    for name in learned:
+        encoder = METHODS[name].encoder
+        collapsed = encoder is not None and spreads.get(encoder.value, 1.0) < limit
+        assert rows[name][0].get("collapsed", False) == collapsed, name
+    flagged = {**rows, "vinn": [{**rows["vinn"][0], "collapsed": True}]}
+    named = replace(found, details={"first": flagged})
+    assert re.search(
+        r"\| VINN \(BYOL \+ NN\) \| [\d.]+ \(collapsed\) ", side_by_side(config, named)
+    )
 
     # A second seed that was not measured is left out when nothing may be trained.
     config = config.model_copy(update={"seeds": 2, "methods": (*learned, "random")})
