@@ -47,7 +47,7 @@ def test_a_refused_reset_is_one_line_and_exit_code_1(ros: Any, tmp_path: Path) -
     from sensor_msgs.msg import BatteryState
 
     bench = Bench(ros, tmp_path)
-    bench.change("battery", BatteryState(voltage=9.5))
+    bench.change("battery", BatteryState(voltage=9.5), "LOW_BATTERY")
     out, error = (reset := operator("reset")).communicate(timeout=60)
     assert (reset.returncode, out) == (1, "")
     assert error.strip().splitlines()[-1].startswith("LOW_BATTERY: battery: 9.5 V")

@@ -108,10 +108,15 @@ class Bench:
             StartRollout, "supervisor/start_rollout", StartRollout.Request(max_steps=1)
         )
 
-    def change(self, name: str, message: Any) -> None:
-        """Until the supervisor has heard it."""
+    def change(self, name: str, message: Any, reason: str) -> None:
+        """Until the supervisor has heard it and refuses for that reason."""
         self.rest.flags[name] = message
-        self.ros.wait_for(lambda: self.node._reset.refusal() is not None)
+
+        def refuses() -> bool:
+            refusal = self.node._reset.refusal()
+            return refusal is not None and refusal[0].value == reason
+
+        self.ros.wait_for(refuses)
 
 
 @pytest.fixture
@@ -133,7 +138,7 @@ def test_reset_and_start_are_refused_with_a_plain_reason(
 ) -> None:
     assert bench.reset().success
     homed = bench.rest.homed
-    bench.change(topic, message)
+    bench.change(topic, message, reason)
     answer = bench.start()
     assert (answer.accepted, answer.reason) == (False, reason)
     assert says in answer.message
@@ -156,8 +161,13 @@ def test_a_changed_setting_voids_what_was_prepared(bench: Bench) -> None:
     bench.rest.status = ExecutorStatus(
         state=ExecutorStatus.IDLE, reason="NOT_READY", message="scale_up changed: reset first"
     )
-    bench.ros.wait_for(lambda: bench.statuses[-1].state == RolloutStatus.IDLE)
-    assert "scale_up" in bench.statuses[-1].message
+    # The newest may still be one from before the reset: idle as well, for another reason.
+    bench.ros.wait_for(
+        lambda: (
+            bench.statuses[-1].state == RolloutStatus.IDLE
+            and "scale_up" in bench.statuses[-1].message
+        )
+    )
     assert bench.start().reason == "NOT_READY"
 
 

@@ -121,10 +121,15 @@ class Bench:
         request = StartRollout.Request(max_steps=max_steps, name=name)
         return self.ros.call(StartRollout, "supervisor/start_rollout", request)
 
-    def wait_state(self, state: int) -> RolloutStatus:
-        return self.ros.wait_for(
-            lambda: self.statuses and self.statuses[-1].state == state and self.statuses[-1]
-        )
+    def wait_state(self, state: int, reason: str = "") -> RolloutStatus:
+        """Until the newest status says so; an answer may overtake the status before it."""
+
+        def there() -> RolloutStatus | None:
+            newest = self.statuses[-1] if self.statuses else RolloutStatus()
+            meant = newest.state == state and reason in ("", newest.reason)
+            return newest if meant else None
+
+        return self.ros.wait_for(there)
 
 
 @pytest.fixture
@@ -232,8 +237,7 @@ def test_nothing_starts_while_something_is_missing(bench: Bench) -> None:
     bench.rest.status = ExecutorStatus(
         state=ExecutorStatus.LATCHED, reason="RUNSTOP", message="pressed"
     )
-    status = bench.wait_state(RolloutStatus.IDLE)
-    assert status.reason == "RUNSTOP"
+    bench.wait_state(RolloutStatus.IDLE, "RUNSTOP")
     assert bench.start().reason == "NOT_READY"
     bench.rest.status = ExecutorStatus(state=ExecutorStatus.IDLE, reason="NONE")
     bench.ros.wait_for(lambda: bench.node._links.fault() is None)
@@ -249,7 +253,7 @@ def test_a_reset_that_fails_says_why(bench: Bench) -> None:
     answer = bench.reset()
     assert not answer.success
     assert answer.message.startswith("NOT_HOMED")
-    assert bench.wait_state(RolloutStatus.IDLE).reason == "NOT_HOMED"
+    bench.wait_state(RolloutStatus.IDLE, "NOT_HOMED")
     assert bench.start().reason == "NOT_READY"
 
 
