@@ -20,6 +20,7 @@ from vinn.evaluation.closed_loop_output import (
     tables_markdown,
     write_outputs,
 )
+from vinn.evaluation.closed_loop_workers import run_closed_loop_by_workers
 from vinn.evaluation.methods import method_named
 from vinn.evaluation.success import SuccessRate
 from vinn.evaluation.tables import measure_method
@@ -53,6 +54,14 @@ def closed_loop_tables(
     trials_only: Annotated[
         bool, typer.Option("--trials-only", help="Write no tables: for one of several processes.")
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="More than 1: trials by so many workers of Ray ('ray' extra)."),
+    ] = 1,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="Of a running Ray cluster, e.g. 'auto'; default: this machine."),
+    ] = None,
 ) -> None:
     """Tables I and II and figure 5 on the door task; a killed run goes on with the next trial."""
     config = load_closed_loop_config(preset)
@@ -75,7 +84,10 @@ def closed_loop_tables(
     workspace = Workspace(work, training, [task])
     try:
         with trials_progress() as on_trial:
-            run_closed_loop(wanted, task, workspace, on_trial)
+            if workers == 1 and ray_address is None:
+                run_closed_loop(wanted, task, workspace, on_trial)
+            else:
+                run_closed_loop_by_workers(wanted, task, workspace, workers, ray_address, on_trial)
         if trials_only:
             return
         outcomes = read_outcomes(config, task, workspace)

@@ -1,0 +1,142 @@
+"""The closed-loop trials by many workers: one method in one condition is a piece of work.
+
+A piece is `run_closed_loop` with settings that name nothing else, so its trials, files and
+resumption are those of a single process. Policies are trained before, by the process that asks:
+two workers may not train the same encoder. Workers are processes of Ray, which is imported only
+here; they use demonstrations and workspace by the same paths.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vinn.errors import ConfigError, VinnError
+from vinn.evaluation.closed_loop import (
+    OnTrial,
+    cells,
+    count_trials,
+    run_closed_loop,
+    without_cabinet,
+)
+from vinn.evaluation.closed_loop_config import ClosedLoopConfig
+from vinn.evaluation.methods import method_named
+from vinn.evaluation.tables_config import TablesConfig
+from vinn.evaluation.workspace import Workspace
+from vinn.tasks.data import TaskData
+
+
+def run_closed_loop_by_workers(
+    config: ClosedLoopConfig,
+    data: TaskData,
+    workspace: Workspace,
+    workers: int,
+    ray_address: str | None = None,
+    on_trial: OnTrial | None = None,
+) -> None:
+    """As `run_closed_loop`, by workers; `on_trial` is told after each piece.
+
+    Args:
+        config: what to measure.
+        data: the task `door`.
+        workspace: trains and finds the policies.
+        workers: pieces in work at a time.
+        ray_address: of a running cluster, e.g. "auto"; None: workers on this machine.
+        on_trial: told of progress.
+
+    Raises:
+        ConfigError: bad `workers`.
+        ModuleNotFoundError: Ray is not installed.
+        VinnError: what a worker raised; what is complete is kept.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers: {workers}; allowed: 1 or more")
+
+    def tell(what: str) -> None:
+        if on_trial is not None:
+            on_trial(*count_trials(config, data, workspace), what)
+
+    for method, left_out in dict.fromkeys((cell.method, cell.left_out) for cell in cells(config)):
+        tell(f"{method}: policy")
+        part = data if left_out is None else without_cabinet(data, left_out)
+        workspace.policy(method_named(method), part, config.policy_seed)
+    missing = [piece for piece in pieces(config) if _missing(piece, data, workspace)]
+    tell(f"{len(missing)} pieces")
+    for _ in _by_ray(missing, data, workspace, workers, ray_address):
+        tell("by workers")
+
+
+def pieces(config: ClosedLoopConfig) -> list[ClosedLoopConfig]:
+    """Settings whose cells together are those of `config`, none twice."""
+    nothing: dict[str, Any] = {
+        "methods": (),
+        "general_methods": (),
+        "occlusions": (),
+        "left_out": False,
+        "sampled": (),
+    }
+
+    def piece(**some: Any) -> ClosedLoopConfig:
+        return config.model_copy(update={**nothing, **some})
+
+    found = [piece(methods=(method,)) for method in config.methods]
+    for method in config.general_methods:
+        only = {"general_methods": (method,)}
+        if config.left_out:
+            found.append(piece(**only, left_out=True))
+        found += [piece(**only, occlusions=(occlusion,)) for occlusion in config.occlusions]
+        found += [piece(**only, sampled=(seed,)) for seed in config.sampled]
+    return found
+
+
+def _missing(piece: ClosedLoopConfig, data: TaskData, workspace: Workspace) -> bool:
+    done, total = count_trials(piece, data, workspace)
+    return done < total
+
+
+def _do(piece: ClosedLoopConfig, data: TaskData, root: Path, budgets: TablesConfig) -> None:
+    """One piece, in a worker."""
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    workspace = Workspace(root, budgets, [data])
+    try:
+        run_closed_loop(piece, data, workspace)
+    finally:
+        workspace.close()
+
+
+def _by_ray(
+    todo: Sequence[ClosedLoopConfig],
+    data: TaskData,
+    workspace: Workspace,
+    workers: int,
+    address: str | None,
+) -> Iterator[None]:
+    """Yields whenever a piece is done."""
+    if not todo:
+        return
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    options: dict[str, Any] = {"address": address}
+    if address is None:
+        options = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    ray.init(**options, log_to_driver=False, configure_logging=False)
+    try:
+        do = ray.remote(num_cpus=1)(_do)
+        waiting, working = list(todo), list[Any]()
+        while waiting or working:
+            while waiting and len(working) < workers:
+                piece = waiting.pop(0)
+                working.append(do.remote(piece, data, workspace.root.resolve(), workspace.config))
+            done, working = ray.wait(working)
+            ray.get(done)
+            yield
+    except ray.exceptions.RayTaskError as error:
+        # What a worker raised, without its traceback on another machine.
+        if isinstance(error.cause, VinnError):
+            raise error.cause from None
+        raise
+    finally:
+        ray.shutdown()
