@@ -67,6 +67,18 @@ def test_double_normalisation_loses_the_dark_half_where_it_jitters() -> None:
     assert abs(float(twice(darker).mean() - twice(dark).mean())) < 0.05
 
 
+def test_double_normalisation_of_pixels_at_the_mean_stays_finite() -> None:
+    """Of grey 127 and darker, normalised: the largest channel is 0, and a hue divides by it."""
+    preprocessing = PREPROCESSING.model_copy(update={"mean": (127.0,) * 3, "std": (128.0,) * 3})
+    image = torch.full((3, 24, 32), 127, dtype=torch.uint8)
+    image[1:, ::2] = 40
+    always = AugmentationConfig(jitter_probability=1.0, gray_probability=0, blur_probability=0)
+    torch.manual_seed(0)
+    twice = RandomView(always, preprocessing, double_normalisation=True)
+    for _ in range(50):
+        assert torch.isfinite(twice(image)).all()
+
+
 def test_relative_spread_tells_a_point_from_a_sphere() -> None:
     generator = torch.Generator().manual_seed(0)
     sphere = torch.randn(500, 64, generator=generator)

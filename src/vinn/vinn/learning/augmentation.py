@@ -50,9 +50,11 @@ class RandomView:
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """(3, H, W) uint8 RGB to a (3, height, width) float32 network input."""
         scaled = image.float() / 255.0
-        if self._double_normalisation:
-            scaled = self._normalise(scaled)
-        return self._normalise(self._transform(scaled))
+        if not self._double_normalisation:
+            return self._normalise(self._transform(scaled))
+        view = self._transform(self._normalise(scaled))
+        # A shift of hue divides by the largest channel, which normalised frames may have at 0.
+        return self._normalise(torch.nan_to_num(view, nan=0.0, posinf=1.0, neginf=0.0))
 
     def _normalise(self, image: torch.Tensor) -> torch.Tensor:
         return (image - self._mean) / self._std
