@@ -40,7 +40,11 @@ class HeadlessChromium:
     """One page of one browser. `async with HeadlessChromium() as page`."""
 
     def __init__(self) -> None:
-        self._profile = tempfile.TemporaryDirectory(prefix="chromium-")
+        self._profile = tempfile.TemporaryDirectory(
+            prefix="chromium-",
+            # Its helpers may still write while it ends.
+            ignore_cleanup_errors=True,
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._socket: Any = None

@@ -81,7 +81,8 @@ def rollout_page(
     name = summary.info.get("name", "") or recording.name.partition(".")[0]
     label = read_label(recording)
     report = Report(name, f"{recording.name}; policy {digest.policy or 'unknown'}")
-    said = label and f"operator: {'success' if label.success else 'failure'}; {label.note}"
+    verdict = label and f"operator: {'success' if label.success else 'failure'}"
+    said = f"{verdict}; {label.note}" if label and label.note else verdict
     report.tiles(
         [
             Tile(

@@ -11,6 +11,7 @@ let socket = null;
 let state = {};
 let lastMessage = 0;
 let lastSession = "";
+let lastLabelled = 0;
 const pictures = {};
 
 function connect() {
@@ -98,8 +99,10 @@ function show() {
     element("li", `${node.name.replace(/^\//, "")}: ${node.message}`, node.level)));
   replace("notes", (state.notes || []).slice().reverse().map((entry) =>
     element("li", `${entry.time} ${entry.command}: ${entry.message || (entry.done ? "done" : "refused")}`, entry.done ? "yes" : "no")));
-  if (supervisor.state === "ENDED" && supervisor.session !== lastSession) {
+  const labelled = (state.notes || []).filter((entry) => entry.command === "label" && entry.done).length;
+  if (supervisor.state === "ENDED" && (supervisor.session !== lastSession || labelled !== lastLabelled)) {
     lastSession = supervisor.session;
+    lastLabelled = labelled;
     recordings();
   }
 }
