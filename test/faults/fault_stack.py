@@ -295,6 +295,12 @@ class Stack:
         self.ros.wait_for(lambda: self.status.state == state, timeout_s)
         return self.status
 
+    def wait_latched(self) -> None:
+        """Until the executor says so; its status may come after the supervisor's."""
+        self.ros.wait_for(
+            lambda: self.executor_statuses[-1][1].state == ExecutorStatus.LATCHED, 30.0
+        )
+
     def wait_motion(self) -> float:
         """Until the next motion command; returns when the driver saw it."""
         return self._wait_for_motion_after(self.driver.last_motion_s)

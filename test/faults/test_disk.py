@@ -68,7 +68,8 @@ def test_row_22_disk_full_while_recording(stack: Stack, tmp_path: Path) -> None:
     stack.driver.joints.pace = SLOW
     measure = Measure(22)
     measure.value(f"steps after the disk was full ({how})", len(after_s), "", ">= 5")
-    slower = float(np.median(np.diff(after_s)) / np.median(np.diff(motions_s)))
+    # The quickest of each: what else the machine does slows single steps, before or after.
+    slower = float(np.diff(after_s).min() / np.diff(motions_s).min())
     measure.value("time per step, full over before", slower, "", "<= 2")
     assert status.reason == "OPERATOR_STOP"
     assert status.recording.endswith(".partial")

@@ -11,7 +11,7 @@ from fault_measure import LIMITS, Measure
 from fault_stack import Stack
 from std_srvs.srv import Trigger
 
-from vinn_msgs.msg import ExecutorStatus
+from vinn_msgs.msg import RolloutStatus
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -26,7 +26,7 @@ def test_row_08_executor_killed(stack: Stack) -> None:
     stack.kill("stretch_executor")
     killed_s = time.monotonic()
     stack.driver.joints.pace = 6.0
-    status = stack.wait_state(4)
+    status = stack.wait_state(RolloutStatus.ENDED)
     assert status.reason == "EXECUTOR_LOST"
     stack.ros.wait_for(lambda: time.monotonic() > killed_s + 1.0)
     after, base_after = stack.driver.joints.snapshot()
@@ -115,7 +115,7 @@ def test_row_25_joints_in_another_order_unknown_or_missing(stack: Stack) -> None
 
     halt = stack.fault(hide)
     measure = stack.report(25, halt, "STATE_STALE")
-    assert stack.executor_statuses[-1][1].state == ExecutorStatus.LATCHED
+    stack.wait_latched()
     stack.driver.hidden = set()
     measure.value("motions after the joint came back", stack.expect_no_motion(), "", "== 0")
     stack.clear()
