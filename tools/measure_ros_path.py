@@ -60,6 +60,7 @@ class Operator(Node):
         self.news = threading.Condition()
         self.create_subscription(Float64MultiArray, "joint_pose_cmd", self._command, qos.STREAM)
         self.create_subscription(RolloutStatus, "supervisor/status", self._heard, qos.STREAM)
+        self.clear = self.create_client(Trigger, "executor/clear_latch")
         self.reset = self.create_client(Trigger, "supervisor/reset")
         self.start = self.create_client(StartRollout, "supervisor/start_rollout")
 
@@ -73,11 +74,18 @@ class Operator(Node):
 
     def rollout(self) -> None:
         """One rollout, to its end."""
-        call(self.reset, Trigger.Request(), 120.0)
-        session = ""
+        # A fault of the last one (on a machine that was not left alone) must not end the others.
+        call(self.clear, Trigger.Request(), 10.0)
+        answer = call(self.reset, Trigger.Request(), 120.0)
+        session, refusal = "", answer.message
         deadline_s = time.monotonic() + 30.0
-        while not session and time.monotonic() < deadline_s:
-            session = call(self.start, StartRollout.Request(max_steps=MAX_STEPS), 10.0).session
+        while not session and answer.success and time.monotonic() < deadline_s:
+            start = call(self.start, StartRollout.Request(max_steps=MAX_STEPS), 10.0)
+            session, refusal = start.session, start.message
+            if not session:
+                time.sleep(0.2)
+        if not session:
+            raise SystemExit(f"no rollout: {refusal}")
         with self.news:
             self.news.wait_for(
                 lambda: self.status.session == session and self.status.state == RolloutStatus.ENDED,
