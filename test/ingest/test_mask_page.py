@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +21,8 @@ from vinn.ingest.camera_profile import CameraProfile
 from vinn.ingest.gripper_mask import read_mask
 from vinn.ingest.lens import Lens
 from vinn.ingest.mask_page import MaskServer, frames_to_paint_on
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 LENS = Lens.pinhole(96, 64, 60)
 
@@ -119,3 +124,54 @@ def test_refusals(arguments: list[str], message: str, tmp_path: Path, monkeypatc
     assert run(["gripper", "mask", *arguments, *camera]) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert message in line
+
+
+async def drag(page: Any, begin: tuple[int, int], end: tuple[int, int]) -> None:
+    """Drag the mouse over the canvas from one pixel of the frame to another."""
+    left, top, scale = await page.evaluate(
+        "(b => [b.left, b.top, b.width / 96])(by('layer').getBoundingClientRect())"
+    )
+    for kind, (x, y) in (("mousePressed", begin), ("mouseMoved", end), ("mouseReleased", end)):
+        await page.call(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=left + x * scale,
+            y=top + y * scale,
+            button="left",
+            buttons=0 if kind == "mouseReleased" else 1,
+            clickCount=1,
+        )
+
+
+def test_painting_in_a_browser(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    from headless_chromium import HeadlessChromium, find_chromium
+
+    if find_chromium() is None:
+        pytest.skip("no chromium is installed")
+    target = tmp_path / "mask.png"
+    begun = np.zeros((64, 96), bool)
+    begun[50:, :20] = True
+
+    async def paint(url: str) -> None:
+        async with HeadlessChromium() as page:
+            await page.size(1000, 1000)
+            await page.call("Page.navigate", url=url)
+            shown = "by('frame').naturalWidth && pen.getImageData(5, 60, 1, 1).data[3] === 255"
+            await page.wait_for(f"typeof pen === 'object' && {shown}")
+            await page.evaluate("by('size').value = 10")
+            await drag(page, (40, 20), (80, 20))
+            # A stroke that is undone, and one that takes away.
+            await drag(page, (40, 60), (80, 60))
+            await page.press("z")
+            await page.press("e")
+            await drag(page, (2, 60), (10, 60))
+            await page.press("s")
+            await page.wait_for("by('state').textContent === 'saved'")
+
+    with served(MaskServer(grey_levels(2), begun, target)) as url:
+        asyncio.run(asyncio.wait_for(paint(url), 120))
+    found = read_mask(target, LENS)
+    assert found[20, 42:78].all() and found[18:23, 60].all()
+    assert not found[10, 60] and not found[60, 60]
+    assert not found[60, 3:10].any() and found[53, 3] and found[60, 18]

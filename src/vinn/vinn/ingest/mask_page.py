@@ -104,7 +104,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <style>
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { margin: 0 auto; max-width: 1000px; padding: 12px; }
-#stage { position: relative; line-height: 0; background: #111; }
+#stage { position: relative; line-height: 0; background: #111; user-select: none; }
 #stage img, #stage canvas { width: 100%; }
 #stage canvas { position: absolute; inset: 0; height: 100%; opacity: .5; cursor: crosshair;
   touch-action: none; }
@@ -143,6 +143,7 @@ function stroke(to) {
   pen.beginPath(); pen.moveTo(...last); pen.lineTo(to[0] + .01, to[1]); pen.stroke(); last = to;
 }
 canvas.onpointerdown = e => {
+  e.preventDefault();
   kept = kept.slice(-19).concat(pen.getImageData(0, 0, canvas.width, canvas.height));
   canvas.setPointerCapture(e.pointerId); by("state").textContent = "";
   last = place(e); stroke(last);
