@@ -277,7 +277,7 @@ class StretchExecutorNode(VinnNode):
         """Move a little along the camera's axes."""
 
         def move(executor: StepExecutor, should_stop: ShouldStop) -> StepResult:
-            self._set_status(state=_STATES.HOMING, session="", message="jogging")
+            self._set_status(state=_STATES.HOMING, session="")
             result, moved_m = executor.jog(from_vector3(request.camera_delta), should_stop)
             response.moved = to_vector3(moved_m)
             return result
@@ -310,7 +310,8 @@ class StretchExecutorNode(VinnNode):
         try:
             self._stop.clear()
             # Said at once: who asked knows by it that the request has arrived.
-            self._set_status(state=_STATES.HOMING, message="meeting the robot")
+            doing = "meeting the robot" if self._executor is None else ""
+            self._set_status(state=_STATES.HOMING, message=doing)
             result = move(self._meet_robot(), should_stop)
             self._set_status(
                 state=self._resting_state(),
@@ -364,6 +365,9 @@ class StretchExecutorNode(VinnNode):
         latched = executor.latched if executor is not None else None
         if executor is not None and latched is not None:
             executor.clear_latch()
+            if latched is ReasonCode.ROBOT_ERROR:
+                # The driver may have left its mode: the next motion meets the robot anew.
+                self._executor = None
             self._set_status(state=_STATES.IDLE, reason=ReasonCode.NONE.value, message="")
         response.success = True
         response.message = f"cleared: {latched.value}" if latched else "nothing was latched"
