@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,22 @@ def test_a_reset_is_followed_and_goes_on_when_all_is_ready(ros: Any, tmp_path: P
     out, _ = reset.communicate(timeout=60)
     assert reset.returncode == 0
     assert out.startswith("trial 0, offset (")
+
+
+def test_ctrl_c_ends_the_reset_and_not_the_command_alone(ros: Any, tmp_path: Path) -> None:
+    bench = Bench(ros, tmp_path, "confirm_environment:=true")
+    reset = operator("reset")
+    ros.wait_for(lambda: bench.node._reset.waiting, timeout_s=60.0)
+    # It has heard of its own reset by now: it waits for the answer.
+    assert reset.stderr is not None
+    while "environment ready" not in (line := reset.stderr.readline()):
+        assert line, "ended without saying what it waits for"
+    reset.send_signal(signal.SIGINT)
+    _, error = reset.communicate(timeout=60)
+    assert reset.returncode == 130
+    assert error.strip() == "interrupted: stopping"
+    ros.wait_for(lambda: bench.statuses[-1].reason == "OPERATOR_STOP")
+    assert not bench.node._reset.waiting
 
 
 def test_a_refused_reset_is_one_line_and_exit_code_1(ros: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 
 
 def client_node(name: str, namespace: str) -> Node:
@@ -17,7 +18,8 @@ def client_node(name: str, namespace: str) -> Node:
         namespace: of the nodes that are asked; empty: none.
     """
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    rclpy.init(args=[])
+    # Ctrl-C is the command's own affair: it may have to ask for a stop first.
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     return Node(
         f"{name}_{os.getpid()}",
         namespace=f"/{namespace.strip('/')}" if namespace.strip("/") else None,

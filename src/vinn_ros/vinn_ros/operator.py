@@ -24,14 +24,14 @@ from vinn_ros.calls import call
 from vinn_ros.client_node import client_node
 
 _SERVICE_TIMEOUT_S = 10.0
-EXIT_OK, EXIT_REFUSED, EXIT_NO_ANSWER, EXIT_NOT_OPENED = 0, 1, 3, 4
+EXIT_OK, EXIT_REFUSED, EXIT_NO_ANSWER, EXIT_NOT_OPENED, EXIT_INTERRUPTED = 0, 1, 3, 4, 130
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Reset, start, stop and label rollouts. Exit codes: 0 done, 1 refused, 2 wrong usage, "
-    "3 no answer, 4 the awaited rollout did not succeed.",
+    "3 no answer, 4 the awaited rollout did not succeed, 130 Ctrl-C.",
 )
 _OUTCOMES = {
     RolloutStatus.UNKNOWN: "not labelled",
@@ -60,14 +60,18 @@ def options(
 
 @app.command()
 def reset(context: typer.Context, timeout: Timeout = 900.0) -> None:
-    """Bring scene and robot to the start; says what is being done and waits until it is."""
+    """Bring scene and robot to the start; says what is being done and waits until it is.
+
+    Ctrl-C ends the reset and all motion.
+    """
     with _operator(context.obj) as node:
         client = node.create_client(Trigger, "supervisor/reset")
         if not client.wait_for_service(_SERVICE_TIMEOUT_S):
             _fail(f"supervisor/reset: not there within {_SERVICE_TIMEOUT_S:g} s", EXIT_NO_ANSWER)
         follower = _Follower(node, _tell_progress())
         try:
-            answer = call(client, Trigger.Request(), timeout)
+            with _stop_on_interrupt(node):
+                answer = call(client, Trigger.Request(), timeout)
         except RobotError as error:
             _fail(str(error), EXIT_NO_ANSWER)
         follower.mute()
@@ -92,7 +96,10 @@ def start(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="Kept with the recording.")] = "",
     max_steps: Annotated[int, typer.Option(min=0, help="0: the configured limit.")] = 0,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the rollout has ended.")] = False,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Wait until the rollout has ended; Ctrl-C ends it."),
+    ] = False,
     timeout: Timeout = 10.0,
 ) -> None:
     """Start a rollout."""
@@ -104,7 +111,8 @@ def start(
             _fail(f"{answer.reason}: {answer.message}", EXIT_REFUSED)
         print(answer.session)
         if ended is not None:
-            status = ended.wait_for_end(answer.session)
+            with _stop_on_interrupt(node):
+                status = ended.wait_for_end(answer.session)
             print(_describe(status))
             raise typer.Exit(
                 EXIT_OK if status.outcome == RolloutStatus.SUCCESS else EXIT_NOT_OPENED
@@ -282,6 +290,17 @@ def _operator(namespace: str) -> Iterator[Node]:
         executor.shutdown()
         rclpy.try_shutdown()
         spinner.join(timeout=2.0)
+
+
+@contextlib.contextmanager
+def _stop_on_interrupt(node: Node) -> Iterator[None]:
+    """Ctrl-C while the robot moves for this command means the robot, not the command alone."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        answer = _call(node, Trigger, "supervisor/stop_rollout", Trigger.Request(), 5.0)
+        print(f"interrupted: {answer.message}", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from interrupt
 
 
 def _call(node: Node, service_type: Any, name: str, request: Any, timeout_s: float) -> Any:
