@@ -66,9 +66,10 @@ def _check_cover(mask: NDArray[np.bool_], path: Path) -> None:
 def still_mask(images_rgb: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
     """Find what stays still on screen while the rest of the clip moves: the gripper.
 
-    A pixel near which some frame has an edge belongs to the gripper if that edge is there in most
-    frames: the median over time keeps it, whereas passing edges blur away. Areas without any edge
-    say nothing and are left out, except where gripper edges enclose them.
+    A pixel at which some frame has an edge belongs to the gripper if that edge is there in most
+    frames, and runs the same way: the median over time keeps such a gradient, whereas passing edges
+    of all directions cancel out. Areas without any edge say nothing and are left out, except where
+    gripper edges enclose them.
 
     Args:
         images_rgb: frames spread over the clip, all (H, W, 3) uint8.
@@ -77,16 +78,16 @@ def still_mask(images_rgb: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
         (H, W), True on the gripper; all False where nothing stays still.
 
     Raises:
-        ConfigError: too few frames to tell.
+        ConfigError: too few frames to tell, or nearly everything stays still.
     """
     if len(images_rgb) < _MIN_FRAMES:
         raise ConfigError(
             f"gripper mask 'auto' needs at least {_MIN_FRAMES} frames, got {len(images_rgb)}; "
             "paint one instead"
         )
-    edges = np.stack([_edge_strength(image) for image in images_rgb])
-    typical = np.median(edges, axis=0)
-    strongest = np.percentile(edges, 90, axis=0)
+    gradients = np.stack([_gradient(image) for image in images_rgb])
+    typical = np.linalg.norm(np.median(gradients, axis=0), axis=-1)
+    strongest = np.percentile(np.linalg.norm(gradients, axis=-1), 90, axis=0)
     still = (typical > 20) & (typical > 0.6 * strongest)
     height, width = still.shape
     reach = max(3, round(width / 100)) | 1
@@ -96,14 +97,19 @@ def still_mask(images_rgb: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
         cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3 * reach, 3 * reach)),
     )
     mask = _large_parts(_filled(np.asarray(closed, np.uint8)), min_area=0.002 * height * width)
-    return cv2.dilate(mask, np.ones((reach, reach), np.uint8)) > 0
+    found = cv2.dilate(mask, np.ones((reach, reach), np.uint8)) > 0
+    if found.mean() > _MAX_COVER:
+        raise ConfigError(
+            f"gripper mask 'auto': {found.mean():.0%} of the picture keeps still, at most "
+            f"{_MAX_COVER:.0%} can be the gripper; paint one instead"
+        )
+    return found
 
 
-def _edge_strength(image_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _gradient(image_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(H, W, 2) of the brightness, to the right and downwards."""
     grey = cv2.GaussianBlur(cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY), (5, 5), 1.0)
-    dx = cv2.Sobel(grey, cv2.CV_32F, 1, 0)
-    dy = cv2.Sobel(grey, cv2.CV_32F, 0, 1)
-    return np.asarray(cv2.magnitude(dx, dy), np.float32)
+    return np.stack([cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)], axis=-1)
 
 
 def _filled(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
