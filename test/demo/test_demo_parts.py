@@ -2,6 +2,8 @@
 
 import io
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +14,27 @@ from vinn.evaluation.results import Results
 
 pytest.importorskip("rclpy")
 
-from vinn_ros.demo.app import MARKER, app, prepare_folder, spread
+from vinn_ros.demo.app import MARKER, app, command_line, prepare_folder, spread
 from vinn_ros.demo.display import DemoDisplay
 from vinn_ros.demo.figures import frames_lost, write_results
 from vinn_ros.demo.preparation import merge
 from vinn_ros.demo.work import Work, WorkFailed, run_all
+
+
+def test_the_console_is_offered_as_the_user_can_call_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `make demo` the environment is not active: its commands have a path."""
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("python", "vinn-bringup"):
+        (folder / name).touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", "")
+    assert command_line("vinn-bringup") == ".venv/bin/vinn-bringup"
+    monkeypatch.setenv("PATH", str(folder))
+    assert command_line("vinn-bringup") == "vinn-bringup"
 
 
 def count_to(number, on_progress):

@@ -308,6 +308,14 @@ def spread(count: int, cabinets: Sequence[str]) -> dict[str, int]:
     return {cabinet: share + (i < rest) for i, cabinet in enumerate(cabinets)}
 
 
+def command_line(name: str) -> str:
+    """How the user in front of this terminal calls a command that is installed beside Python."""
+    beside = Path(sys.executable).with_name(name)
+    if shutil.which(name) or not beside.exists():
+        return name
+    return os.path.relpath(beside)
+
+
 def prepare_folder(out: Path, keep: bool) -> None:
     """Make the demo's folder, or clear what an earlier demo left in it.
 
@@ -381,7 +389,8 @@ def demo(
         raise typer.Exit(EXIT_INTERRUPTED) from error
     print(f"opened {summary['successes']} of {summary['trials']} doors")
     print(f"report: {out / 'report.html'}")
-    print(f"drive it from a web page: vinn-bringup --policy {out / 'policy'} --console")
+    bring_up = f"{command_line('vinn-bringup')} --policy {out / 'policy'} --console"
+    print(f"drive it from a web page: {bring_up}   then http://127.0.0.1:8765/")
 
 
 def main() -> None:
