@@ -147,6 +147,8 @@ def test_on_a_phone_nothing_is_cut_off_and_stop_is_in_reach(
             """(() => {
               const box = (e) => e.getBoundingClientRect();
               const stop = box(document.getElementById('stop'));
+              const first = ['reset', 'start', 'step'].map((name) =>
+                box(document.querySelector(`[data-do=${name}]`)).bottom);
               window.scrollTo(0, document.documentElement.scrollHeight);
               const last = box(document.querySelector('.side').lastElementChild);
               const buttons = [...document.querySelectorAll('.buttons button')]
@@ -155,6 +157,7 @@ def test_on_a_phone_nothing_is_cut_off_and_stop_is_in_reach(
                 width: document.documentElement.scrollWidth,
                 stop: [stop.left >= 0, stop.right <= innerWidth, stop.bottom <= innerHeight],
                 stopHeight: stop.height,
+                first: Math.max(...first) <= stop.top,
                 free: last.bottom <= stop.top,
                 lowest: Math.min(...buttons.map((button) => box(button).height)),
               };
@@ -163,6 +166,7 @@ def test_on_a_phone_nothing_is_cut_off_and_stop_is_in_reach(
         assert seen["width"] <= 360
         assert seen["stop"] == [True, True, True]
         assert seen["stopHeight"] >= 60
+        assert seen["first"], "what a rollout needs is in sight without scrolling"
         assert seen["free"], "the last card can be scrolled out from under Stop"
         assert seen["lowest"] >= 44, "large enough for a finger"
 
