@@ -37,6 +37,8 @@ def test_a_reset_checks_how_the_camera_is_mounted(
         [
             "rollout_supervisor.sign_check=every",
             "stretch_sim.overview_rate_hz=0.0",
+            # All of it shares this process with the physics.
+            "stretch_executor.lease_s=5.0",
             f"stretch_sim.camera_misroll_rad={3.1416 if upside_down else 0.0}",
         ],
     )
