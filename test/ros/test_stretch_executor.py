@@ -283,6 +283,23 @@ def test_a_mode_that_someone_else_switches_ends_the_motion(bench: Bench) -> None
     assert len(bench.robot.commands) == sent
 
 
+def test_streaming_that_someone_else_switches_latches_and_clearing_switches_it_back(
+    bench: Bench,
+) -> None:
+    assert bench.step(1).error_code == "NONE"
+    wanted = bench.driver == "streaming"
+    bench.robot.streaming = not wanted
+    bench.ros.wait_for(lambda: bench.node._driver._streaming is not wanted)
+    sent = len(bench.robot.commands)
+    result = bench.step(2)
+    assert (result.error_code, "is_streaming_position" in result.error_msg) == ("ROBOT_ERROR", True)
+    assert bench.step(3).error_code == "LATCHED"
+    assert len(bench.robot.commands) == sent
+    assert "ROBOT_ERROR" in bench.ros.call(Trigger, "executor/clear_latch").message
+    assert bench.step(4).error_code == "NONE"
+    assert bench.robot.streaming is wanted
+
+
 def test_a_service_that_refuses_is_an_error(bench: Bench) -> None:
     service = {
         "streaming": "activate_streaming_position",
@@ -307,8 +324,7 @@ def test_an_old_image_moves_nothing(bench: Bench) -> None:
 
 
 def test_home_goes_to_the_displaced_start_pose(bench: Bench) -> None:
-    bench.renewing = False
-    bench.ros.wait_for(lambda: bench.node._lease.session == "")
+    bench.between_rollouts(RolloutStatus.RESETTING)
     request = MoveToStart.Request()
     request.offset.x, request.offset.y, request.offset.z = 0.02, 0.04, -0.05
     answer = bench.ros.call(MoveToStart, "executor/home", request)
