@@ -28,6 +28,7 @@ from vinn.policies.types import Neighbor, Prediction
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.scene import SceneConfig
 from vinn.sim.world import DoorWorld
+from vinn.viz.scrubber import neighbor_jumps
 from vinn.viz.timeline import RecordedPrediction, RolloutTimeline, load_timeline
 from vinn.viz.tracks import RolloutTracks, load_tracks
 
@@ -95,6 +96,11 @@ def test_the_page_explains_the_failure(
     assert run(["report", *paths, "--out", str(tmp_path)]) == 0
     page = (tmp_path / "sign.html").read_text()
     assert "What stands out" in page and "this scene is unlike the demonstrations" in page
+    # How often the nearest demonstration is another one, and every frame's neighbours to look at.
+    predictions = load_timeline(rollouts[Cover.SIGN][0]).predictions
+    jumps = neighbor_jumps([recorded.prediction for recorded in predictions])
+    assert "Neighbours jump" in page and f"{jumps:.0%}" in page
+    assert 0.0 < jumps <= 1.0
     assert "unlike the demonstrations: something" not in (tmp_path / "none.html").read_text()
 
 
