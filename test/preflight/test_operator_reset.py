@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
 
-from test_supervisor_preflight import Bench
+from test_supervisor_preflight import Bench, FakeRest
 
 pytestmark = pytest.mark.ros
 
@@ -58,6 +58,22 @@ def test_ctrl_c_ends_the_reset_and_not_the_command_alone(ros: Any, tmp_path: Pat
     assert error.strip() == "interrupted: stopping"
     ros.wait_for(lambda: bench.statuses[-1].reason == "OPERATOR_STOP")
     assert not bench.node._reset.waiting
+
+
+def test_a_stop_does_not_need_the_supervisor(ros: Any) -> None:
+    rest = ros.add(FakeRest())
+    stop = operator("stop", "--timeout", "2")
+    out, error = stop.communicate(timeout=60)
+    assert (stop.returncode, rest.stopped) == (0, 1)
+    assert "supervisor/stop_rollout: not there within 2 s" in error
+    assert out.strip() == "stopping"
+
+
+def test_a_stop_that_nobody_hears_is_exit_code_3(ros: Any) -> None:
+    stop = operator("stop", "--timeout", "1")
+    _, error = stop.communicate(timeout=60)
+    assert stop.returncode == 3
+    assert "supervisor/stop_rollout" in error and "executor/stop" in error
 
 
 def test_a_refused_reset_is_one_line_and_exit_code_1(ros: Any, tmp_path: Path) -> None:

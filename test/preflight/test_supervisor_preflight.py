@@ -39,7 +39,7 @@ class FakeRest(Node):
             "battery": BatteryState(voltage=12.5),
         }
         self.status = ExecutorStatus(state=ExecutorStatus.IDLE, reason="NONE")
-        self.homed = 0
+        self.homed = self.stopped = 0
         self._flags = {
             name: self.create_publisher(type(message), name, qos.STREAM)
             for name, message in self.flags.items()
@@ -69,7 +69,8 @@ class FakeRest(Node):
         return response
 
     def _stop(self, request: Any, response: Any) -> Any:
-        response.success = True
+        self.stopped += 1
+        response.success, response.message = True, "stopping"
         return response
 
 

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="Reset, start, stop and label rollouts. Exit codes: 0 done, 1 refused, 2 wrong usage, "
     "3 no answer, 4 the awaited rollout did not succeed, 130 Ctrl-C.",
 )
+_STOPS = ("supervisor/stop_rollout", "executor/stop")
 _OUTCOMES = {
     RolloutStatus.UNKNOWN: "not labelled",
     RolloutStatus.FAILURE: "failure",
@@ -121,8 +123,26 @@ def start(
 
 @app.command()
 def stop(context: typer.Context, timeout: Timeout = 5.0) -> None:
-    """End the rollout or reset that is under way, and all motion."""
-    _trigger(context.obj, "supervisor/stop_rollout", timeout)
+    """End the rollout or reset that is under way, and all motion.
+
+    Asks supervisor and executor, each by itself: one that hangs does not keep the other from it.
+    """
+    with _operator(context.obj) as node, ThreadPoolExecutor(len(_STOPS)) as pool:
+
+        def ask(name: str) -> str | RobotError:
+            try:
+                answer = call(node.create_client(Trigger, name), Trigger.Request(), timeout)
+            except RobotError as error:
+                return error
+            return str(answer.message)
+
+        answers = list(pool.map(ask, _STOPS))
+    silent = [answer for answer in answers if isinstance(answer, RobotError)]
+    for error in silent:
+        print(error, file=sys.stderr)
+    if len(silent) == len(answers):
+        raise typer.Exit(EXIT_NO_ANSWER)
+    print(next(answer for answer in answers if not isinstance(answer, RobotError)))
 
 
 @app.command()
