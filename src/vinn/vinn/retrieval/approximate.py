@@ -4,11 +4,21 @@ An inverted file over the coordinates of `vinn.retrieval.projection` names candi
 distances, from the full embeddings, order them. How many lists are probed and how many candidates
 are measured is chosen together at build time: the cheapest pair whose recall on the user's own
 frames suffices. (Either alone caps the recall: a neighbour in a list that was not read is never
-named, and one whose coordinates lie are behind too many others is never measured.)
+named, and one whose coordinates lie behind too many others is never measured.)
+
+Candidates are ranked by an estimate of their distance, not by its lower bound. With (p, r) of
+`vinn.retrieval.projection`,
+
+    ||e - q||^2  =  ||p_e - p_q||^2 + r_e^2 + r_q^2 - 2 c r_e r_q,
+
+c being the cosine between what the projection leaves over of both. The bound takes c = 1; near
+neighbours have some c < 1, of which the mean over the frames tried is kept. Up to a term that is
+the query's alone this is the distance to (p_q, c r_q): the index need not know.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import ArtefactError
+from vinn.retrieval.distances import squared_distances_to
 from vinn.retrieval.neighbors import check_search
 from vinn.retrieval.projected import nearest_of
 from vinn.retrieval.projection import Projection
@@ -31,6 +42,8 @@ _LISTS_PER_ROOT = 4
 """Lists = this times sqrt(N): balances finding the lists and reading them."""
 _TRAINING_ROWS_PER_LIST = 40
 _ADD_ROWS = 50_000
+_SAME = 1e-5
+"""Distances that differ by a smaller share are equal but for rounding in single precision."""
 _GATHERED = 2.0
 """Reading a row somewhere in memory costs about this many times a number read in passing."""
 
@@ -45,19 +58,23 @@ class ApproximateNeighbors:
         index: Any,
         probes: int,
         candidates_per_neighbor: int,
+        residual_cosine: float,
     ) -> None:
         """Use `build_inverted_file` or `read_inverted_file` for `index`.
 
         Args:
-            embeddings: (N, D), single or half precision; kept, not copied.
+            embeddings: (N, D), single or half precision; kept, and not copied if C-contiguous.
             projection: whose coordinates `index` holds.
             index: `faiss.IndexIVFFlat` over N rows of m + 1 coordinates.
             probes: lists that a query reads.
             candidates_per_neighbor: times k, rows whose true distance is computed.
+            residual_cosine: c of the estimated distance, see above.
         """
         faiss.omp_set_num_threads(1)
-        self._embeddings, self._projection, self._index = embeddings, projection, index
+        self._embeddings = np.ascontiguousarray(embeddings)
+        self._projection, self._index = projection, index
         self.probes, self.candidates_per_neighbor = probes, candidates_per_neighbor
+        self.residual_cosine = residual_cosine
 
     @property
     def count(self) -> int:
@@ -82,7 +99,7 @@ class ApproximateNeighbors:
         Where the probed lists hold fewer than k rows, more lists are read.
         """
         check_search(query, k, self.count, self.dimension)
-        own = self._projection.coordinates(query[None])
+        own = _place(self._projection, query, self.residual_cosine)
         wanted = min(self.count, self.candidates_per_neighbor * k)
         probes = self.probes
         while True:
@@ -92,6 +109,15 @@ class ApproximateNeighbors:
             probes = min(2 * probes, self.lists)
 
 
+def _place(
+    projection: Projection, query: NDArray[np.float32], residual_cosine: float
+) -> NDArray[np.float32]:
+    """(m + 1,) from where the coordinates' distances estimate those to a query (D,)."""
+    place = projection.coordinates_of(query)
+    place[-1] *= residual_cosine
+    return place
+
+
 def _candidates(
     index: Any,
     own: NDArray[np.float32],
@@ -99,7 +125,7 @@ def _candidates(
     probes: int,
     left_out: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Rows of the probed lists by distance to coordinates (1, m + 1), at most `wanted`."""
+    """Rows of the probed lists by distance to coordinates (m + 1,), at most `wanted`."""
     parameters: Any = faiss.SearchParametersIVF()
     parameters.nprobe = probes
     if left_out is not None and len(left_out):
@@ -107,7 +133,7 @@ def _candidates(
         some = faiss.IDSelectorBatch(left_out)
         others = faiss.IDSelectorNot(some)
         parameters.sel = others
-    found: NDArray[np.int64] = index.search(own, wanted, params=parameters)[1][0]
+    found: NDArray[np.int64] = index.search(own[None], wanted, params=parameters)[1][0]
     return found[found >= 0]
 
 
@@ -158,6 +184,7 @@ class SearchEffort:
     Attributes:
         probes: lists that a query reads.
         candidates_per_neighbor: times k, rows whose true distance is computed.
+        residual_cosine: c of the estimated distance.
         recall: mean share of the k nearest that are found.
         k: neighbours asked for.
         queries: frames asked about.
@@ -165,6 +192,7 @@ class SearchEffort:
 
     probes: int
     candidates_per_neighbor: int
+    residual_cosine: float
     recall: float
     k: int
     queries: int
@@ -175,6 +203,7 @@ def choose_effort(
     projection: Projection,
     embeddings: NDArray[np.floating],
     demonstration_ids: NDArray[np.int64],
+    asked: NDArray[np.int64] | None = None,
     k: int = 10,
     queries: int = 200,
     seed: int = 0,
@@ -189,16 +218,19 @@ def choose_effort(
         projection: whose coordinates it holds.
         embeddings: (N, D).
         demonstration_ids: (N,).
+        asked: rows that are like what will be asked about; None: all.
         k: neighbours, fewer where the other demonstrations have fewer frames.
         queries: frames asked about, drawn with `seed`.
         seed: of the draw.
     """
     count, dimension = embeddings.shape
-    rows = np.random.default_rng(seed).choice(count, min(queries, count), replace=False)
+    asked = np.arange(count) if asked is None else asked
+    rows = np.random.default_rng(seed).choice(asked, min(queries, len(asked)), replace=False)
     truths = _nearest_of_others(embeddings, demonstration_ids, rows, k)
+    cosine = _residual_cosine(projection, embeddings, rows, truths)
     questions = [
         (np.asarray(embeddings[row], np.float32), demonstration_ids[row], truth)
-        for row, truth in zip(rows, truths, strict=True)
+        for row, (truth, _) in zip(rows, truths, strict=True)
         if len(truth)
     ]
     own = {one: np.flatnonzero(demonstration_ids == one) for _, one, _ in questions}
@@ -208,7 +240,9 @@ def choose_effort(
         if best is not None and best[0] == -GOAL_RECALL and lists_cost >= best[1]:
             break
         recalls = [
-            _recall_by_candidates(index, projection, embeddings, probes, query, own[one], truth)
+            _recall_by_candidates(
+                index, _place(projection, query, cosine), embeddings, probes, query, own[one], truth
+            )
             for query, one, truth in questions
         ]
         for column, candidates in enumerate(CANDIDATES_PER_NEIGHBOR):
@@ -217,7 +251,8 @@ def choose_effort(
             # Past the goal only the cost counts.
             rank = (-min(recall, GOAL_RECALL), cost)
             if best is None or rank < best[:2]:
-                best = (*rank, SearchEffort(probes, candidates, recall, k, len(rows)))
+                effort = SearchEffort(probes, candidates, cosine, recall, k, len(rows))
+                best = (*rank, effort)
     if best is None:
         raise ValueError("an inverted file without lists")
     return best[2]
@@ -228,8 +263,8 @@ def _nearest_of_others(
     demonstration_ids: NDArray[np.int64],
     rows: NDArray[np.int64],
     k: int,
-) -> list[NDArray[np.float64]]:
-    """Distances of the k nearest of each of some rows, their own demonstrations left out.
+) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Distances and rows of the k nearest of each of some rows, without their own demonstrations.
 
     One pass over the memory for all of them; single precision names some more than k, double
     precision orders them. Ascending; fewer than k where there are no more.
@@ -253,15 +288,36 @@ def _nearest_of_others(
         named = np.take_along_axis(numbers, chosen, axis=1)
     found = []
     for query, near, numbers in zip(asked, nearest, named, strict=True):
-        others = embeddings[numbers[np.isfinite(near)]].astype(np.float64)
-        distances = np.sqrt(((others - query.astype(np.float64)) ** 2).sum(axis=1))
-        found.append(np.sort(distances)[:k])
+        others = numbers[np.isfinite(near)]
+        if len(others):
+            found.append(nearest_of(embeddings, others, query, min(k, len(others))))
+        else:
+            found.append((np.empty(0), others))
     return found
+
+
+def _residual_cosine(
+    projection: Projection,
+    embeddings: NDArray[np.floating],
+    rows: NDArray[np.int64],
+    nearest: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]],
+) -> float:
+    """Mean cosine between what the projection leaves over of rows (n,) and of their nearest."""
+    cosines = []
+    for row, (distances, others) in zip(rows, nearest, strict=True):
+        query = projection.coordinates_of(np.asarray(embeddings[row], np.float32))
+        found = projection.coordinates(embeddings[others])
+        left = found[:, -1].astype(np.float64) * query[-1]
+        inside = ((found[:, :-1] - query[:-1]).astype(np.float64) ** 2).sum(axis=1)
+        twice = inside + found[:, -1] ** 2 + query[-1] ** 2 - distances**2
+        cosines.append(twice[left > 0] / (2 * left[left > 0]))
+    known = np.concatenate(cosines) if cosines else np.empty(0)
+    return float(np.clip(known.mean(), 0.0, 1.0)) if len(known) else 1.0
 
 
 def _recall_by_candidates(
     index: Any,
-    projection: Projection,
+    place: NDArray[np.float32],
     embeddings: NDArray[np.floating],
     probes: int,
     query: NDArray[np.float32],
@@ -271,9 +327,8 @@ def _recall_by_candidates(
     """Recall of `truth` (k,) for each of `CANDIDATES_PER_NEIGHBOR`, with one search."""
     k = len(truth)
     most = min(len(embeddings), CANDIDATES_PER_NEIGHBOR[-1] * k)
-    rows = _candidates(index, projection.coordinates(query[None]), most, probes, left_out)
-    difference = embeddings[rows].astype(np.float64) - query.astype(np.float64)
-    distances = np.sqrt((difference**2).sum(axis=1))
+    rows = _candidates(index, place, most, probes, left_out)
+    distances = np.sqrt(squared_distances_to(embeddings, rows, query).astype(np.float64))
     return [
         recall_of(np.sort(distances[: candidates * k])[:k], truth)
         for candidates in CANDIDATES_PER_NEIGHBOR
@@ -287,7 +342,7 @@ def recall_of(found: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
     """
     if not len(truth):
         return 1.0
-    return float((found <= truth[-1] * (1 + 1e-9)).sum() / len(truth))
+    return float((found <= truth[-1] * (1 + _SAME)).sum() / len(truth))
 
 
 def _probe_numbers(lists: int) -> tuple[int, ...]:

@@ -77,6 +77,8 @@ class IndexManifest(BaseModel):
     """Kind "approximate": lists that a query reads."""
     candidates_per_neighbor: int | None = None
     """Kind "approximate": times k, rows whose true distance a query computes."""
+    residual_cosine: float | None = None
+    """Kind "approximate": see `vinn.retrieval.approximate`."""
     recall: float | None = None
     """Kind "approximate": mean share of the true neighbours found with that effort, over
     frames of this memory whose own demonstration did not count."""
@@ -92,6 +94,7 @@ def build_index(
     kind: IndexKind | None = None,
     seed: int = 0,
     projection: Projection | None = None,
+    asked: NDArray[np.int64] | None = None,
 ) -> IndexManifest:
     """Prepare a search and write it to a new folder.
 
@@ -104,6 +107,7 @@ def build_index(
         seed: of samples.
         projection: keep this one instead of fitting one (any will do, see
             `vinn.retrieval.projection`): for rows added to a known memory.
+        asked: rows that are like what will be asked about, for the recall; None: all.
 
     Raises:
         ArtefactError: the folder exists or cannot be written.
@@ -124,13 +128,14 @@ def build_index(
         if kind is IndexKind.APPROXIMATE:
             index = build_inverted_file(coordinates, seed)
             effort = choose_effort(
-                index, projection, embeddings, demonstration_ids, _RECALL_K, seed=seed
+                index, projection, embeddings, demonstration_ids, asked, _RECALL_K, seed=seed
             )
             faiss.write_index(index, str(folder / "inverted.faiss"))
             extra = {
                 "lists": int(index.nlist),
                 "probes": effort.probes,
                 "candidates_per_neighbor": effort.candidates_per_neighbor,
+                "residual_cosine": effort.residual_cosine,
                 "recall": effort.recall,
                 "recall_k": effort.k,
                 "recall_queries": effort.queries,
@@ -205,14 +210,15 @@ def open_index(
                 f"{directory / 'inverted.faiss'}: {index.ntotal} rows of {index.d}, the manifest "
                 f"says {manifest.count} of {projection.components + 1}"
             )
-        if manifest.probes is None or manifest.candidates_per_neighbor is None:
+        probes, candidates = manifest.probes, manifest.candidates_per_neighbor
+        cosine = manifest.residual_cosine
+        if probes is None or candidates is None or cosine is None:
             raise ArtefactError(
-                f"{directory / 'index.json'}: an approximate index without 'probes' and "
-                "'candidates_per_neighbor'; make it again with 'vinn policy index'"
+                f"{directory / 'index.json'}: an approximate index without 'probes', "
+                "'candidates_per_neighbor' and 'residual_cosine'; make it again with "
+                "'vinn policy index'"
             )
-        return ApproximateNeighbors(
-            embeddings, projection, index, manifest.probes, manifest.candidates_per_neighbor
-        )
+        return ApproximateNeighbors(embeddings, projection, index, probes, candidates, cosine)
     path = directory / "coordinates.npy"
     try:
         coordinates = np.load(path, mmap_mode="r", allow_pickle=False)
