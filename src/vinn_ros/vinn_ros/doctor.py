@@ -129,7 +129,7 @@ def _observe(
         with err.status(f"listening for {listen_s:g} s"):
             settings = _settings(parameters, given, 0.5 * listen_s)
             probe = PreflightProbe(node, Path(settings["recordings"]))
-            probe.listen_to_frames()
+            probe.listen_to_streams()
             # Limits are sent only when asked for.
             with contextlib.suppress(RobotError):
                 checked(limits, Trigger.Request(), 0.5 * listen_s)

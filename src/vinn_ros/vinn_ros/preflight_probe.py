@@ -96,10 +96,10 @@ class PreflightProbe:
                 message_type, topic, callback, qos.NEWEST, callback_group=group
             )
         self._node = node
-        self._listen_raw(JointState, "stretch/joint_states", self._take_joints)
 
-    def listen_to_frames(self) -> None:
-        """Also subscribe to camera and policy; whoever has these already calls `take_*`."""
+    def listen_to_streams(self) -> None:
+        """Also subscribe to joints, camera and policy; whoever has these already calls `take_*`."""
+        self._listen_raw(JointState, "stretch/joint_states", self.take_joints)
         self._listen_raw(CompressedImage, "wrist_camera/image_raw/compressed", self.take_frame)
         for message_type, topic in (
             (Prediction, "policy/prediction"),
@@ -168,7 +168,8 @@ class PreflightProbe:
         with self._news:
             self._limits, self._limits_problem = limits, problem
 
-    def _take_joints(self, cdr: bytes) -> None:
+    def take_joints(self, cdr: bytes) -> None:
+        """Joint states, serialised."""
         with self._news:
             self._joints.add(cdr_stamp_ns(cdr))
 

@@ -26,6 +26,7 @@ from vinn_ros.lifecycle import VinnNode
 from vinn_ros.node_executor import QuickGroup
 
 WRIST_TOPIC = "wrist_camera/image_raw/compressed"
+JOINTS_TOPIC = "stretch/joint_states"
 TOPICS: Mapping[str, type] = {
     WRIST_TOPIC: CompressedImage,
     "wrist_camera/camera_info": CameraInfo,
@@ -35,7 +36,7 @@ TOPICS: Mapping[str, type] = {
     "executor/status": ExecutorStatus,
     "supervisor/status": RolloutStatus,
     "scene/status": SceneStatus,
-    "stretch/joint_states": JointState,
+    JOINTS_TOPIC: JointState,
     "/diagnostics": DiagnosticArray,
     "/parameter_events": ParameterEvent,
 }
@@ -84,20 +85,17 @@ class RolloutRecording:
         self,
         node: VinnNode,
         listeners: Mapping[str, Callable[[Any], None]],
-        on_frame: Callable[[bytes], None],
+        raw_listeners: Mapping[str, Callable[[bytes], None]],
     ) -> None:
-        """Args: the node, who gets which topic's messages decoded, who gets the wrist
-        frames, serialised.
-        """
+        """Args: the node, who gets which topic's messages decoded, who gets which serialised."""
         self._node = node
-        self._on_frame = on_frame
         self._lock = threading.Lock()
         self._writing: _Writing | None = None
         for topic, message_type in TOPICS.items():
             node.subscribe(
                 message_type,
                 topic,
-                self._writer(topic, message_type, listeners.get(topic)),
+                self._writer(topic, message_type, listeners.get(topic), raw_listeners.get(topic)),
                 qos.RECORD,
                 QuickGroup(),
                 raw=True,
@@ -136,7 +134,11 @@ class RolloutRecording:
         return path
 
     def _writer(
-        self, topic: str, message_type: type, listener: Callable[[Any], None] | None
+        self,
+        topic: str,
+        message_type: type,
+        listener: Callable[[Any], None] | None,
+        raw_listener: Callable[[bytes], None] | None,
     ) -> Callable[[bytes], None]:
         package = message_type.__module__.partition(".")[0]
         type_name = f"{package}/msg/{message_type.__name__}"
@@ -144,8 +146,8 @@ class RolloutRecording:
 
         def take(cdr: bytes) -> None:
             arrived_ns = self._node.get_clock().now().nanoseconds
-            if topic == WRIST_TOPIC:
-                self._on_frame(cdr)
+            if raw_listener is not None:
+                raw_listener(cdr)
             if listener is not None:
                 listener(deserialize_message(cdr, message_type))
             writing = self._writing

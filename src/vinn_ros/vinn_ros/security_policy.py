@@ -135,7 +135,7 @@ def node_permissions() -> dict[str, set[Permission]]:
 def doctor_permissions() -> set[Permission]:
     """What `vinn doctor` listens to. rclpy must be initialised."""
     node = Node("doctor")
-    PreflightProbe(node, Path()).listen_to_frames()
+    PreflightProbe(node, Path()).listen_to_streams()
     found = {entry for entry in permissions(node) if entry[1] == "subscribe"}
     node.destroy_node()
     return found

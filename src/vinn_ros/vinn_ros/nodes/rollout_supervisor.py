@@ -36,7 +36,7 @@ from vinn_ros.node_executor import QuickGroup
 from vinn_ros.parameter_snapshot import ParameterSnapshot
 from vinn_ros.paths import config_file
 from vinn_ros.preflight_probe import PreflightProbe
-from vinn_ros.recording import RolloutRecording
+from vinn_ros.recording import JOINTS_TOPIC, WRIST_TOPIC, RolloutRecording
 from vinn_ros.rollout_links import Limits, RolloutLinks
 from vinn_ros.rollout_reset import ResetClients, ResetSettings, RolloutReset
 from vinn_ros.step_mode import StepMode
@@ -110,7 +110,7 @@ class RolloutSupervisorNode(VinnNode):
                 "executor/status": self._take_executor,
                 "scene/status": self._links.take_scene,
             },
-            on_frame=self._take_frame,
+            {WRIST_TOPIC: self._take_frame, JOINTS_TOPIC: self._probe.take_joints},
         )
         self._publisher = self.create_lifecycle_publisher(
             RolloutStatus, "supervisor/status", qos.STREAM
