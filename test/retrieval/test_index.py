@@ -131,3 +131,34 @@ def test_a_truncated_file_is_refused(tmp_path: Path, memory: tuple[np.ndarray, n
         with pytest.raises(ArtefactMismatchError, match=name):
             open_index(index, embeddings, HASH)
         path.write_bytes(whole)
+
+
+def test_what_the_projection_leaves_over_of_neighbours_is_compared(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    places = rng.normal(size=(600, 160)).astype(np.float32)
+    places[:, 128:] *= 0.3
+    noise = rng.normal(size=(12, 600, 160)).astype(np.float32)
+    noise[..., 128:] *= 0.3
+    ids = np.repeat(np.arange(12), 600)
+    found = {}
+    for name, shared in (("alike", 1.0), ("unlike", 0.0)):
+        # Each demonstration passes the same places; beyond the leading components with or
+        # without anything in common.
+        common = places * np.where(np.arange(160) < 128, 1.0, shared)
+        own = noise * np.where(np.arange(160) < 128, 0.01, 0.01 + (1.0 - shared))
+        embeddings = (common + own).reshape(-1, 160).astype(np.float32)
+        manifest = build_index(tmp_path / name, embeddings, ids, HASH, IndexKind.APPROXIMATE)
+        found[name] = manifest.residual_cosine
+    assert found["alike"] is not None and found["unlike"] is not None
+    assert 0.0 <= found["unlike"] < 0.3 < found["alike"] <= 1.0
+
+
+def test_the_effort_may_be_chosen_by_some_rows(
+    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]
+) -> None:
+    embeddings, ids = memory
+    asked = np.arange(30)
+    manifest = build_index(
+        tmp_path / "index", embeddings, ids, HASH, IndexKind.APPROXIMATE, asked=asked
+    )
+    assert manifest.recall_queries == len(asked)
