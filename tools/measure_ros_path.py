@@ -1,6 +1,7 @@
 """From a photon to a command across processes, and how fast the policy node comes up.
 
     python tools/measure_ros_path.py --policy POLICY --large LARGE_POLICY --results docs/results
+    python tools/measure_ros_path.py --policy POLICY --precision auto --results docs/results
 
 POLICY opens simulated doors (`make demo` leaves one); rollouts run with real-time physics, every
 node a process of its own. LARGE_POLICY has 20,000 frames (`vinn bench --keep-large DIR`); of it the
@@ -122,12 +123,12 @@ def stamp_to_wire(timelines: list[RolloutTimeline], commands_ns: list[int]) -> n
     return np.array(found)
 
 
-def measure_rollouts(policy: Path, rollouts: int, results: Results) -> None:
-    """Stamp to command over some rollouts in real time."""
+def measure_rollouts(policy: Path, rollouts: int, precision: str, results: Results) -> None:
+    """Stamp to command over some rollouts in real time, the encoder in some precision."""
     with tempfile.TemporaryDirectory() as folder:
         recordings = Path(folder) / "rollouts"
         specs = graph.door_opening("sim", str(policy), recordings=str(recordings))
-        specs = graph.with_settings(specs, AS_THE_ROBOT)
+        specs = graph.with_settings(specs, (*AS_THE_ROBOT, f"vinn_policy.precision={precision}"))
         with BringUp(specs, graph.environment("sim"), log_directory=Path(folder)) as nodes:
             nodes.wait_active(300.0)
             with operating() as operator:
@@ -137,14 +138,14 @@ def measure_rollouts(policy: Path, rollouts: int, results: Results) -> None:
                 commands_ns = list(operator.commands_ns)
         timelines = [load_timeline(path) for path in sorted(recordings.glob("*.mcap"))]
     whole = LatencySummary.of(stamp_to_wire(timelines, commands_ns))
-    what = "camera stamp to command on the wire, processes apart"
+    what = f"camera stamp to command on the wire, processes apart, {precision}"
     results.add(f"{what}: median", round(whole.median_ms, 1), "ms", goal="<= 30")
     results.add(f"{what}: 99 %", round(whole.p99_ms, 1), "ms", goal="<= 80")
     results.add(f"{what}: steps", whole.count)
     for stage, seconds in stage_latencies(timelines).items():
         summary = LatencySummary.of(seconds)
         name = "image's age when its prediction is published" if stage == "image_age" else stage
-        results.add(f"ROS path, {name}: median", round(summary.median_ms, 2), "ms")
+        results.add(f"ROS path, {precision}, {name}: median", round(summary.median_ms, 2), "ms")
 
 
 def measure_start(policy: Path, repeats: int, results: Results) -> None:
@@ -183,14 +184,22 @@ def main() -> None:
     )
     parser.add_argument("--policy", type=Path, help="for the rollouts")
     parser.add_argument("--large", type=Path, help="for the start of the node")
+    parser.add_argument(
+        "--precision", choices=("fp32", "auto"), default="fp32", help="of the policy's encoder"
+    )
     parser.add_argument("--rollouts", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--results", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
-    command = "python tools/measure_ros_path.py --policy POLICY --large LARGE_POLICY"
+    command = "python tools/measure_ros_path.py"
+    for option in ("policy", "large"):
+        if getattr(arguments, option) is not None:
+            command += f" --{option} {getattr(arguments, option).name}"
+    if arguments.policy is not None:
+        command += f" --precision {arguments.precision}"
     results = Results.continued(arguments.results, "performance", command)
     if arguments.policy is not None:
-        measure_rollouts(arguments.policy, arguments.rollouts, results)
+        measure_rollouts(arguments.policy, arguments.rollouts, arguments.precision, results)
     if arguments.large is not None:
         measure_start(arguments.large, arguments.repeats, results)
     results.write(arguments.results)
