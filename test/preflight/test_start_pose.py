@@ -65,6 +65,15 @@ def test_a_saved_base_pose_far_away_is_not_driven_to() -> None:
     assert robot.commands == []
 
 
+def test_the_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
+    """Another user may run the node that reads it."""
+    save_start_pose(tmp_path / "start.yaml", StartPose())
+    (tmp_path / "other.yaml").touch()
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["other.yaml", "start.yaml"]
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
 def test_joints_outlive_the_program_and_the_base_pose_does_not(tmp_path: Path) -> None:
     file = tmp_path / "runs" / "start_pose.yaml"
     assert load_start_pose(file) is None

@@ -7,7 +7,6 @@ is never read back: it would send the robot somewhere else.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import yaml
@@ -43,11 +42,11 @@ def save_start_pose(path: Path, pose: StartPose) -> None:
     content = {name: round(v, 5) for name, v in pose.model_dump(exclude=_BASE).items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with temporary.open("w", encoding="utf-8") as file:
             file.write("# Saved by the operator: where rollouts start (executor/save_start).\n")
             yaml.safe_dump(content, file, sort_keys=False)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise ConfigError(
             f"start_pose_file: {path}: cannot be written: {error.strerror}"

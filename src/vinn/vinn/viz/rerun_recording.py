@@ -6,7 +6,6 @@ Needs the package `rerun-sdk` (extra `rerun`); nothing is sent anywhere, a file 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +46,10 @@ def write_rerun(
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".rrd", dir=path.parent)
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.rrd")
+        temporary.touch()
     except OSError as error:
         raise DatasetError(f"{path}: cannot be written ({error.strerror})") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         stream = rerun.RecordingStream("vinn_rollout", recording_id=timeline.path.name)
         stream.save(temporary)
