@@ -30,7 +30,7 @@ from vinn.ingest.gripper_classifier import confusion, train_classifier
 from vinn.ingest.gripper_source import default_crop
 from vinn.ingest.linearize import Linearizer
 from vinn.ingest.pipeline import IngestSettings, process_clip
-from vinn.ingest.sfm import SfmSettings
+from vinn.ingest.sfm_settings import SfmSettings
 from vinn.ingest.steps import Assessment
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import DIFFICULTIES
@@ -292,7 +292,7 @@ def main() -> None:
     if given.only in (None, "memory"):
         memory_rows(measured, given.work)
     # Read only now: measurements take long, and others may have added theirs.
-    results = open_results(given.out)
+    results = Results.continued(given.out, "ingest", COMMAND)
     for row in measured.rows:
         results.add(row.name, row.value, row.unit, row.goal)
     results.write(given.out)
@@ -315,15 +315,9 @@ def measure_clips(given: argparse.Namespace) -> None:
     write_results(rows, given.out)
 
 
-def open_results(out: Path) -> Results:
-    """What was measured before, or nothing yet."""
-    path = out / "ingest.json"
-    return Results.read(path) if path.exists() else Results("ingest", COMMAND)
-
-
 def write_results(rows: list[dict], out: Path) -> None:
     """Figures and goals of the ingest issue, kept beside what other measurements added."""
-    results = open_results(out)
+    results = Results.continued(out, "ingest", COMMAND)
     good, bad = [r for r in rows if r["good"]], [r for r in rows if not r["good"]]
     kept = [c for r in good for c in r["cosines"]]
     results.add("good clips", len(good), "clips", ">= 12")

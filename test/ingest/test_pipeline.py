@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from videos import grey_levels, write_video
 from vinn.cli.main import run
 from vinn.demos.store import Dataset, read_demonstration, write_demonstration
 from vinn.demos.types import CameraInfo, DemonstrationMeta
+from vinn.errors import DatasetError
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.lens import Lens
 from vinn.ingest.pipeline import write_clip
@@ -73,73 +75,108 @@ def film(tmp_path_factory: pytest.TempPathFactory):
     return folder, truth / np.linalg.norm(truth, axis=1, keepdims=True)
 
 
-def test_from_video_to_dataset_and_again(film, tmp_path: Path) -> None:
-    folder, truth = film
-    command = ["ingest", str(folder / "walls.mp4"), "--camera", str(folder / "camera.yaml"),
-               "--out", str(tmp_path / "data"), "--mask", "none", "--jobs", "1"]  # fmt: skip
-    assert run(command) == 0
-    (demonstration,) = Dataset.open(tmp_path / "data").demonstrations
-    assert demonstration.meta.provenance["steps"] == [0, 1, 2, 3]
-    cosine = (demonstration.camera_delta * truth).sum(axis=1)
-    assert cosine.min() >= 0.97
-    assert demonstration.meta.camera.width_px == 96
-    clip = tmp_path / "data.ingest" / "walls"
-    assert "Steps kept" in (clip / "report.html").read_text()
-    before = (clip / "evidence.npz").stat().st_mtime_ns
-
-    # Labels, then the same command again: nothing is reconstructed anew.
-    states = {"0": 0, "3": 0, "6": 1, "9": 3, "12": 3}
-    (clip / "gripper.json").write_text(json.dumps({"source": "manual", "states": states}))
-    assert run(command) == 0
-    assert (clip / "evidence.npz").stat().st_mtime_ns == before
-    (demonstration,) = Dataset.open(tmp_path / "data").demonstrations
-    assert demonstration.gripper.tolist() == [0, 1, 3, 3]
+def arguments(folder: Path, out: Path) -> list[str]:
+    return ["ingest", str(folder / "walls.mp4"), "--camera", str(folder / "camera.yaml"),
+            "--out", str(out), "--mask", "none", "--jobs", "1"]  # fmt: skip
 
 
-def test_a_clip_that_is_rejected_now_leaves_the_dataset(film, tmp_path: Path, monkeypatch) -> None:
+@dataclass(frozen=True)
+class Ingested:
+    """The film after a run that was killed once its frames were there, and a second run."""
+
+    root: Path
+    killed: int
+    left_by_the_killed: list[str]
+    frames_kept: bool
+
+    def copied(self, to: Path) -> list[str]:
+        """A copy of dataset and work folder, and the command that made them, for it."""
+        for name in ("data", "data.ingest"):
+            shutil.copytree(self.root / name, to / name)
+        return arguments(self.root.parent, to / "data")
+
+
+@pytest.fixture(scope="module")
+def ingested(film) -> Ingested:
     folder, _ = film
-    command = ["ingest", str(folder / "walls.mp4"), "--camera", str(folder / "camera.yaml"),
-               "--out", str(tmp_path / "data"), "--mask", "none", "--jobs", "1"]  # fmt: skip
-    other = write_demonstration(
-        tmp_path / "data",
-        DemonstrationMeta(name="walls", task="door", camera=CameraInfo(name="c", width_px=96,
-                                                                        height_px=72)),
-        [np.zeros((72, 96, 3), np.uint8)], np.zeros((1, 3)), np.zeros(1, int),
-    )  # fmt: skip
-    # Somebody's own demonstration of the same name is not touched.
-    assert run(command) == 2
-    assert read_demonstration(other).meta.camera.name == "c"
-    shutil.rmtree(other)
-    assert run(command) == 0 and other.exists()
-    verdict = tmp_path / "data.ingest" / "walls" / "assessment.json"
-    content = json.loads(verdict.read_text())
-    verdict.write_text(json.dumps({**content, "failure": "made up"}))
-    clip = ClipFolder(verdict.parent)
-    assert write_clip(clip, tmp_path / "data", "door") is None
-    assert not other.exists()
-
-
-def test_a_killed_run_goes_on_where_it_was(film, tmp_path: Path) -> None:
-    folder, _ = film
-    command = ["ingest", str(folder / "walls.mp4"), "--camera", str(folder / "camera.yaml"),
-               "--out", str(tmp_path / "data"), "--mask", "none", "--jobs", "1"]  # fmt: skip
-    frames = tmp_path / "data.ingest" / "walls" / "frames.json"
-    program = [sys.executable, "-c", "import sys; from vinn.cli.main import main; main()", *command]
-    process = subprocess.Popen(program, start_new_session=True, stderr=subprocess.DEVNULL)
+    root = folder / "out"
+    clip = root / "data.ingest" / "walls"
+    program = "from vinn.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments(folder, root / "data")],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        deadline = time.monotonic() + 60
-        while not frames.exists() and process.poll() is None:
+        deadline = time.monotonic() + 120
+        while not (clip / "frames.json").exists() and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert process.returncode == -signal.SIGKILL
-    assert not (tmp_path / "data").exists() and not (frames.parent / "evidence.npz").exists()
-    before = frames.stat().st_mtime_ns
+    left = sorted(path.name for path in root.rglob("*") if path.name in ("data", "evidence.npz"))
+    before = (clip / "frames.json").stat().st_mtime_ns
+    assert run(arguments(folder, root / "data")) == 0
+    kept = (clip / "frames.json").stat().st_mtime_ns == before
+    return Ingested(root, process.returncode, left, kept)
+
+
+def test_a_killed_run_leaves_no_dataset_and_goes_on_where_it_was(ingested: Ingested) -> None:
+    assert ingested.killed == -signal.SIGKILL
+    assert ingested.left_by_the_killed == []
+    assert ingested.frames_kept
+
+
+def test_from_video_to_dataset(film, ingested: Ingested) -> None:
+    _, truth = film
+    (demonstration,) = Dataset.open(ingested.root / "data").demonstrations
+    assert demonstration.meta.provenance["steps"] == [0, 1, 2, 3]
+    cosine = (demonstration.camera_delta * truth).sum(axis=1)
+    assert cosine.min() >= 0.97
+    assert demonstration.meta.camera.width_px == 96
+    page = (ingested.root / "data.ingest" / "walls" / "report.html").read_text()
+    assert "Steps kept" in page and "from above" in page
+
+
+def test_labels_then_the_same_command(ingested: Ingested, tmp_path: Path) -> None:
+    command = ingested.copied(tmp_path)
+    clip = tmp_path / "data.ingest" / "walls"
+    before = (clip / "evidence.npz").stat().st_mtime_ns
+    states = {"0": 0, "3": 0, "6": 1, "9": 3, "12": 3}
+    (clip / "gripper.json").write_text(json.dumps({"source": "manual", "states": states}))
     assert run(command) == 0
-    assert frames.stat().st_mtime_ns == before
-    assert len(Dataset.open(tmp_path / "data")) == 1
+    # Nothing is reconstructed anew.
+    assert (clip / "evidence.npz").stat().st_mtime_ns == before
+    (demonstration,) = Dataset.open(tmp_path / "data").demonstrations
+    assert demonstration.gripper.tolist() == [0, 1, 3, 3]
+
+
+def test_a_clip_that_is_rejected_now_leaves_the_dataset(ingested: Ingested, tmp_path: Path) -> None:
+    ingested.copied(tmp_path)
+    clip = ClipFolder(tmp_path / "data.ingest" / "walls")
+    assessment = clip.assessment
+    assert assessment is not None and (tmp_path / "data" / "walls").exists()
+    clip.write_assessment(replace(assessment, failure="made up"))
+    assert write_clip(clip, tmp_path / "data", "door") is None
+    assert not (tmp_path / "data" / "walls").exists()
+
+
+def test_a_demonstration_of_somebody_else_is_not_replaced(
+    ingested: Ingested, tmp_path: Path
+) -> None:
+    ingested.copied(tmp_path)
+    shutil.rmtree(tmp_path / "data")
+    meta = DemonstrationMeta(
+        name="walls", task="door", camera=CameraInfo(name="own", width_px=96, height_px=72)
+    )
+    picture = np.zeros((72, 96, 3), np.uint8)
+    own = write_demonstration(
+        tmp_path / "data", meta, [picture], np.zeros((1, 3)), np.zeros(1, int)
+    )
+    with pytest.raises(DatasetError, match="not from 'vinn ingest'"):
+        write_clip(ClipFolder(tmp_path / "data.ingest" / "walls"), tmp_path / "data", "door")
+    assert read_demonstration(own).meta == meta
 
 
 def test_a_grey_clip_is_rejected_and_leaves_no_dataset(film, tmp_path: Path, capfd) -> None:

@@ -25,7 +25,8 @@ from vinn.errors import DatasetError
 from vinn.ingest.formats.common import write_imported
 from vinn.ingest.formats.record3d import read_record3d
 from vinn.ingest.lens import Lens
-from vinn.ingest.sfm import SfmSettings, reconstruct
+from vinn.ingest.sfm import reconstruct
+from vinn.ingest.sfm_settings import SfmSettings
 
 PROFILE = """
 name: small

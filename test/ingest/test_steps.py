@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from vinn.ingest.consistency import consistent_share
 from vinn.ingest.lens import Lens
-from vinn.ingest.sfm import Mapping, Reconstruction, segments
+from vinn.ingest.mappers import Mapping
+from vinn.ingest.sfm import Reconstruction, segments
 from vinn.ingest.steps import (
     Assessment,
     GateSettings,

@@ -62,6 +62,15 @@ def _add_path(report: Report, assessment: Assessment) -> None:
         ),
         "Camera-frame directions added up step by step.",
     )
+    right, _, forward = path.T
+    section.svg(
+        lines(
+            {"path": (right, forward), "start": (right[:2], forward[:2])},
+            "sum of unit steps to the right",
+            "forward",
+        ),
+        "The same from above.",
+    )
     section.svg(
         lines(
             {

@@ -28,7 +28,8 @@ from vinn.demos.frames import encode_jpeg, read_frame
 from vinn.demos.types import GripperState
 from vinn.errors import DatasetError
 from vinn.ingest.decode import SampledFrame
-from vinn.ingest.sfm import Mapping, Reconstruction
+from vinn.ingest.mappers import Mapping
+from vinn.ingest.sfm import Reconstruction
 from vinn.ingest.steps import Assessment
 
 _MAPPING_ARRAYS = ("segment", "world_centre", "camera_from_world", "observations")

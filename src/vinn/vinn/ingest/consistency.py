@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.ingest.lens import Lens
+from vinn.ingest.mappers import Mapping
 from vinn.ingest.matching import GRID, grid_cell
-from vinn.ingest.sfm import Mapping
 
 _MIN_MATCHES_IN_CELL = 2
 

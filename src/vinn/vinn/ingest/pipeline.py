@@ -28,7 +28,8 @@ from vinn.ingest.decode import SampledFrame, probe_video, sample_frames
 from vinn.ingest.gripper_mask import read_mask, still_mask
 from vinn.ingest.lens import Lens
 from vinn.ingest.linearize import Linearizer
-from vinn.ingest.sfm import SfmSettings, reconstruct
+from vinn.ingest.sfm import reconstruct
+from vinn.ingest.sfm_settings import SfmSettings
 from vinn.ingest.sharpness import sharpness
 from vinn.ingest.steps import (
     Assessment,

@@ -19,74 +19,20 @@ from numpy.typing import NDArray
 
 from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.lens import Lens
+from vinn.ingest.mappers import (
+    SFM_SEED,
+    Mapping,
+    global_models,
+    incremental_models,
+    joined,
+    largest_model,
+)
 from vinn.ingest.matching import keep_widest_motion, picture_motion_px
+from vinn.ingest.sfm_settings import SfmSettings
 
-SFM_SEED = 0
 _BYTES_PER_FEATURE = 400
 """In the database: descriptor 128, keypoint 24, its matches over all gaps; with room to spare."""
 _SPARE_BYTES = 32 * 2**20
-
-
-@dataclass(frozen=True)
-class SfmSettings:
-    """Settings of the reconstruction.
-
-    Attributes:
-        max_features: SIFT features per frame.
-        peak_threshold: contrast that makes a feature; below SIFT's own default, because cabinets
-            are plain.
-        gaps: each frame is matched with those this many frames on, and each step's first frame
-            with its last. Over long gaps what moves by itself parts from the room, and drift cannot
-            build up.
-        still_fraction: a step whose picture moves less than this share of the clip's typical step
-            is a pause.
-        threads: of every stage.
-        min_triangulation_angle_deg: for the incremental mapper's first pair. A hand's steps are
-            short against the distance of the scene, so pycolmap's 16 degrees finds no pair.
-        tracks_per_view: for the global mapper's first positions of cameras; None takes all. With
-            400 it takes a fifth of its time, with the same directions where it was tried (one clip
-            of four steps); the gate's figures in docs/results/ingest.md were measured with all.
-        refine_intrinsics: let bundle adjustment change focal length and distortion.
-    """
-
-    max_features: int = 3000
-    peak_threshold: float = 0.004
-    gaps: tuple[int, ...] = (1, 2, 3, 4, 8, 16)
-    still_fraction: float = 0.12
-    threads: int = 1
-    min_triangulation_angle_deg: float = 4.0
-    tracks_per_view: int | None = None
-    refine_intrinsics: bool = False
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """One mapper's answer for N frames; a frame it did not place has NaN.
-
-    Attributes:
-        mapper: "incremental" or "global".
-        models: number of separate models; only the largest one is used.
-        segment: (N,) which scene each frame belongs to. Poses compare within a segment only.
-        world_centre: (N, 3) camera centres, in an unknown scale.
-        camera_from_world: (N, 3, 3) rotations.
-        observations: (N,) triangulated points each frame sees.
-        points: triangulated points in all.
-        reprojection_error_px: mean.
-    """
-
-    mapper: str
-    models: int
-    segment: NDArray[np.int64]
-    world_centre: NDArray[np.float64]
-    camera_from_world: NDArray[np.float64]
-    observations: NDArray[np.int64]
-    points: int
-    reprojection_error_px: float
-
-    @property
-    def registered(self) -> NDArray[np.bool_]:
-        """(N,) frames the mapper placed."""
-        return np.asarray(np.isfinite(self.world_centre).all(axis=1))
 
 
 @dataclass(frozen=True)
@@ -222,16 +168,16 @@ def _reconstructed(
     parts = int(segment.max()) + 1
     for index in range(parts):
         part = [name for name, own in zip(names, segment, strict=True) if own == index]
-        for mapper, run in (("incremental", _incremental), ("global", _global)):
+        for mapper, run in (("incremental", incremental_models), ("global", global_models)):
             done = 0.5 + 0.5 * (index + (mapper == "global") / 2) / parts
             tell(f"{mapper} mapping, part {index + 1} of {parts}", done)
             folder = work_dir / f"{mapper}-{index}"
             folder.mkdir(exist_ok=True)
-            models = run(colmap, database, frames_dir, part, folder, settings)
-            found[mapper].append(_mapping(mapper, models, part))
+            models = run(colmap, database, frames_dir, part, folder, lens, settings)
+            found[mapper].append(largest_model(mapper, models, part))
     return Reconstruction(
-        _joined(found["incremental"], segment),
-        _joined(found["global"], segment),
+        joined(found["incremental"], segment),
+        joined(found["global"], segment),
         still,
         step_matches,
     )
@@ -248,48 +194,6 @@ def _write_pairs(
     lines = [f"{names[first]} {names[second]}\n" for first, second in sorted(pairs)]
     path.write_text("".join(lines), encoding="utf-8")
     return path
-
-
-def _incremental(
-    colmap: Any,
-    database: Path,
-    frames_dir: Path,
-    names: Sequence[str],
-    folder: Path,
-    settings: SfmSettings,
-) -> dict[int, Any]:
-    options = colmap.IncrementalPipelineOptions()
-    options.image_names = list(names)
-    options.num_threads = settings.threads
-    options.random_seed = SFM_SEED
-    options.min_model_size = 3
-    options.extract_colors = False
-    options.ba_refine_focal_length = settings.refine_intrinsics
-    options.ba_refine_extra_params = settings.refine_intrinsics
-    options.mapper.abs_pose_refine_focal_length = settings.refine_intrinsics
-    options.mapper.abs_pose_refine_extra_params = settings.refine_intrinsics
-    options.mapper.init_min_tri_angle = settings.min_triangulation_angle_deg
-    return dict(colmap.incremental_mapping(database, frames_dir, folder, options))
-
-
-def _global(
-    colmap: Any,
-    database: Path,
-    frames_dir: Path,
-    names: Sequence[str],
-    folder: Path,
-    settings: SfmSettings,
-) -> dict[int, Any]:
-    options = colmap.GlobalPipelineOptions()
-    options.image_names = list(names)
-    options.num_threads = settings.threads
-    options.random_seed = SFM_SEED
-    if settings.tracks_per_view is not None:
-        options.mapper.track_required_tracks_per_view = settings.tracks_per_view
-    adjustment = options.mapper.bundle_adjustment
-    adjustment.refine_focal_length = settings.refine_intrinsics
-    adjustment.refine_extra_params = settings.refine_intrinsics
-    return dict(colmap.global_mapping(database, frames_dir, folder, options))
 
 
 def _step_matches(
@@ -353,47 +257,3 @@ def _colmap_camera(lens: Lens) -> tuple[str, str]:
     values = [lens.fx_px, lens.fy_px, lens.cx_px + 0.5, lens.cy_px + 0.5, *(lens.k or ())]
     name = "PINHOLE" if lens.k is None else "OPENCV_FISHEYE"
     return name, ",".join(repr(value) for value in values)
-
-
-def _mapping(mapper: str, models: dict[int, Any], names: Sequence[str]) -> Mapping:
-    """The largest model of one segment."""
-    centre = np.full((len(names), 3), np.nan)
-    rotation = np.full((len(names), 3, 3), np.nan)
-    observations = np.zeros(len(names), np.int64)
-    segment = np.zeros(len(names), np.int64)
-    if not models:
-        return Mapping(mapper, 0, segment, centre, rotation, observations, 0, float("nan"))
-    best = max(models.values(), key=lambda model: model.num_reg_images())
-    row = {name: index for index, name in enumerate(names)}
-    for image in best.images.values():
-        if not image.has_pose:
-            continue
-        index = row[image.name]
-        centre[index] = image.projection_center()
-        rotation[index] = image.cam_from_world().rotation.matrix()
-        observations[index] = image.num_points3D
-    return Mapping(
-        mapper,
-        len(models),
-        segment,
-        centre,
-        rotation,
-        observations,
-        best.num_points3D(),
-        float(best.compute_mean_reprojection_error()),
-    )
-
-
-def _joined(parts: list[Mapping], segment: NDArray[np.int64]) -> Mapping:
-    """The segments' mappings one after the other."""
-    errors = [part.reprojection_error_px for part in parts if part.models]
-    return Mapping(
-        parts[0].mapper,
-        sum(part.models for part in parts),
-        segment,
-        np.concatenate([part.world_centre for part in parts]),
-        np.concatenate([part.camera_from_world for part in parts]),
-        np.concatenate([part.observations for part in parts]),
-        sum(part.points for part in parts),
-        max(errors) if errors else float("nan"),
-    )

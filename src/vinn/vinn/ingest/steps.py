@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.ingest.sfm import Mapping, Reconstruction
+from vinn.ingest.mappers import Mapping
+from vinn.ingest.sfm import Reconstruction
 
 
 class StepReason(str, Enum):
