@@ -2,16 +2,17 @@
 
     python tools/ingest_policy_results.py --encoder ENCODER --work runs/ingest_policy --jobs 2
 
-Both policies come from the same episodes of the expert: one from the recording that the simulator
-makes, the other from films of them that went through `vinn.ingest` (true gripper states, as a
-person would label them). Adds its rows to docs/results/ingest.* Run again to resume: episodes that
-were ingested are kept, and so are policies; remove WORK/policy-* after adding demonstrations.
+Both policies come from the same episodes of the expert, those whose films the gate accepts: one
+from the recording that the simulator makes, the other from the films (true gripper states, as a
+person would label them). Adds its rows to docs/results/ingest.* Run again to resume: films and what
+was reconstructed are kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,6 +25,7 @@ from vinn.demos.store import Dataset, write_demonstration
 from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta, GripperState
 from vinn.evaluation.ingest_clips import film_expert, write_clip
 from vinn.evaluation.results import Results
+from vinn.evaluation.statistics import wilson_interval
 from vinn.evaluation.trials import StopAt, run_trials
 from vinn.ingest.camera_profile import load_profile
 from vinn.ingest.clip import ClipFolder
@@ -38,9 +40,11 @@ from vinn.sim.episode import robot_config
 from vinn.sim.scene import SceneConfig
 
 PROFILE = Path(__file__).parents[1] / "config" / "cameras" / "sim_fisheye.yaml"
+EASY = DIFFICULTIES["easy"]
 PER_STEP = 3
 FIRST_SEED = 500
 K = 5
+COMMAND = "python tools/ingest_policy_results.py"
 UNIT_STEP_M = 0.028
 """c of the unit actions: about the expert's mean step."""
 
@@ -48,18 +52,26 @@ UNIT_STEP_M = 0.028
 def demonstrate(cabinet: str, seed: int, work: Path) -> bool:
     """Film one episode, store the simulator's own demonstration, ingest the film.
 
-    Episodes that are done already are not done again. Returns whether the gate accepted the film.
+    What is done already is not done again. Returns whether the gate accepted the film.
     """
     cv2.setNumThreads(1)
     name = f"{cabinet}-{seed}"
-    video = work / "films" / f"{name}.mp4"
-    video.parent.mkdir(parents=True, exist_ok=True)
+    video, truth = (work / "films" / f"{name}.{suffix}" for suffix in ("mp4", "npz"))
+    if not truth.exists():
+        _film(SceneConfig(cabinet=CABINETS[cabinet], difficulty=EASY), seed, name, work)
     clip = ClipFolder(work / "ingest" / name)
-    if (work / "own" / name).exists() and clip.path.exists() and clip.gripper_source is not None:
-        return (work / "ingested" / name).exists()
-    scene = SceneConfig(cabinet=CABINETS[cabinet], difficulty=DIFFICULTIES["easy"])
+    process_clip(video, load_profile(PROFILE), IngestSettings(), clip)
+    shown = np.load(truth)["gripper"]
+    clip.write_gripper("truth", {slot: GripperState(int(shown[slot])) for slot in clip.slots})
+    return write_ingested(clip, work / "ingested", "door_opening") is not None
+
+
+def _film(scene: SceneConfig, seed: int, name: str, work: Path) -> None:
+    """Write the film, what the simulator records of the episode, and last the truth."""
+    films = work / "films"
+    films.mkdir(parents=True, exist_ok=True)
     filmed = film_expert(scene, seed, PER_STEP)
-    write_clip(video, filmed.images_rgb, PER_STEP)
+    write_clip(films / f"{name}.mp4", filmed.images_rgb, PER_STEP)
     episode = filmed.episode
     height, width = episode.frames_rgb[0].shape[:2]
     meta = DemonstrationMeta(
@@ -68,31 +80,33 @@ def demonstrate(cabinet: str, seed: int, work: Path) -> bool:
         camera=CameraInfo(name="wrist", width_px=width, height_px=height),
         action_scale=ActionScale.METRIC,
     )
-    own = work / "own"
-    if not (own / name).exists():
-        write_demonstration(own, meta, episode.frames_rgb, episode.camera_delta_m, episode.gripper)
-    process_clip(video, load_profile(PROFILE), IngestSettings(), clip)
-    states = {slot: GripperState(int(filmed.frame_gripper[slot])) for slot in clip.slots}
-    clip.write_gripper("truth", states)
-    return write_ingested(clip, work / "ingested", "door_opening") is not None
+    shutil.rmtree(work / "own" / name, ignore_errors=True)
+    write_demonstration(
+        work / "own", meta, episode.frames_rgb, episode.camera_delta_m, episode.gripper
+    )
+    np.savez(
+        films / f"{name}.npz",
+        centre=filmed.world_centre_m,
+        axes=filmed.world_R_camera,
+        gripper=filmed.frame_gripper,
+    )
 
 
 def opened(
-    work: Path, part: str, encoder: Path, robot: RobotConfig, cabinets: list[str], trials: int
+    dataset: Dataset, policy: Path, encoder: Path, robot: RobotConfig, given: argparse.Namespace
 ) -> list[bool]:
-    """Build the policy of one dataset and try it on the cabinets it was shown."""
-    policy = work / f"policy-{part}"
-    if not policy.exists():
-        build_policy(Dataset.open(work / part), encoder, policy, k=K)
-    scenes = [SceneConfig(cabinet=CABINETS[c], difficulty=DIFFICULTIES["easy"]) for c in cabinets]
+    """Build a policy of a dataset and try it on the cabinets it was shown."""
+    shutil.rmtree(policy, ignore_errors=True)
+    build_policy(dataset, encoder, policy, k=K)
+    scenes = [SceneConfig(cabinet=CABINETS[c], difficulty=EASY) for c in given.cabinets]
     results = run_trials(
         load_policy(policy),
         scenes,
-        trials,
+        given.trials,
         seed=0,
         robot=robot,
         stop_at=StopAt.OPENED,
-        on_trial=lambda r: print(part, r.cabinet, r.trial, r.opened, flush=True),
+        on_trial=lambda r: print(policy.name, r.cabinet, r.trial, r.opened, flush=True),
     )
     return [result.opened for result in results]
 
@@ -107,38 +121,53 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10, help="per cabinet")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cabinets", default=",".join(CABINETS), help="names with commas")
+    parser.add_argument("--films-only", action="store_true", help="no trials yet")
     given = parser.parse_args()
-    cabinets = given.cabinets.split(",")
-    pairs = [(c, FIRST_SEED + i) for i in range(given.demonstrations) for c in cabinets]
+    given.cabinets = given.cabinets.split(",")
+    pairs = [(c, FIRST_SEED + i) for i in range(given.demonstrations) for c in given.cabinets]
+    accepted = []
     with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(demonstrate, *pair, given.work) for pair in pairs]
-        accepted = 0
-        for pair, future in zip(pairs, futures, strict=True):
-            accepted += future.result()
-            print(*pair, "accepted" if future.result() else "rejected", flush=True)
-    scene = SceneConfig()
-    metric = robot_config(scene)
+        for (cabinet, seed), future in zip(pairs, futures, strict=True):
+            if future.result():
+                accepted.append(f"{cabinet}-{seed}")
+            print(cabinet, seed, "accepted" if future.result() else "rejected", flush=True)
+    if not given.films_only:
+        compare(given, accepted, len(pairs))
+
+
+def compare(given: argparse.Namespace, accepted: list[str], films: int) -> None:
+    """Build and try both policies of the accepted episodes, and add what came out."""
+    metric = robot_config(SceneConfig())
     unit = metric.model_copy(
         update={"motion": MotionConfig(action_scale=ActionScale.UNIT, scale=(UNIT_STEP_M,) * 3)}
     )
-    own = opened(given.work, "own", given.encoder, metric, cabinets, given.trials)
-    ingested = opened(given.work, "ingested", given.encoder, unit, cabinets, given.trials)
-    path = given.out / "ingest.json"
-    results = (
-        Results.read(path) if path.exists() else Results("ingest", "python tools/ingest_results.py")
-    )
-    results.add("policy comparison: clips accepted", accepted, f"of {len(pairs)}")
-    share_own, share_ingested = 100 * float(np.mean(own)), 100 * float(np.mean(ingested))
-    results.add("policy of the simulator's actions: doors opened", sum(own), f"of {len(own)}")
-    results.add("policy of ingested clips: doors opened", sum(ingested), f"of {len(ingested)}")
+    found = {
+        part: opened(
+            Dataset.open(given.work / part).only(*accepted),
+            given.work / f"policy-{part}",
+            given.encoder,
+            robot,
+            given,
+        )
+        for part, robot in (("own", metric), ("ingested", unit))
+    }
+    results = Results.continued(given.out, "ingest", COMMAND)
+    results.add("policy comparison: clips accepted", len(accepted), f"of {films}")
+    names = {"own": "policy of the simulator's actions", "ingested": "policy of ingested clips"}
+    for part, outcomes in found.items():
+        low, high = wilson_interval(sum(outcomes), len(outcomes))
+        results.add(f"{names[part]}: doors opened", sum(outcomes), f"of {len(outcomes)}")
+        results.add(f"{names[part]}: 95 % interval", f"{100 * low:.0f} to {100 * high:.0f} %")
+    behind = 100 * (np.mean(found["own"]) - np.mean(found["ingested"]))
     results.add(
         "policy of ingested clips: behind the simulator's own",
-        round(share_own - share_ingested, 1),
+        round(float(behind), 1),
         "points",
         "<= 10",
     )
     results.write(given.out)
-    print(f"own {sum(own)} of {len(own)}, ingested {sum(ingested)} of {len(ingested)}")
+    print(", ".join(f"{part} {sum(o)} of {len(o)}" for part, o in found.items()))
 
 
 if __name__ == "__main__":
