@@ -210,8 +210,8 @@ def choose_effort(
 ) -> SearchEffort:
     """The least effort whose recall reaches `GOAL_RECALL`, asked as a robot will: from outside.
 
-    A query is a stored frame; frames of its own demonstration do not count on either side. Where
-    nothing reaches the goal, the best there is.
+    A query is a stored frame; frames of its own demonstration do not count on either side, nor do
+    lists that hold nothing else. Where nothing reaches the goal, the best there is.
 
     Args:
         index: inverted file over the N rows.
@@ -228,23 +228,25 @@ def choose_effort(
     rows = np.random.default_rng(seed).choice(asked, min(queries, len(asked)), replace=False)
     truths = _nearest_of_others(embeddings, demonstration_ids, rows, k)
     cosine = _residual_cosine(projection, embeddings, rows, truths)
+    list_of = _list_of_each_row(index, count)
     questions = [
-        (np.asarray(embeddings[row], np.float32), demonstration_ids[row], truth)
+        _Question.of(
+            index,
+            np.asarray(embeddings[row], np.float32),
+            _place(projection, embeddings[row], cosine),
+            np.flatnonzero(demonstration_ids == demonstration_ids[row]),
+            list_of,
+            truth,
+        )
         for row, (truth, _) in zip(rows, truths, strict=True)
         if len(truth)
     ]
-    own = {one: np.flatnonzero(demonstration_ids == one) for _, one, _ in questions}
     best: tuple[float, float, SearchEffort] | None = None
     for probes in _probe_numbers(int(index.nlist)):
         lists_cost = count * probes / index.nlist * (projection.components + 1)
         if best is not None and best[0] == -GOAL_RECALL and lists_cost >= best[1]:
             break
-        recalls = [
-            _recall_by_candidates(
-                index, _place(projection, query, cosine), embeddings, probes, query, own[one], truth
-            )
-            for query, one, truth in questions
-        ]
+        recalls = [question.recalls(index, embeddings, probes) for question in questions]
         for column, candidates in enumerate(CANDIDATES_PER_NEIGHBOR):
             recall = float(np.mean([each[column] for each in recalls])) if recalls else 1.0
             cost = lists_cost + _GATHERED * candidates * k * dimension
@@ -315,24 +317,65 @@ def _residual_cosine(
     return float(np.clip(known.mean(), 0.0, 1.0)) if len(known) else 1.0
 
 
-def _recall_by_candidates(
-    index: Any,
-    place: NDArray[np.float32],
-    embeddings: NDArray[np.floating],
-    probes: int,
-    query: NDArray[np.float32],
-    left_out: NDArray[np.int64],
-    truth: NDArray[np.float64],
-) -> list[float]:
-    """Recall of `truth` (k,) for each of `CANDIDATES_PER_NEIGHBOR`, with one search."""
-    k = len(truth)
-    most = min(len(embeddings), CANDIDATES_PER_NEIGHBOR[-1] * k)
-    rows = _candidates(index, place, most, probes, left_out)
-    distances = np.sqrt(squared_distances_to(embeddings, rows, query).astype(np.float64))
-    return [
-        recall_of(np.sort(distances[: candidates * k])[:k], truth)
-        for candidates in CANDIDATES_PER_NEIGHBOR
-    ]
+@dataclass(frozen=True)
+class _Question:
+    """A stored frame to ask about, as if its own demonstration were not stored.
+
+    Attributes:
+        query: (D,).
+        place: (m + 1,), see `_place`.
+        left_out: rows of its demonstration.
+        probes: (lists,) how many of the nearest lists are read where, of these, 1, 2, ... hold
+            anything else: the others would not be there.
+        truth: (k,) distances of its true nearest.
+    """
+
+    query: NDArray[np.float32]
+    place: NDArray[np.float32]
+    left_out: NDArray[np.int64]
+    probes: NDArray[np.int64]
+    truth: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        index: Any,
+        query: NDArray[np.float32],
+        place: NDArray[np.float32],
+        left_out: NDArray[np.int64],
+        list_of: NDArray[np.int64],
+        truth: NDArray[np.float64],
+    ) -> _Question:
+        """Args: as the attributes, and the list that each row is in."""
+        lists = int(index.nlist)
+        others = np.bincount(list_of, minlength=lists)
+        others -= np.bincount(list_of[left_out], minlength=lists)
+        nearest = index.quantizer.search(place[None], lists)[1][0]
+        probes = np.flatnonzero(others[nearest] > 0) + 1
+        return cls(query, place, left_out, probes, truth)
+
+    def recalls(self, index: Any, embeddings: NDArray[np.floating], probes: int) -> list[float]:
+        """Recall for each of `CANDIDATES_PER_NEIGHBOR`, with one search."""
+        k = len(self.truth)
+        most = min(len(embeddings), CANDIDATES_PER_NEIGHBOR[-1] * k)
+        read = int(self.probes[min(probes, len(self.probes)) - 1])
+        rows = _candidates(index, self.place, most, read, self.left_out)
+        squared = squared_distances_to(embeddings, rows, self.query)
+        distances = np.sqrt(squared.astype(np.float64))
+        return [
+            recall_of(np.sort(distances[: candidates * k])[:k], self.truth)
+            for candidates in CANDIDATES_PER_NEIGHBOR
+        ]
+
+
+def _list_of_each_row(index: Any, count: int) -> NDArray[np.int64]:
+    """(N,) the number of the list that each row is in."""
+    found = np.zeros(count, np.int64)
+    for number in range(int(index.nlist)):
+        size = index.invlists.list_size(number)
+        if size:
+            found[faiss.rev_swig_ptr(index.invlists.get_ids(number), size)] = number
+    return found
 
 
 def recall_of(found: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
@@ -346,9 +389,6 @@ def recall_of(found: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
 
 
 def _probe_numbers(lists: int) -> tuple[int, ...]:
-    numbers = []
-    probes = 1
-    while probes < lists:
-        numbers.append(probes)
-        probes *= 2
-    return (*numbers, lists)
+    """1, 2, 3, 4, 6, 8, 11, 16, ..., lists: about sqrt(2) apart."""
+    numbers = {round(2.0 ** (step / 2)) for step in range(int(2 * np.log2(lists)) + 1)}
+    return (*sorted(number for number in numbers if number < lists), lists)
