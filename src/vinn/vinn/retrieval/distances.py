@@ -64,6 +64,9 @@ def squared_distances_to(
     numbers = np.ascontiguousarray(numbers, np.int64)
     if len(numbers) and not (numbers.min() >= 0 and numbers.max() < len(embeddings)):
         raise ValueError(f"row numbers {numbers.min()}..{numbers.max()} of {len(embeddings)} rows")
+    # One query is one iteration, but FAISS would wake a team of OpenMP threads for it, and these
+    # spin afterwards as BLAS's do. The number is the calling thread's own.
+    faiss.omp_set_num_threads(1)
     _loops.fvec_L2sqr_by_idx(
         faiss.swig_ptr(squared),
         faiss.swig_ptr(query),
