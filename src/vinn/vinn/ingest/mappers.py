@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.ingest.lens import Lens
+from vinn.ingest.matching import initial_pair
 from vinn.ingest.sfm_settings import SfmSettings
 
 SFM_SEED = 0
@@ -57,6 +58,9 @@ def incremental_models(
 ) -> dict[int, Any]:
     """The incremental mapper's models of some frames, by number.
 
+    It begins with `vinn.ingest.matching.initial_pair`. Left to itself it begins with the pair that
+    has most matches, and may then follow the door.
+
     Args:
         colmap: the pycolmap module.
         database: with verified matches.
@@ -82,6 +86,14 @@ def incremental_models(
     # Of a pose before it is refined.
     options.mapper.abs_pose_max_error = 3 * settings.mapper_error_px
     _limit_errors(options.triangulation, lens, settings)
+    gaps = [gap for gap in settings.gaps if gap >= settings.initial_gap]
+    pair = initial_pair(colmap, database, names, gaps, lens)
+    if pair is not None:
+        options.init_image_id1, options.init_image_id2 = pair
+        models = dict(colmap.incremental_mapping(database, frames_dir, folder, options))
+        if models:
+            return models
+        options.init_image_id1 = options.init_image_id2 = -1
     return dict(colmap.incremental_mapping(database, frames_dir, folder, options))
 
 

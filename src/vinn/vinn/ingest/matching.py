@@ -8,6 +8,7 @@ each cell of a grid, and only matches that keep its epipolar constraint stay.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ GRID = (8, 6)
 _PER_CELL = 5
 _MIN_MATCHES = 15
 _MAX_ERROR_PX = 1.5
-_MIN_KEPT_SHARE = 0.7
+_MIN_KEPT_SHARE = 0.5
 
 
 def grid_cell(pixels: NDArray[np.float64], lens: Lens) -> NDArray[np.int64]:
@@ -44,12 +45,15 @@ def keep_widest_motion(
     original: dict[tuple[int, int], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     opened = colmap.Database.open(str(database))
     try:
+        images = opened.read_all_images()
+        by_name = sorted(images, key=lambda image: str(image.name))
+        place = {image.image_id: index for index, image in enumerate(by_name)}
         rays = {
             image.image_id: lens.unproject(
                 # COLMAP's pixel centres are at .5.
                 np.asarray(opened.read_keypoints(image.image_id), np.float64)[:, :2] - 0.5
             )
-            for image in opened.read_all_images()
+            for image in images
         }
         cells = {image_id: grid_cell(lens.project(found), lens) for image_id, found in rays.items()}
         pairs, matches = opened.read_all_matches()
@@ -61,7 +65,8 @@ def keep_widest_motion(
             keep = _widest(rays_1, rays_2, own_cells, _MAX_ERROR_PX / lens.fx_px)
             kept[first, second] = (np.asarray(found, np.int64), keep)
             original[first, second] = (rays_1, rays_2)
-        steady = _steady_features(kept, {key: len(found) for key, found in rays.items()})
+        counts = {key: len(found) for key, found in rays.items()}
+        steady = _steady_features(kept, counts, place)
         opened.clear_matches()
         for (first, second), (found, keep) in kept.items():
             both = steady[first][found[:, 0]] & steady[second][found[:, 1]]
@@ -74,19 +79,55 @@ def keep_widest_motion(
 def _steady_features(
     kept: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.bool_]]],
     counts: dict[int, int],
+    place: dict[int, int],
 ) -> dict[int, NDArray[np.bool_]]:
-    """Per image, the features of which most matches were kept.
+    """Per image, the features of which most matches were kept, each counted as often as its gap.
 
     Between neighbouring frames a door hardly moves against the room and its matches pass; over
-    longer gaps they do not, and that tells on the feature itself.
+    longer gaps they do not, and that tells on the feature itself. `place` is the frames' order.
     """
     all_matches = {key: np.zeros(count) for key, count in counts.items()}
     good = {key: np.zeros(count) for key, count in counts.items()}
     for pair, (found, keep) in kept.items():
+        gap = abs(place[pair[0]] - place[pair[1]])
         for side, image_id in enumerate(pair):
-            np.add.at(all_matches[image_id], found[:, side], 1)
-            np.add.at(good[image_id], found[keep, side], 1)
+            np.add.at(all_matches[image_id], found[:, side], gap)
+            np.add.at(good[image_id], found[keep, side], gap)
     return {key: good[key] >= _MIN_KEPT_SHARE * all_matches[key] for key in counts}
+
+
+def initial_pair(
+    colmap: Any, database: Path, names: Sequence[str], gaps: Sequence[int], lens: Lens
+) -> tuple[int, int] | None:
+    """The pair of frames from which a reconstruction best begins, as image ids.
+
+    Of the pairs with one of these gaps, the one whose verified matches cover most cells of the
+    picture: there a door has moved enough to be told from the room, and the room fills the view.
+    None where no such pair has matches.
+
+    Args:
+        colmap: the pycolmap module.
+        database: with verified matches.
+        names: of the frames, in order of time.
+        gaps: between frames.
+        lens: of the frames.
+    """
+    best: tuple[tuple[int, int], tuple[int, int]] | None = None
+    opened = colmap.Database.open(str(database))
+    try:
+        ids = [opened.read_image_with_name(name).image_id for name in names]
+        for first, second in ((i, i + gap) for gap in gaps for i in range(len(ids) - gap)):
+            pair = (ids[first], ids[second])
+            matches = np.asarray(opened.read_two_view_geometry(*pair).inlier_matches)
+            if not len(matches):
+                continue
+            pixels = np.asarray(opened.read_keypoints(pair[0]), np.float64)[matches[:, 0], :2]
+            score = (len(np.unique(grid_cell(pixels, lens))), len(matches))
+            if best is None or score > best[0]:
+                best = (score, pair)
+    finally:
+        opened.close()
+    return None if best is None else best[1]
 
 
 def picture_motion_px(

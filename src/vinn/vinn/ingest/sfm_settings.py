@@ -20,8 +20,8 @@ class SfmSettings:
             is a pause.
         threads: of every stage.
         min_triangulation_angle_deg: for the incremental mapper's first pair. A hand's steps are
-            short against the distance of the scene: pycolmap's 16 degrees finds no pair, or one on
-            the door. With 4, a narrow first pair led the mapper after the door in one clip of five.
+            short against the distance of the scene, so pycolmap's 16 degrees finds no pair.
+        initial_gap: the first pair is this many frames apart, at least.
         tracks_per_view: for the global mapper's first positions of cameras; None takes all. With
             400 it takes a fifth of its time, with the same directions where it was tried (one clip
             of four steps); the gate's figures in docs/results/ingest.md were measured with all.
@@ -38,6 +38,7 @@ class SfmSettings:
     still_fraction: float = 0.12
     threads: int = 1
     min_triangulation_angle_deg: float = 7.0
+    initial_gap: int = 8
     tracks_per_view: int | None = None
     max_error_px: float = 1.5
     refine_intrinsics: bool = False
