@@ -33,7 +33,7 @@ from vinn.retrieval.neighbors import check_search
 from vinn.retrieval.projected import nearest_of
 from vinn.retrieval.projection import Projection
 
-GOAL_RECALL = 0.993
+GOAL_RECALL = 0.995
 """Share of the true k nearest that a search must find on average over the frames it is tried on:
 a little more than the 0.99 wanted of frames that it has not seen."""
 CANDIDATES_PER_NEIGHBOR = (8, 16, 32, 64, 128)
