@@ -64,10 +64,10 @@ def test_ctrl_c_ends_the_reset_and_not_the_command_alone(ros: Any, tmp_path: Pat
 
 def test_a_stop_does_not_need_the_supervisor(ros: Any) -> None:
     rest = ros.add(FakeRest())
-    stop = operator("stop", "--timeout", "2")
+    stop = operator("stop", "--timeout", "8")
     out, error = stop.communicate(timeout=60)
     assert (stop.returncode, rest.stopped) == (0, 1)
-    assert "supervisor/stop_rollout: not there within 2 s" in error
+    assert "supervisor/stop_rollout: not there within 8 s" in error
     assert out.strip() == "stopping"
 
 

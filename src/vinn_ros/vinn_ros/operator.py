@@ -129,14 +129,15 @@ def stop(context: typer.Context, timeout: Timeout = 5.0) -> None:
     """
     with _operator(context.obj) as node, ThreadPoolExecutor(len(_STOPS)) as pool:
 
-        def ask(name: str) -> str | RobotError:
+        def ask(client: Any) -> str | RobotError:
             try:
-                answer = call(node.create_client(Trigger, name), Trigger.Request(), timeout)
+                answer = call(client, Trigger.Request(), timeout)
             except RobotError as error:
                 return error
             return str(answer.message)
 
-        answers = list(pool.map(ask, _STOPS))
+        clients = [node.create_client(Trigger, name) for name in _STOPS]
+        answers = list(pool.map(ask, clients))
     silent = [answer for answer in answers if isinstance(answer, RobotError)]
     for error in silent:
         print(error, file=sys.stderr)
