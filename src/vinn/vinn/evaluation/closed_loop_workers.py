@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vinn.errors import ConfigError, VinnError
+from vinn.errors import ConfigError
 from vinn.evaluation.closed_loop import (
     OnTrial,
     cells,
@@ -25,6 +25,7 @@ from vinn.evaluation.closed_loop_config import ClosedLoopConfig
 from vinn.evaluation.methods import method_named
 from vinn.evaluation.tables_config import TablesConfig
 from vinn.evaluation.workspace import Workspace
+from vinn.policies.ray_session import ray_session
 from vinn.tasks.data import TaskData
 
 
@@ -116,14 +117,7 @@ def _by_ray(
     """Yields whenever a piece is done."""
     if not todo:
         return
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
-
-    options: dict[str, Any] = {"address": address}
-    if address is None:
-        options = {"address": "local", "num_cpus": workers, "include_dashboard": False}
-    ray.init(**options, log_to_driver=False, configure_logging=False)
-    try:
+    with ray_session(workers, address) as ray:
         do = ray.remote(num_cpus=1)(_do)
         waiting, working = list(todo), list[Any]()
         while waiting or working:
@@ -133,10 +127,3 @@ def _by_ray(
             done, working = ray.wait(working)
             ray.get(done)
             yield
-    except ray.exceptions.RayTaskError as error:
-        # What a worker raised, without its traceback on another machine.
-        if isinstance(error.cause, VinnError):
-            raise error.cause from None
-        raise
-    finally:
-        ray.shutdown()

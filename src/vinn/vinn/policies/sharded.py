@@ -10,11 +10,9 @@ the same paths as this process does.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +21,8 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import EncoderManifest, read_manifest
 from vinn.encoders.encoder import Encoder, load_encoder, load_for_datasets
-from vinn.errors import ArtefactError, ConfigError, VinnError
+from vinn.errors import ArtefactError, ConfigError
+from vinn.policies.ray_session import ray_session
 
 FRAMES_PER_SHARD = 256
 
@@ -155,22 +154,9 @@ class _Worker:
 def _by_ray(
     encoder_dir: Path, tasks: list[tuple[int, list[Path]]], workers: int, address: str | None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
-    from ray.util import ActorPool
+    with ray_session(workers, address) as ray:
+        from ray.util import ActorPool
 
-    options: dict[str, Any] = {"address": address}
-    if address is None:
-        options = {"address": "local", "num_cpus": workers, "include_dashboard": False}
-    ray.init(**options, log_to_driver=False, configure_logging=False)
-    try:
         worker = ray.remote(num_cpus=1)(_Worker)
         pool = ActorPool([worker.remote(encoder_dir) for _ in range(min(workers, len(tasks)))])
         yield from pool.map_unordered(lambda actor, task: actor.embed.remote(task), tasks)
-    except ray.exceptions.RayTaskError as error:
-        # What a worker raised, without its traceback on another machine.
-        if isinstance(error.cause, VinnError):
-            raise error.cause from None
-        raise
-    finally:
-        ray.shutdown()
