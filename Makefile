@@ -84,7 +84,7 @@ $(STAMPS)/venv: tools/check_prerequisites.sh
 $(STAMPS)/packages: $(STAMPS)/venv $(REQUIREMENTS)
 	@echo "Installing Python packages: some minutes, about 6 GB with the CUDA build of torch"
 	$(PIP) install --progress-bar off --build-constraint constraints.txt -c constraints.txt \
-		-r tools/requirements/ros.txt -r tools/requirements/dev.txt -e 'src/vinn[console,export,ingest,milvus,onnx,quantize,ray,rerun,sim,tasks,train]'
+		-r tools/requirements/ros.txt -r tools/requirements/dev.txt -e 'src/vinn[console,export,ingest,milvus,onnx,quantize,ray,report,rerun,sim,tasks,train]'
 	@touch $@
 
 $(STAMPS)/vinn_msgs: tools/requirements/ros.txt $(MSGS_FILES) | $(STAMPS)/packages

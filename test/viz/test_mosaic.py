@@ -91,9 +91,9 @@ def test_grid_holds_every_tile(count):
 
 def test_delta_in_words():
     assert format_delta(np.array([0.012, -0.004, 0.03]), ActionScale.METRIC) == (
-        "x +1.2  y −0.4  z +3.0 cm"
+        "x +1.2  y -0.4  z +3.0 cm"
     )
-    assert format_delta(np.array([1.0, 0.0, -0.5]), ActionScale.UNIT) == "x +1.00  y +0.00  z −0.50"
+    assert format_delta(np.array([1.0, 0.0, -0.5]), ActionScale.UNIT) == "x +1.00  y +0.00  z -0.50"
 
 
 def test_drawing_does_not_import_matplotlib():

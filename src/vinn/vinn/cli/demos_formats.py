@@ -10,14 +10,11 @@ from typing import Annotated
 import typer
 
 from vinn.cli.console import out, progress_bar
-from vinn.cli.demos_view import write_dataset_page
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
 from vinn.ingest.formats.common import GripperOrder, write_imported
 from vinn.ingest.formats.layouts import Layout, read_layout
-from vinn.ingest.formats.lerobot_export import export_lerobot
-from vinn.ingest.formats.lerobot_import import read_lerobot
 from vinn.ingest.formats.record3d import read_record3d
 from vinn.ingest.formats.rosbag import BagTopics, export_rosbag, read_rosbag
 from vinn.robot.config import CameraMount
@@ -71,6 +68,8 @@ def import_(
     elif kind is ImportFormat.RECORD3D:
         found = read_record3d(source, task, rate)
     elif kind is ImportFormat.LEROBOT:
+        from vinn.ingest.formats.lerobot_import import read_lerobot  # needs the extra 'report'
+
         found = read_lerobot(source, camera, gripper_order, scale)
     else:
         topics = BagTopics(image_topic, pose_topic, joints_topic, odom_topic)
@@ -87,8 +86,12 @@ def export(
 ) -> None:
     """Export a dataset: LeRobotDataset v3.0, or one rosbag2 (MCAP) recording a demonstration."""
     dataset = Dataset.open(root)
-    write = export_lerobot if kind is ExportFormat.LEROBOT else export_rosbag
-    total = dataset.frame_count if kind is ExportFormat.LEROBOT else len(dataset)
+    if kind is ExportFormat.LEROBOT:
+        from vinn.ingest.formats.lerobot_export import export_lerobot as write
+
+        total = dataset.frame_count
+    else:
+        write, total = export_rosbag, len(dataset)
     with progress_bar("exporting") as progress:
         write(dataset, target, lambda done: progress(done, total))
     out.print(f"{target}: {len(dataset)} demonstrations", highlight=False)
@@ -102,6 +105,8 @@ def view(
     limit: Annotated[int, typer.Option(help="Demonstrations shown frame by frame.")] = 40,
 ) -> None:
     """Write a page to browse a dataset: frames, actions, gripper, duplicates, starts."""
+    from vinn.cli.demos_view import write_dataset_page  # needs the extra 'report'
+
     root_path = Path(os.path.abspath(root))  # noqa: PTH100  (symbolic links stay as they are)
     written = write_dataset_page(
         Dataset.open(root), page or root_path.with_name(f"{root_path.name}.html"), limit

@@ -21,19 +21,19 @@ AREAS = {
     "demos": "Look at, validate and split demonstrations.",
     "camera": "List cameras, print the calibration board, calibrate.",
     "ingest": "Make demonstrations from videos (needs the 'ingest' extra).",
-    "gripper": "Label gripper states, train and apply the classifier.",
+    "gripper": "Label gripper states, train and apply the classifier (needs the 'ingest' extra).",
     "encoder": "Export encoders, quantize them, look at them.",
     "embed": "Embed every frame of a dataset, on one machine or many.",
     "train": "Train encoders and policies (needs the 'train' extra).",
     "policy": "Build policies from demonstrations, look at them, predict with them.",
     "tasks": "List and record the tasks of the comparison (needs their simulators).",
     "sim": "Record and play in simulation (needs the 'sim' extra).",
-    "eval": "Errors on held-out demonstrations; closed-loop trials in simulation ('sim' extra).",
-    "bench": "Measure what encoding, retrieval and a policy step cost on this machine.",
-    "replay": "See a recorded rollout again with a policy; compare.",
+    "eval": "Errors on held-out demonstrations ('report' extra); closed-loop trials ('sim' extra).",
+    "bench": "Measure what encoding, retrieval and a step cost on this machine ('report' extra).",
+    "replay": "See a recorded rollout again with a policy; compare (needs the 'report' extra).",
     "recordings": "List recordings; repair those that were cut off.",
     "doctor": "Check everything a rollout needs: robot, camera, policy, clocks, disk.",
-    "report": "Videos and an HTML report from recorded rollouts.",
+    "report": "Videos and an HTML report from recorded rollouts (needs the 'report' extra).",
 }
 """Each is a module of `vinn.cli` with a typer application called `app`."""
 
@@ -59,10 +59,15 @@ EXTRAS = {
     "ray": "ray",
     "pymilvus": "milvus",
     "milvus_lite": "milvus",
+    "av": "report",
+    "matplotlib": "report",
     "pycolmap": "ingest",
     "rerun": "rerun",
 }
 """Module to the extra of the package `vinn` that brings it."""
+
+EXTRA_OF_AREA = {"gripper": "ingest", "ingest": "ingest", "sim": "sim"}
+"""Areas with an extra that brings everything they need."""
 
 FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -89,7 +94,8 @@ def run(arguments: Sequence[str]) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRAS:
             raise
-        return _fail(f"module '{missing}' is not installed: pip install 'vinn[{EXTRAS[missing]}]'")
+        extra = EXTRA_OF_AREA.get(_area(arguments) or "", EXTRAS[missing])
+        return _fail(f"module '{missing}' is not installed: pip install 'vinn[{extra}]'")
     except OSError as error:
         if error.errno not in FULL_OR_FORBIDDEN:
             raise
@@ -116,7 +122,7 @@ def _application(arguments: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    wanted = _area(arguments)
     for area, text in AREAS.items():
         if area == wanted:
             module = importlib.import_module(f"vinn.cli.{area}")
@@ -133,6 +139,10 @@ def _application(arguments: Sequence[str]) -> typer.Typer:
         else:
             app.command(area, help=text)(_listed_only)
     return app
+
+
+def _area(arguments: Sequence[str]) -> str | None:
+    return next((word for word in arguments if not word.startswith("-")), None)
 
 
 def _print_version(wanted: bool) -> None:

@@ -164,7 +164,7 @@ def _draw_neighbors(
 
 
 def _caption(text: TextLayer, neighbor: Neighbor, x: int, y: int, side: int) -> None:
-    text.add(f"{100 * neighbor.weight:.0f}%", (x, y + 18), 11, bold=True)
+    text.add(f"{100 * neighbor.weight:.0f}%", (x, y + 18), 11)
     digits = 1 if neighbor.distance >= 1 else 3
     text.add(f"d {neighbor.distance:.{digits}f}", (x + side, y + 18), 11, style.TEXT, "right")
     source = f"{neighbor.demonstration}:{neighbor.frame}"
@@ -188,12 +188,9 @@ def _draw_gauge(
 
 
 def format_delta(camera_delta: NDArray[np.floating], action_scale: ActionScale) -> str:
-    """A translation in words, e.g. `x +1.2  y −0.4  z +3.0 cm`."""
+    """A translation in words, e.g. `x +1.2  y -0.4  z +3.0 cm`."""
     metric = action_scale is ActionScale.METRIC
     values = np.asarray(camera_delta, dtype=np.float64) * (100.0 if metric else 1.0)
     digits = 1 if metric else 2
-    parts = [
-        f"{axis} {value:+.{digits}f}".replace("-", "−")
-        for axis, value in zip("xyz", values, strict=True)
-    ]
+    parts = [f"{axis} {value:+.{digits}f}" for axis, value in zip("xyz", values, strict=True)]
     return "  ".join(parts) + (" cm" if metric else "")

@@ -11,16 +11,14 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from vinn.viz import style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
 _SERIAL = itertools.count()
@@ -147,8 +145,6 @@ def distributions(samples: Mapping[str, ArrayLike], xlabel: str) -> str:
 
 def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
     # Figure itself and not pyplot: no global state, no display, safe beside other threads
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
@@ -164,8 +160,6 @@ def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure) -> str:
-    import matplotlib
-
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

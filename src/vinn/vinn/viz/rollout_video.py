@@ -87,7 +87,7 @@ def _side(timeline: RolloutTimeline, time_ns: int, title: str, progress: str) ->
     panel = np.empty((MOSAIC_HEIGHT_PX, _SIDE_WIDTH, 3), np.uint8)
     panel[:] = style.CANVAS
     text = TextLayer()
-    text.add(title, (0, 24), 14, bold=True)
+    text.add(title, (0, 24), 14)
     text.add(progress, (_SIDE_WIDTH - 12, 24), 13, style.MUTED, "right")
     overview = _latest(timeline.overview, time_ns)
     if overview is not None:
@@ -108,7 +108,7 @@ def _draw_door(panel: NDArray[np.uint8], text: TextLayer, moment: SceneMoment) -
     panel[top : top + 8, :filled] = color
     mark = round(width * _OPENED_DEG / _DOOR_SCALE_DEG)
     panel[top - 4 : top + 12, mark : mark + 2] = style.TEXT
-    text.add(f"door {max(angle_deg, 0.0):.0f}°", (0, 424), 15, bold=True)
+    text.add(f"door {max(angle_deg, 0.0):.0f}°", (0, 424), 15)
     words = [
         name
         for name, reached in (

@@ -1,33 +1,27 @@
-"""Text on images, with the font that matplotlib carries (DejaVu Sans)."""
+"""Text on images, with the font that Pillow carries (Aileron: Latin letters and punctuation)."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from vinn.errors import ConfigError
 from vinn.viz import style
 
 ANCHORS = {"left": "ls", "right": "rs", "center": "ms"}
 
 
 @lru_cache(maxsize=16)
-def _font(size_px: int, bold: bool) -> ImageFont.FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(_font_directory() / name), size_px)
-
-
-@lru_cache(maxsize=1)
-def _font_directory() -> Path:
-    # Found without importing matplotlib: that takes long, and the policy node draws mosaics too.
-    package = find_spec("matplotlib")
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError("matplotlib, whose font is used", name="matplotlib")
-    return Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"
+def _font(size_px: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size_px)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise ConfigError(
+            "this Pillow was built without FreeType, which draws text: install another"
+        )
+    return font
 
 
 class TextLayer:
@@ -37,7 +31,7 @@ class TextLayer:
     """
 
     def __init__(self) -> None:
-        self._items: list[tuple[tuple[int, int], str, int, style.RGB, str, bool]] = []
+        self._items: list[tuple[tuple[int, int], str, int, style.RGB, str]] = []
 
     def add(
         self,
@@ -46,26 +40,25 @@ class TextLayer:
         size_px: int = 13,
         color: style.RGB = style.TEXT,
         align: str = "left",
-        bold: bool = False,
     ) -> None:
         """Put one line of text with its baseline at (x, y); `align` is a key of `ANCHORS`."""
-        self._items.append((baseline_px, text, size_px, color, ANCHORS[align], bold))
+        self._items.append((baseline_px, text, size_px, color, ANCHORS[align]))
 
     def draw(self, image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A copy of the (H, W, 3) RGB image with the text on it."""
         picture = Image.fromarray(image_rgb)
         pen = ImageDraw.Draw(picture)
-        for position, text, size_px, color, anchor, bold in self._items:
-            pen.text(position, text, fill=color, font=_font(size_px, bold), anchor=anchor)
+        for position, text, size_px, color, anchor in self._items:
+            pen.text(position, text, fill=color, font=_font(size_px), anchor=anchor)
         return np.asarray(picture, dtype=np.uint8).copy()
 
 
-def shorten(text: str, width_px: int, size_px: int = 13, bold: bool = False) -> str:
+def shorten(text: str, width_px: int, size_px: int = 13) -> str:
     """`text`, its beginning replaced by an ellipsis so that it is at most `width_px` wide.
 
     The end is what tells numbered names apart.
     """
-    font = _font(size_px, bold)
+    font = _font(size_px)
     if font.getlength(text) <= width_px:
         return text
     while text and font.getlength("…" + text) > width_px:
