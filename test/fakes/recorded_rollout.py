@@ -8,7 +8,7 @@ from tiny_encoder import square_image
 from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.policies.artefact import load_policy
 from vinn.rollout.messages import header_fields, image_fields, prediction_fields
-from vinn.rollout.recorder import RolloutRecorder
+from vinn.rollout.recorder import LOST_KEY, RolloutRecorder
 
 START_NS = 1_700_000_000_000_000_000
 PERIOD_NS = 200_000_000
@@ -16,7 +16,7 @@ IMAGES = 12
 WRIST = "/wrist_camera/image_raw/compressed"
 
 
-def record_rollout(path: Path, policy_dir: Path, success: bool = True) -> Path:
+def record_rollout(path: Path, policy_dir: Path, success: bool = True, lost: int = 0) -> Path:
     """Record `IMAGES` frames; the first one has no prediction, and one prediction no frame."""
     policy = load_policy(policy_dir)
     with RolloutRecorder(path, {"session": path.stem, "name": "square"}) as recorder:
@@ -37,7 +37,8 @@ def record_rollout(path: Path, policy_dir: Path, success: bool = True) -> Path:
                 now_ns + 20_000_000,
             )
             _record_step(recorder, i, now_ns + 40_000_000, said.camera_delta)
-        recorder.close({"reason": "SUCCESS" if success else "STEP_LIMIT", "steps": "11"})
+        outcome = {"reason": "SUCCESS" if success else "STEP_LIMIT", "steps": "11"}
+        recorder.close({**outcome, LOST_KEY: str(lost)} if lost else outcome)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,18 @@ def test_only_successes_are_taken_unless_asked(square_policy: Path, tmp_path: Pa
     cut.write_bytes(recording.read_bytes()[: recording.stat().st_size // 2])
     with pytest.raises(DatasetError, match="ended by incomplete"):
         add_rollout(cut, tmp_path / "demos", LEVEL)
+
+
+def test_a_recording_that_lacks_messages_is_taken_only_when_forced(
+    square_policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = record_rollout(tmp_path / "s.mcap", square_policy / "policy", lost=7)
+    with pytest.raises(DatasetError, match="7 messages are missing"):
+        add_rollout(recording, tmp_path / "demos", LEVEL)
+    assert not (tmp_path / "demos").exists()
+    assert add_rollout(recording, tmp_path / "demos", LEVEL, force=True).name == "s"
+    assert run(["recordings", "info", str(recording), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["ended_by"] == "SUCCESS, 7 messages lost"
 
 
 def test_unit_scale_keeps_directions(rollout: Path, tmp_path: Path) -> None:

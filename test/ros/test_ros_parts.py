@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,8 @@ from vinn.errors import CameraError, ConfigError, DatasetError, RobotError
 from vinn.ingest.frame_source import open_source
 from vinn.robot.types import JointCommand, ReasonCode
 from vinn.rollout.config import load_rollout_config
-from vinn.rollout.messages import image_fields
+from vinn.rollout.messages import image_fields, serialize
+from vinn.rollout.reader import summarize_recording
 from vinn.rollout.recorder import RolloutRecorder
 from vinn.sim.difficulty import DIFFICULTIES
 from vinn_ros.bag_source import bag_messages, bag_types, restamped
@@ -23,6 +25,7 @@ from vinn_ros.frame_gate import FrameGate, GateLimits
 from vinn_ros.lease import Lease
 from vinn_ros.newest import Newest
 from vinn_ros.paths import config_directory
+from vinn_ros.recording import Writing
 
 from vinn_ros import graph, lease
 
@@ -327,3 +330,27 @@ def test_parameter_files_name_existing_nodes_only() -> None:
     for name in ("door_opening.yaml", "door_opening_sim.yaml"):
         content = yaml.safe_load((config_directory() / name).read_text())
         assert {key.removeprefix("/**/") for key in content} <= known
+
+
+def test_a_disk_that_stalls_delays_nobody_and_the_recording_says_what_it_lacks(
+    tmp_path: Path,
+) -> None:
+    stalled, going_on = threading.Event(), threading.Event()
+
+    class StallingRecorder(RolloutRecorder):
+        def write(self, topic: str, type_name: str, cdr: bytes, stamp_ns: int) -> None:
+            stalled.set()
+            assert going_on.wait(20.0)
+            super().write(topic, type_name, cdr, stamp_ns)
+
+    cdr = serialize("std_msgs/msg/Bool", {"data": True})
+    writing = Writing(StallingRecorder(tmp_path / "r.mcap"), most_waiting=3)
+    writing.put("homed", "std_msgs/msg/Bool", cdr, 1)
+    assert stalled.wait(20.0)
+    for stamp_ns in range(2, 10):  # three may wait for the one that is being written
+        writing.put("homed", "std_msgs/msg/Bool", cdr, stamp_ns)
+    going_on.set()
+    summary = summarize_recording(writing.close({"reason": "SUCCESS"}))
+    assert summary.message_counts == {"homed": 4}
+    assert summary.messages_lost == 5
+    assert summary.ended_by == "SUCCESS, 5 messages lost"

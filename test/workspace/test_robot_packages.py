@@ -50,8 +50,7 @@ def absent() -> list[str]:
     return sorted(
         module
         for module, owners in metadata.packages_distributions().items()
-        if not present & {canonicalize_name(owner) for owner in owners}
-        and module.isidentifier()
+        if not present & {canonicalize_name(owner) for owner in owners} and module.isidentifier()
     )
 
 

@@ -17,7 +17,7 @@ from rcl_interfaces.msg import ParameterEvent
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from vinn.errors import DatasetError
-from vinn.rollout.recorder import RolloutRecorder
+from vinn.rollout.recorder import LOST_KEY, RolloutRecorder
 
 from vinn_msgs.msg import ExecutorStatus, PolicyStatus, RolloutStatus, SceneStatus
 from vinn_msgs.msg import Prediction as PredictionMsg
@@ -40,20 +40,19 @@ TOPICS: Mapping[str, type] = {
     "/diagnostics": DiagnosticArray,
     "/parameter_events": ParameterEvent,
 }
-
-
-_MOST_WAITING = 4096
+MOST_WAITING = 4096
 """Messages that may wait for the disk: some twenty seconds of a rollout."""
 
 
-class _Writing:
+class Writing:
     """A recording that is open, and the thread that writes it."""
 
-    def __init__(self, recorder: RolloutRecorder) -> None:
+    def __init__(self, recorder: RolloutRecorder, most_waiting: int = MOST_WAITING) -> None:
+        """Args: where messages go, and how many may wait for the disk."""
         self.recorder = recorder
         self.lost = 0
         """Messages that came when too many waited already."""
-        self._waiting: queue.Queue[tuple[str, str, bytes, int] | None] = queue.Queue(_MOST_WAITING)
+        self._waiting: queue.Queue[tuple[str, str, bytes, int] | None] = queue.Queue(most_waiting)
         self._thread = threading.Thread(target=self._write, name="recording", daemon=True)
         self._thread.start()
 
@@ -65,10 +64,11 @@ class _Writing:
             self.lost += 1
 
     def close(self, outcome: Mapping[str, str]) -> Path:
-        """Write what waits, then as `RolloutRecorder.close`."""
+        """Write what waits, then as `RolloutRecorder.close`, and how many messages are missing."""
         self._waiting.put(None)
         self._thread.join()
-        return self.recorder.close(outcome)
+        lost = {LOST_KEY: str(self.lost)} if self.lost else {}
+        return self.recorder.close({**outcome, **lost})
 
     def _write(self) -> None:
         while (message := self._waiting.get()) is not None:
@@ -90,7 +90,7 @@ class RolloutRecording:
         """Args: the node, who gets which topic's messages decoded, who gets which serialised."""
         self._node = node
         self._lock = threading.Lock()
-        self._writing: _Writing | None = None
+        self._writing: Writing | None = None
         for topic, message_type in TOPICS.items():
             node.subscribe(
                 message_type,
@@ -109,7 +109,7 @@ class RolloutRecording:
             self._node.get_logger().error(f"not recorded: {error}")
             return None
         with self._lock:
-            self._writing = _Writing(recorder)
+            self._writing = Writing(recorder)
         return path
 
     def write_parameters(self, values: Mapping[str, str]) -> None:

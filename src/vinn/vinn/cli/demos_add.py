@@ -27,7 +27,9 @@ def add(
     robot_config: Annotated[
         Path | None, typer.Option(help="Robot configuration with the camera's mount.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Though it did not succeed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Though it did not succeed, or lacks messages.")
+    ] = False,
     policy: Annotated[
         Path | None, typer.Option(help="Policy artefact to extend by it, without building anew.")
     ] = None,

@@ -44,7 +44,7 @@ def info(
             row["info"].get("name", ""),
             f"{row['duration_s']:.1f} s",
             str(sum(row["message_counts"].values())),
-            (row["outcome"] or {}).get("reason", "incomplete"),
+            row["ended_by"],
             {True: "success", False: "failure", None: ""}[label.get("success")],
             label.get("note", ""),
         )
@@ -78,6 +78,7 @@ def _describe(path: Path) -> dict[str, Any]:
         "path": str(path),
         "info": summary.info,
         "outcome": summary.outcome,
+        "ended_by": summary.ended_by,
         "label": asdict(label) if label else None,
         "start_ns": summary.start_ns,
         "duration_s": summary.duration_s,

@@ -65,10 +65,11 @@ def add_rollout(
         scale: of the dataset; UNIT keeps directions alone.
         name: of the demonstration; the recording's by default.
         task: kept in the meta data.
-        force: take it although it did not succeed (a corrected rollout, say).
+        force: take it although it did not succeed (a corrected rollout, say) or lacks messages.
 
     Raises:
-        DatasetError: not a success, incomplete, or without steps and images; the name is taken.
+        DatasetError: not a success, incomplete, messages missing, or without steps and images; the
+            name is taken.
     """
     summary = summarize_recording(recording)
     label = read_label(recording)
@@ -78,6 +79,11 @@ def add_rollout(
         raise DatasetError(
             f"{recording}: ended by {reason}{'' if label is None else ', labelled a failure'}; "
             "allowed: a success, or --force"
+        )
+    if summary.messages_lost and not force:
+        raise DatasetError(
+            f"{recording}: {summary.messages_lost} messages are missing, since the disk was too "
+            "slow; allowed: none, or --force"
         )
     actions = rollout_actions(recording, mount)
     delta = actions.camera_delta_m

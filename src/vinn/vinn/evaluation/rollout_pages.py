@@ -91,7 +91,7 @@ def rollout_page(
                 said or (summary.outcome or {}).get("message", ""),
                 good=digest.opened,
             ),
-            Tile("Ended by", digest.reason or "incomplete", f"{digest.steps} steps"),
+            Tile("Ended by", summary.ended_by, f"{digest.steps} steps"),
             *_novelty_tiles(timeline),
         ]
     )

@@ -197,7 +197,7 @@ class MotionFilter:
             lever_m = self._gripper_p_camera_m - turn @ self._gripper_p_camera_m
             requested_base_m = rotation @ (requested_gripper_m + lever_m)
             wanted_m = clip_length(requested_base_m, motion.step_cap_m)
-            decision = self._limit_pose(wanted_m, turn, gripper.closed, state, held_memory)
+            decision = self._limit_pose(wanted_m, turn, gripper.closed, state, held, held_memory)
             if decision.command is None:
                 left_out = f"the turn is left out: {decision.message}"
                 decision = self.limit(plain_m, gripper.closed, state, held_memory)
@@ -226,15 +226,15 @@ class MotionFilter:
         gripper_turn: NDArray[np.float64],
         gripper_closed: bool,
         state: RobotState,
+        held: HeldTargets,
         memory: FilterMemory,
     ) -> Decision:
-        """A step of all six degrees of freedom; `memory.held` is where it starts.
+        """A step of all six degrees of freedom from the targets that are held.
 
         Where limits keep the wrist from turning as wanted, the grasp centre still goes where it
         shall.
         """
-        held, geometry = memory.held, self.config.tool.geometry
-        assert held is not None
+        geometry = self.config.tool.geometry
         target = base_T_gripper(
             held.lift_m,
             held.arm_m,

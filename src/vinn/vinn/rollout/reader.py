@@ -21,7 +21,7 @@ from rosbags.typesys.store import Typestore
 
 from vinn.demos.frames import decode_jpeg
 from vinn.errors import DatasetError
-from vinn.rollout.recorder import INFO_RECORD, OUTCOME_RECORD, PARAMETERS_RECORD
+from vinn.rollout.recorder import INFO_RECORD, LOST_KEY, OUTCOME_RECORD, PARAMETERS_RECORD
 from vinn.rollout.rosbag2 import is_rosbag2_directory, rosbag2_counts, rosbag2_messages
 
 _LARGEST_RECORD = 256 * 2**20
@@ -58,6 +58,18 @@ class RecordingSummary:
     """When the last message was recorded."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameters of the nodes at the start, `NODE.PARAMETER` to YAML."""
+
+    @property
+    def messages_lost(self) -> int:
+        """How many messages are missing because the disk was too slow."""
+        said = (self.outcome or {}).get(LOST_KEY, "0")
+        return int(said) if said.isdecimal() else 0
+
+    @property
+    def ended_by(self) -> str:
+        """Why the rollout ended, and whether the recording has everything; for people."""
+        reason = (self.outcome or {}).get("reason", "incomplete")
+        return f"{reason}, {self.messages_lost} messages lost" if self.messages_lost else reason
 
     @property
     def duration_s(self) -> float:

@@ -28,6 +28,8 @@ PARAMETERS_RECORD = "vinn_parameters"
 """MCAP metadata: parameters of the nodes, `NODE.PARAMETER` to YAML; there may be several."""
 MIN_FREE_BYTES = 512 * 2**20
 """A recording ends before the disk has less room than this."""
+LOST_KEY = "messages_lost"
+"""Key of the outcome: how many messages a disk was too slow for; missing: none."""
 _GUARD_EVERY_BYTES = 8 * 2**20
 
 

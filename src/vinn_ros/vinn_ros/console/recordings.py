@@ -89,7 +89,7 @@ class RecordingPages:
             "session": session,
             "name": summary.info.get("name", ""),
             "duration_s": round(summary.duration_s, 1),
-            "reason": (summary.outcome or {}).get("reason", "incomplete"),
+            "reason": summary.ended_by,
             "steps": (summary.outcome or {}).get("steps", ""),
             "label": None if label is None else label.success,
             "note": "" if label is None else label.note,
