@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
-from vinn.retrieval.approximate import GOAL_RECALL
+from vinn.retrieval.approximate import GOAL_RECALL, read_inverted_file
 from vinn.retrieval.flat import FlatNeighbors
 from vinn.retrieval.index import (
     FLAT_UP_TO,
@@ -49,10 +50,11 @@ def test_a_projected_index_answers_as_brute_force(
         np.testing.assert_array_equal(found[0], expected[0])
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
 def test_an_approximate_index_has_the_recall_it_states(
-    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]
+    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray], unit: float
 ) -> None:
-    embeddings, ids = memory
+    embeddings, ids = memory[0] * np.float32(unit), memory[1]
     manifest = build_index(tmp_path / "index", embeddings, ids, HASH, IndexKind.APPROXIMATE)
     assert manifest.recall is not None and manifest.recall >= GOAL_RECALL
     assert manifest.probes is not None and manifest.lists is not None
@@ -61,7 +63,7 @@ def test_an_approximate_index_has_the_recall_it_states(
     rng = np.random.default_rng(5)
     hits = []
     for row in rng.choice(len(embeddings), 200, replace=False):
-        query = embeddings[row] + rng.normal(size=48).astype(np.float32) * 0.05
+        query = embeddings[row] + rng.normal(size=48).astype(np.float32) * np.float32(0.05 * unit)
         truth = brute_force_neighbors(embeddings, query, 10)[1]
         distances, rows = search.search(query, 10)
         assert (np.diff(distances) >= 0).all() and len(set(rows.tolist())) == 10
@@ -76,6 +78,15 @@ def test_an_approximate_search_finds_as_many_as_asked_for(
     build_index(tmp_path / "index", embeddings, ids, HASH, IndexKind.APPROXIMATE)
     search = open_index(tmp_path / "index", embeddings, HASH)
     assert len(set(search.search(embeddings[3], 500)[1].tolist())) == 500
+
+
+def test_lists_of_another_kind_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    plain = faiss.index_factory(8, "IVF4,Flat")
+    plain.train(rows)
+    faiss.write_index(plain, str(tmp_path / "inverted.faiss"))
+    with pytest.raises(ArtefactError, match=r"IndexIVFFlat; allowed: .*`vinn policy index`"):
+        read_inverted_file(tmp_path / "inverted.faiss")
 
 
 def test_rows_added_later_keep_the_projection(

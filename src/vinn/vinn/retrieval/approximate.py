@@ -14,6 +14,9 @@ Candidates are ranked by an estimate of their distance, not by its lower bound. 
 c being the cosine between what the projection leaves over of both. The bound takes c = 1; near
 neighbours have some c < 1, of which the mean over the frames tried is kept. Up to a term that is
 the query's alone this is the distance to (p_q, c r_q): the index need not know.
+
+The lists hold what coordinates differ by from their list's centre, in bfloat16: half the memory to
+read, with the range of single precision, and small differences keep their precision.
 """
 
 from __future__ import annotations
@@ -44,8 +47,8 @@ _TRAINING_ROWS_PER_LIST = 40
 _ADD_ROWS = 50_000
 _SAME = 1e-5
 """Distances that differ by a smaller share are equal but for rounding in single precision."""
-_GATHERED = 2.0
-"""Reading a row somewhere in memory costs about this many times a number read in passing."""
+_GATHERED = 3.0
+"""A number of a row somewhere in memory costs about this many times one that a list holds."""
 
 
 class ApproximateNeighbors:
@@ -65,7 +68,7 @@ class ApproximateNeighbors:
         Args:
             embeddings: (N, D), single or half precision; kept, and not copied if C-contiguous.
             projection: whose coordinates `index` holds.
-            index: `faiss.IndexIVFFlat` over N rows of m + 1 coordinates.
+            index: `faiss.IndexIVFScalarQuantizer` over N rows of m + 1 coordinates.
             probes: lists that a query reads.
             candidates_per_neighbor: times k, rows whose true distance is computed.
             residual_cosine: c of the estimated distance, see above.
@@ -150,7 +153,7 @@ def build_inverted_file(
     count, width = coordinates.shape
     if lists is None:
         lists = max(1, min(count, int(_LISTS_PER_ROOT * np.sqrt(count))))
-    index: Any = faiss.index_factory(width, f"IVF{lists},Flat", faiss.METRIC_L2)
+    index: Any = faiss.index_factory(width, f"IVF{lists},SQbf16", faiss.METRIC_L2)
     index.cp.seed = seed
     rows = np.arange(count)
     most = _TRAINING_ROWS_PER_LIST * lists
@@ -172,8 +175,11 @@ def read_inverted_file(path: Path) -> Any:
         index = faiss.read_index(str(path))
     except RuntimeError as cause:
         raise ArtefactError(f"{path}: malformed or truncated FAISS index") from cause
-    if not isinstance(index, faiss.IndexIVFFlat):
-        raise ArtefactError(f"{path}: {type(index).__name__}; allowed: IndexIVFFlat")
+    if not isinstance(index, faiss.IndexIVFScalarQuantizer):
+        raise ArtefactError(
+            f"{path}: {type(index).__name__}; allowed: IndexIVFScalarQuantizer "
+            "(make the index again: `vinn policy index`)"
+        )
     return index
 
 

@@ -62,7 +62,7 @@ class BenchSettings:
     """
 
     sizes: tuple[int, ...] = (1_000, 3_000, 10_000, 20_000, 50_000, 100_000, 200_000)
-    approximate: tuple[int, ...] = (1_000_000,)
+    approximate: tuple[int, ...] = (10_000, 100_000, 300_000, 1_000_000)
     repeats: int = 5
     queries: int = 50
     images: int = 20
@@ -196,7 +196,8 @@ class Bench:
         add = self._results.add
         add(f"{what}: query", round(cost.query_ms, 3), "ms", goal="<= 1" if large else None)
         exact = f"retrieve {cost.count:,} augmented frames: ours, exact"
-        add(exact, round(cost.exact_ms, 3), "ms")
+        if cost.count not in self._settings.sizes:  # these are measured beside the others
+            add(exact, round(cost.exact_ms, 3), "ms")
         add(f"{what}: recall at {K}", round(cost.recall, 4), "", goal=">= 0.99")
         add(f"{what}: recall that the index states", round(cost.stated_recall, 4))
         add(f"{what}: building", round(cost.build_s, 1), "s")
