@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from tiny_encoder import write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
+from vinn.encoders.openvino_runtime import import_openvino
 from vinn.evaluation.bench import run as bench_run
+from vinn.evaluation.bench.arithmetic import network_gflop
 from vinn.evaluation.bench.memories import BenchMemory, asked_about, extended, hold_out
 from vinn.evaluation.bench.plot import cost_plot, query_costs
 from vinn.evaluation.bench.run import Bench, BenchSettings
@@ -81,6 +83,22 @@ def test_a_small_run_finds_identical_neighbours(
     assert [count for count, _ in costs["ours, approximate"]] == [900]
     assert "ours, approximate" in cost_plot(results.rows)
     assert stages
+
+
+def test_arithmetic_counts_what_convolutions_and_products_do(tmp_path: Path) -> None:
+    openvino = import_openvino()
+    operators = openvino.opset13
+    image = operators.parameter([1, 3, 10, 10], np.float32)
+    kernels = operators.constant(np.ones((8, 3, 3, 3), np.float32))
+    inside = operators.convolution(image, kernels, [1, 1], [0, 0], [0, 0], [1, 1])
+    depthwise = operators.constant(np.ones((8, 1, 1, 8, 8), np.float32))
+    row = operators.group_convolution(inside, depthwise, [1, 1], [0, 0], [0, 0], [1, 1])
+    flat = operators.reshape(row, np.array([1, 8]), special_zero=False)
+    weights = operators.constant(np.ones((5, 8), np.float32))
+    model = openvino.Model([operators.matmul(flat, weights, False, True)], [image])
+    openvino.save_model(model, tmp_path / "model.xml")
+    convolution, grouped, product = 8 * 8 * 8 * 27, 8 * 64, 5 * 8
+    assert network_gflop(tmp_path) == pytest.approx(2e-9 * (convolution + grouped + product))
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

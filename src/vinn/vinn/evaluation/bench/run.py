@@ -18,6 +18,7 @@ from vinn.demos.frames import decode_jpeg
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.encoders.network import Precision
+from vinn.evaluation.bench.arithmetic import network_gflop, product_gflop_s
 from vinn.evaluation.bench.encoding import encode_cost, ranking_agreement, throughput
 from vinn.evaluation.bench.loading import load_in_fresh_process, write_large_policy
 from vinn.evaluation.bench.memories import BenchMemory, asked_about, extended, hold_out
@@ -215,6 +216,9 @@ class Bench:
                 self._encode_rows(PAPER_ARCHITECTURE, encoder_dir, precision)
             self._say(f"step: embedding frames with {PAPER_ARCHITECTURE}")
             memory = self._step_memory(encoder_dir)
+            gflop = network_gflop(encoder_dir)
+            self._say("step: the fastest product of matrices")
+            rates = {name: product_gflop_s(name, settings.threads) for name in PRECISIONS}
             self._say("step: ours and the pseudocode in turns")
             cost = step_cost(
                 PAPER_ARCHITECTURE,
@@ -232,6 +236,14 @@ class Bench:
             goal = ">= 10" if precision == "auto" else None
             ratio = round(cost.naive_ms / ours_ms, 1)
             add(f"{what}, {precision}: pseudocode over ours", ratio, "x", goal=goal)
+            limit_ms = 1e3 * gflop / rates[precision]
+            limit = f"{what}, {precision}: the network alone at the rate of the fastest product"
+            add(f"{limit} of matrices", round(limit_ms, 2), "ms")
+            add(
+                f"{what}, {precision}: pseudocode over that",
+                round(cost.naive_ms / limit_ms, 1),
+                "x",
+            )
 
     def _step_memory(self, encoder_dir: Path) -> NDArray[np.float32]:
         encoder = load_encoder(encoder_dir, streams=os.cpu_count() or 1, precision="auto")
