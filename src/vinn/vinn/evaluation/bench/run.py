@@ -56,6 +56,7 @@ class BenchSettings:
         approximate: numbers of frames for approximate search.
         repeats: calls of each function that count.
         queries: held-out frames asked about in a repeat.
+        recall_queries: held-out frames that the recall of approximate search is taken of.
         images: frames that are encoded in a repeat.
         threads: of the encoders; search has one.
         parts: names of `PARTS`.
@@ -66,6 +67,7 @@ class BenchSettings:
     approximate: tuple[int, ...] = (10_000, 100_000, 300_000, 1_000_000)
     repeats: int = 5
     queries: int = 50
+    recall_queries: int = 500
     images: int = 20
     threads: int = 2
     parts: tuple[str, ...] = PARTS
@@ -146,7 +148,9 @@ class Bench:
         self._results.add(f"encode {what}: JPEG decoding", round(cost.decode_ms, 2), "ms")
 
     def _retrieve(self) -> None:
-        memory, settings = self._memory(), self._settings
+        settings = self._settings
+        memory = self._memory()
+        memory = dataclasses.replace(memory, queries=memory.queries[: settings.queries])
         with _one_thread() as process:
             bandwidth = process.call(read_bandwidth_gb_s)
             self._results.add("fastest streaming read, one thread", round(bandwidth, 1), "GB/s")
@@ -166,7 +170,9 @@ class Bench:
             for count in settings.approximate:
                 self._say(f"approximate: among {count:,} (builds an index first)")
                 self._approximate_rows(
-                    process.call(approximate_cost, memory, count, settings.repeats)
+                    process.call(
+                        approximate_cost, memory, count, settings.queries, settings.repeats
+                    )
                 )
 
     def _exact_rows(self, memory: BenchMemory, cost: SearchCost, bandwidth: float) -> None:
@@ -293,7 +299,8 @@ class Bench:
             self._say(f"embedding {len(self._jpegs)} frames")
             encoder = load_encoder(self._encoder_dir, streams=os.cpu_count() or 1)
             embedded = embed_dataset(self._dataset, encoder)
-            self._kept_memory = hold_out(embedded.embeddings, self._ids, self._settings.queries)
+            most = max(self._settings.queries, self._settings.recall_queries)
+            self._kept_memory = hold_out(embedded.embeddings, self._ids, most)
         return self._kept_memory
 
     def _held_out_jpegs(self, count: int) -> list[bytes]:

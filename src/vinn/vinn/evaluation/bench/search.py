@@ -101,8 +101,13 @@ def exact_cost(memory: BenchMemory, count: int, repeats: int = 5) -> SearchCost:
     )
 
 
-def approximate_cost(memory: BenchMemory, count: int, repeats: int = 5) -> ApproximateCost:
-    """Build an approximate index over `count` embeddings on disk, and ask it."""
+def approximate_cost(
+    memory: BenchMemory, count: int, timed: int, repeats: int = 5
+) -> ApproximateCost:
+    """Build an approximate index over `count` embeddings on disk, and ask it.
+
+    All queries count for the recall, the first `timed` of them for the time.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         embeddings = extended(memory, count, path=root / "embeddings.npy")
@@ -128,7 +133,7 @@ def approximate_cost(memory: BenchMemory, count: int, repeats: int = 5) -> Appro
                 "approximate": lambda query: search.search(queries[query], K),
                 "exact": lambda query: exact.search(queries[query], K),
             },
-            len(queries),
+            min(timed, len(queries)),
             repeats,
         )
         hits = [recall_of(search.search(q, K)[0], exact.search(q, K)[0]) for q in queries]
