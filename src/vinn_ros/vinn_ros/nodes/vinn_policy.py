@@ -64,7 +64,7 @@ class VinnPolicyNode(VinnNode):
     NAME = "vinn_policy"
     PARAMETERS = (
         Parameter("policy", "", "directory of a policy artefact; empty: load one later"),
-        Parameter("threads", 1, "processor threads of encoder and search", lower=1, upper=64),
+        Parameter("threads", 2, "processor threads of the encoder", lower=1, upper=64),
         Parameter(
             "precision",
             "fp32",
