@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from vinn.evaluation.bench.search import (
 from vinn.evaluation.bench.simulation import simulation_cost
 from vinn.evaluation.bench.step import PRECISIONS, step_cost
 from vinn.evaluation.own_process import OwnProcess, in_own_process
+from vinn.evaluation.quantization import quantize_encoder
 from vinn.evaluation.results import Results
 from vinn.learning.reference import export_random_encoder
 from vinn.policies.build import embed_dataset
@@ -222,13 +224,22 @@ class Bench:
                 self._encode_rows(PAPER_ARCHITECTURE, encoder_dir, precision)
             self._say(f"step: embedding frames with {PAPER_ARCHITECTURE}")
             memory = self._step_memory(encoder_dir)
+            encoders: dict[str, tuple[Path, Precision]] = {
+                precision: (encoder_dir, precision) for precision in PRECISIONS
+            }
+            if find_spec("nncf"):
+                self._say(f"step: {PAPER_ARCHITECTURE} in 8 bits")
+                few = self._dataset.only(*[d.meta.name for d in self._dataset.demonstrations[:4]])
+                eight_bit = Path(folder) / "int8"
+                quantize_encoder(encoder_dir, few, eight_bit, accept_ranking=True)
+                encoders["int8"] = (eight_bit, "auto")
             gflop = network_gflop(encoder_dir)
             self._say("step: the fastest product of matrices")
             rates = {name: product_gflop_s(name, settings.threads) for name in PRECISIONS}
             self._say("step: ours and the pseudocode in turns")
             cost = step_cost(
                 PAPER_ARCHITECTURE,
-                encoder_dir,
+                encoders,
                 self._some_jpegs(5),
                 memory,
                 settings.threads,
@@ -237,19 +248,17 @@ class Bench:
         what = f"step {PAPER_ARCHITECTURE} at {STEP_FRAMES:,}, {settings.threads} threads"
         add = self._results.add
         add(f"{what}: the paper's pseudocode", round(cost.naive_ms, 1), "ms")
-        for precision, ours_ms in cost.ours_ms.items():
-            add(f"{what}, {precision}: ours", round(ours_ms, 2), "ms")
-            goal = ">= 10" if precision == "auto" else None
+        for name, ours_ms in cost.ours_ms.items():
+            add(f"{what}, {name}: ours", round(ours_ms, 2), "ms")
+            goal = ">= 10" if name == "auto" else None
             ratio = round(cost.naive_ms / ours_ms, 1)
-            add(f"{what}, {precision}: pseudocode over ours", ratio, "x", goal=goal)
-            limit_ms = 1e3 * gflop / rates[precision]
-            limit = f"{what}, {precision}: the network alone at the rate of the fastest product"
-            add(f"{limit} of matrices", round(limit_ms, 2), "ms")
-            add(
-                f"{what}, {precision}: pseudocode over that",
-                round(cost.naive_ms / limit_ms, 1),
-                "x",
-            )
+            add(f"{what}, {name}: pseudocode over ours", ratio, "x", goal=goal)
+        for name, rate in rates.items():
+            limit_ms = 1e3 * gflop / rate
+            limit = f"{what}, {name}: the network alone at the rate of the fastest matrix product"
+            add(limit, round(limit_ms, 2), "ms")
+            most = round(cost.naive_ms / limit_ms, 1)
+            add(f"{what}, {name}: pseudocode over that", most, "x")
 
     def _step_memory(self, encoder_dir: Path) -> NDArray[np.float32]:
         encoder = load_encoder(encoder_dir, streams=os.cpu_count() or 1, precision="auto")

@@ -32,16 +32,16 @@ class StepCost:
 
     Attributes:
         naive_ms: the pseudocode: torch in eager mode, a Python loop over all frames.
-        ours_ms: by precision of the encoder.
+        ours_ms: by encoder.
     """
 
     naive_ms: float
-    ours_ms: Mapping[Precision, float]
+    ours_ms: Mapping[str, float]
 
 
 def step_cost(
     architecture: str,
-    encoder_dir: Path,
+    encoders: Mapping[str, tuple[Path, Precision]],
     jpegs: Sequence[bytes],
     embeddings: NDArray[np.float32],
     threads: int,
@@ -51,7 +51,7 @@ def step_cost(
 
     Args:
         architecture: of the pseudocode's network (`vinn.learning.export.ARCHITECTURES`).
-        encoder_dir: artefact of the same network.
+        encoders: artefacts of the same network and precisions to run them in, by name.
         jpegs: frames, one a step.
         embeddings: (N, D) of the memory; its actions are random.
         threads: of either network. The search has one.
@@ -60,8 +60,8 @@ def step_cost(
     memory = _some_actions(len(embeddings))
     search = search_over(embeddings)
 
-    def ours(precision: Precision) -> Callable[[], None]:
-        encoder = load_encoder(encoder_dir, threads, precision)
+    def ours(directory: Path, precision: Precision) -> Callable[[], None]:
+        encoder = load_encoder(directory, threads, precision)
         policy = VinnPolicy(encoder, search, memory, K)
 
         def steps() -> None:
@@ -86,11 +86,14 @@ def step_cost(
                 )
             )
 
-        timings = in_turns({"naive": naive, **{name: ours(name) for name in PRECISIONS}}, repeats)
+        timings = in_turns(
+            {"naive": naive, **{name: ours(*encoder) for name, encoder in encoders.items()}},
+            repeats,
+        )
     return StepCost(
         # Timed over there: starting the process and handing the memory over do not count.
         naive_ms=1e3 * float(np.median(naive_s)),
-        ours_ms={name: timings[name].median_ms / len(jpegs) for name in PRECISIONS},
+        ours_ms={name: timings[name].median_ms / len(jpegs) for name in encoders},
     )
 
 
