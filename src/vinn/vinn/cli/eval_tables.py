@@ -19,6 +19,7 @@ from vinn.evaluation.own_process import in_own_process
 from vinn.evaluation.tables import Measurements, mean_and_deviation, run_tables
 from vinn.evaluation.tables_config import TablesConfig, claim_workspace, load_tables_config
 from vinn.evaluation.tables_output import TIMES, table_results, write_outputs
+from vinn.evaluation.tables_workers import run_tables_by_workers
 from vinn.evaluation.workspace import Workspace
 from vinn.ingest.formats.common import GripperOrder, write_imported
 from vinn.ingest.formats.layouts import Layout, cropped, read_layout
@@ -40,6 +41,15 @@ Preset = Annotated[
 ]
 Work = Annotated[Path, typer.Option(help="Folder of what is trained; a killed run goes on there.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of tables and figures.")]
+Workers = Annotated[
+    int, typer.Option(min=1, help="More than 1: measured by so many workers of Ray ('ray' extra).")
+]
+WorkerGpus = Annotated[
+    float, typer.Option(min=0, help="GPUs of each worker, which sees no others; e.g. 0.5.")
+]
+RayAddress = Annotated[
+    str | None, typer.Option(help="Of a running Ray cluster, e.g. 'auto'; default: this machine.")
+]
 
 
 def tables(
@@ -70,6 +80,9 @@ def tables(
         bool,
         typer.Option("--only-measured", help="Train nothing: write what WORK holds so far."),
     ] = False,
+    workers: Workers = 1,
+    ray_address: RayAddress = None,
+    worker_gpus: WorkerGpus = 0.0,
 ) -> None:
     """Table III and figures 3, 4 and 6 on all tasks; exit code 1 if a check fails."""
     preset = "quick" if quick else preset
@@ -83,7 +96,7 @@ def tables(
         names = _chosen("--methods", only_methods, config.methods)
         config = config.with_methods(names)
     claim_workspace(work, config)
-    root = data or work / "data"
+    root = (data or work / "data").resolve()  # workers see it by the same path
     for name in () if only_measured else config.tasks:
         # Simulators keep OpenGL contexts, which this process shall not hold while it trains.
         in_own_process(_record, task_settings(name, **config.record), root)
@@ -99,6 +112,9 @@ def tables(
         command,
         QUICK_CHECKS if quick else (),
         only_measured,
+        workers,
+        ray_address,
+        worker_gpus,
     )
 
 
@@ -127,6 +143,9 @@ def offline(
     crop: Annotated[
         str | None, typer.Option(help="With --format: LEFT,TOP,RIGHT,BOTTOM of the frames [px].")
     ] = None,
+    workers: Workers = 1,
+    ray_address: RayAddress = None,
+    worker_gpus: WorkerGpus = 0.0,
 ) -> None:
     """Table III's row for any demonstrations: the project's format, or the original layouts."""
     config = load_tables_config(preset)
@@ -137,15 +156,25 @@ def offline(
         train = _imported(layout, train, work / "imported" / "train", gripper_order, crop)
         if test is not None:
             test = _imported(layout, test, work / "imported" / "test", gripper_order, crop)
-    dataset = Dataset.open(train)
+    dataset = Dataset.open(train.resolve())  # workers see it by the same path
     if test is not None:
-        task = task_of_datasets(name, dataset, Dataset.open(test))
+        task = task_of_datasets(name, dataset, Dataset.open(test.resolve()))
     else:
         if not 0 < held_out < 1:
             raise ConfigError(f"--held-out: {held_out}; allowed: between 0 and 1")
         parts = dataset.split({"train": 1 - held_out, "test": held_out}, seed=0)
         task = task_of_datasets(name, parts["train"], parts["test"])
-    _run(config, [task], work, out_dir, "vinn eval offline", ())
+    _run(
+        config,
+        [task],
+        work,
+        out_dir,
+        "vinn eval offline",
+        (),
+        workers=workers,
+        ray_address=ray_address,
+        worker_gpus=worker_gpus,
+    )
 
 
 def _imported(
@@ -207,11 +236,19 @@ def _run(
     command: str,
     checks: Sequence[tuple[str, str]],
     only_measured: bool = False,
+    workers: int = 1,
+    ray_address: str | None = None,
+    worker_gpus: float = 0.0,
 ) -> None:
     workspace = Workspace(work, config, tasks)
     try:
         with _units() as on_unit:
-            found = run_tables(config, tasks, workspace, on_unit, only_measured)
+            if only_measured or (workers == 1 and ray_address is None):
+                found = run_tables(config, tasks, workspace, on_unit, only_measured)
+            else:
+                found = run_tables_by_workers(
+                    config, tasks, workspace, workers, ray_address, on_unit, worker_gpus
+                )
     finally:
         workspace.close()
     results = table_results(config, found, command, checks)

@@ -9,7 +9,6 @@ here; they use demonstrations and workspace by the same paths.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from vinn.evaluation.closed_loop_config import ClosedLoopConfig
 from vinn.evaluation.methods import method_named
 from vinn.evaluation.tables_config import TablesConfig
 from vinn.evaluation.workspace import Workspace
-from vinn.policies.ray_session import ray_session
+from vinn.policies.ray_session import by_workers
 from vinn.tasks.data import TaskData
 
 
@@ -65,7 +64,9 @@ def run_closed_loop_by_workers(
         workspace.policy(method_named(method), part, config.policy_seed)
     missing = [piece for piece in pieces(config) if _missing(piece, data, workspace)]
     tell(f"{len(missing)} pieces")
-    for _ in _by_ray(missing, data, workspace, workers, ray_address):
+    root = workspace.root.resolve()
+    tasks = [(piece, data, root, workspace.config) for piece in missing]
+    for _ in by_workers(_do, tasks, workers, ray_address):
         tell("by workers")
 
 
@@ -105,25 +106,3 @@ def _do(piece: ClosedLoopConfig, data: TaskData, root: Path, budgets: TablesConf
         run_closed_loop(piece, data, workspace)
     finally:
         workspace.close()
-
-
-def _by_ray(
-    todo: Sequence[ClosedLoopConfig],
-    data: TaskData,
-    workspace: Workspace,
-    workers: int,
-    address: str | None,
-) -> Iterator[None]:
-    """Yields whenever a piece is done."""
-    if not todo:
-        return
-    with ray_session(workers, address) as ray:
-        do = ray.remote(num_cpus=1)(_do)
-        waiting, working = list(todo), list[Any]()
-        while waiting or working:
-            while waiting and len(working) < workers:
-                piece = waiting.pop(0)
-                working.append(do.remote(piece, data, workspace.root.resolve(), workspace.config))
-            done, working = ray.wait(working)
-            ray.get(done)
-            yield

@@ -43,6 +43,7 @@ class Unit:
         folder: of the workspace that keeps its result.
         name: of its result there.
         seed: of the method.
+        encoder: what is trained or embedded for it; units with the same share that work.
         measure: does the work.
     """
 
@@ -50,6 +51,7 @@ class Unit:
     folder: Path
     name: str
     seed: int
+    encoder: tuple[str, ...]
     measure: Callable[[], dict[str, Any]]
 
 
@@ -91,9 +93,7 @@ def run_tables(
     Raises:
         DatasetError, ArtefactError, ConfigError: of the parts; what is complete is kept.
     """
-    units = [unit for data in tasks for unit in _units(config, data, workspace)]
-    # One seed of everything before the next seed, and all tasks' cheap rows before dear ones.
-    units.sort(key=lambda unit: (unit.seed, _cost(unit.name)))
+    units = all_units(config, tasks, workspace)
     results: dict[tuple[str, str], dict[str, Any]] = {}
     for done, unit in enumerate(units):
         found = workspace.measured_unit(unit.folder, unit.name)
@@ -107,6 +107,14 @@ def run_tables(
     if on_unit is not None:
         on_unit(len(units), len(units), "done")
     return _collect(config, tasks, results)
+
+
+def all_units(config: TablesConfig, tasks: Sequence[TaskData], workspace: Workspace) -> list[Unit]:
+    """All pieces of work in the order of `run_tables`, measured or not."""
+    units = [unit for data in tasks for unit in _units(config, data, workspace)]
+    # One seed of everything before the next seed, and all tasks' cheap rows before dear ones.
+    units.sort(key=lambda unit: (unit.seed, unit_cost(unit.name)))
+    return units
 
 
 def seeds_of(config: TablesConfig, method: Method) -> range:
@@ -125,20 +133,35 @@ def _units(config: TablesConfig, data: TaskData, workspace: Workspace) -> Iterat
         for seed in seeds_of(config, method):
             measure = partial(measure_method, workspace, method, data, seed)
             folder = workspace.task_dir(data, method.encoder)
-            yield Unit(data, folder, f"{name}-{seed}", seed, measure)
+            encoder = _encoder_of(data, method.encoder, seed) or (data.name, name, str(seed))
+            yield Unit(data, folder, f"{name}-{seed}", seed, encoder, measure)
     for name in config.curve_methods:
         method = method_named(name)
         folder = workspace.task_dir(data, method.encoder)
         for count in curve_counts(config, data):
             for seed in range(config.curve_seeds):
                 measure = partial(_measure_curve, workspace, method, data, count, seed)
-                yield Unit(data, folder, f"curve-{name}-{count}-{seed}", seed, measure)
+                unit = f"curve-{name}-{count}-{seed}"
+                encoder = _encoder_of(data, method.encoder, 0) or (data.name, unit)
+                yield Unit(data, folder, unit, seed, encoder, measure)
     if config.k_curve:
         measure = partial(_measure_k_curve, workspace, data, config.k_curve)
-        yield Unit(data, workspace.task_dir(data), "k-curve", 0, measure)
+        encoder = _encoder_of(data, K_CURVE_ENCODER, 0)
+        yield Unit(data, workspace.task_dir(data), "k-curve", 0, encoder, measure)
 
 
-def _cost(unit: str) -> int:
+def _encoder_of(data: TaskData, kind: EncoderKind | None, seed: int) -> tuple[str, ...]:
+    """Which encoder, and whose embeddings by it; empty: none."""
+    if kind is None:
+        return ()
+    if kind is EncoderKind.JOINT:
+        return (kind.value, str(seed))
+    # One network for all tasks and seeds; the embeddings are of a task.
+    trained = kind not in (EncoderKind.IMAGENET, EncoderKind.RAW_PIXELS)
+    return (data.name, kind.value, str(seed)) if trained else (data.name, kind.value)
+
+
+def unit_cost(unit: str) -> int:
     """Order of magnitude of a unit's work: controls, retrieval, cloning, self-supervision."""
     method = unit.split("-", 1)[0]
     return {"random": 0, "open": 0, "raw": 1, "imagenet": 1, "ibc": 2, "bc": 3}.get(method, 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,3 +34,35 @@ def ray_session(workers: int, address: str | None) -> Iterator[Any]:
         raise
     finally:
         ray.shutdown()
+
+
+def by_workers(
+    do: Callable[..., Any],
+    pieces: Sequence[tuple[Any, ...]],
+    workers: int,
+    address: str | None,
+    gpus: float = 0.0,
+) -> Iterator[Any]:
+    """What `do(*piece)` returns for every piece, as it comes; a worker does one at a time.
+
+    Args:
+        do: run in a process of a worker; pieces and results travel there and back.
+        pieces: begun in this order; none: Ray is not started.
+        workers: pieces in work at a time.
+        address: see `ray_session`.
+        gpus: of a worker, which sees no others; a share of one is allowed.
+
+    Raises:
+        ModuleNotFoundError: Ray is not installed.
+        VinnError: what a worker raised; the others are ended.
+    """
+    if not pieces:
+        return
+    with ray_session(workers, address) as ray:
+        remote = ray.remote(num_cpus=1, num_gpus=gpus)(do)
+        waiting, working = list(pieces), list[Any]()
+        while waiting or working:
+            while waiting and len(working) < workers:
+                working.append(remote.remote(*waiting.pop(0)))
+            done, working = ray.wait(working)
+            yield from ray.get(done)
