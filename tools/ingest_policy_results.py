@@ -165,9 +165,14 @@ def compare(given: argparse.Namespace, accepted: list[str], films: int) -> None:
             for part, robot in (("own", metric), ("directions", unit), ("ingested", unit))
         }
         found = {part: future.result() for part, future in futures.items()}
+    write_results(found, f"{len(accepted)} of {films}", given)
+
+
+def write_results(found: dict[str, int], accepted: str, given: argparse.Namespace) -> None:
+    """Doors opened by each policy, with intervals, beside what other measurements added."""
     trials = given.trials * len(given.cabinets)
     results = Results.continued(given.out, "ingest", COMMAND)
-    results.add("policy comparison: clips accepted", len(accepted), f"of {films}")
+    results.add("policy comparison: clips accepted", accepted)
     results.add("policy comparison: cabinets", ", ".join(given.cabinets))
     names = {
         "own": "policy of the simulator's actions",
