@@ -25,8 +25,10 @@ import numpy as np
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset, write_demonstration
 from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta, GripperState
+from vinn.encoders.encoder import load_encoder
 from vinn.evaluation.ingest_clips import film_expert, write_clip
 from vinn.evaluation.results import Results
+from vinn.evaluation.selection import select_k_and_bandwidth
 from vinn.evaluation.statistics import wilson_interval
 from vinn.evaluation.trials import StopAt, run_trials
 from vinn.ingest.camera_profile import load_profile
@@ -34,7 +36,8 @@ from vinn.ingest.clip import ClipFolder
 from vinn.ingest.pipeline import IngestSettings, process_clip
 from vinn.ingest.pipeline import write_clip as write_ingested
 from vinn.policies.artefact import load_policy
-from vinn.policies.build import build_policy
+from vinn.policies.build import build_policy, embed_dataset
+from vinn.policies.memory import ActionMemory
 from vinn.robot.config import MotionConfig, RobotConfig
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import DIFFICULTIES
@@ -45,7 +48,6 @@ PROFILE = Path(__file__).parents[1] / "config" / "cameras" / "sim_fisheye.yaml"
 EASY = DIFFICULTIES["easy"]
 PER_STEP = 3
 FIRST_SEED = 500
-K = 5
 COMMAND = "python tools/ingest_policy_results.py"
 STANDING_M = 0.003
 """A motion below this is a pause, which has no direction."""
@@ -109,11 +111,20 @@ def keep_directions(own: Dataset, root: Path) -> None:
 
 
 def opened(part: str, accepted: list[str], robot: RobotConfig, given: argparse.Namespace) -> int:
-    """Build a policy of a dataset and try it on the cabinets it was shown; doors opened."""
+    """Build a policy of a dataset and try it on the cabinets it was shown; doors opened.
+
+    k and bandwidth are chosen on the demonstrations, each left out once, as the demo does.
+    """
     cv2.setNumThreads(1)
     policy = given.work / f"policy-{part}"
     shutil.rmtree(policy, ignore_errors=True)
-    build_policy(Dataset.open(given.work / part).only(*accepted), given.encoder, policy, k=K)
+    dataset = Dataset.open(given.work / part).only(*accepted)
+    embedded, memory = embed_dataset(dataset, load_encoder(given.encoder)), ActionMemory.of(dataset)
+    chosen = select_k_and_bandwidth(
+        embedded.embeddings, memory.camera_delta, memory.demonstration_ids, gripper=memory.gripper
+    )
+    print(f"{part}: k {chosen.k}, bandwidth {chosen.bandwidth:.3g}", flush=True)
+    build_policy(dataset, given.encoder, policy, chosen.k, chosen.bandwidth, embedded=embedded)
     scenes = [SceneConfig(cabinet=CABINETS[c], difficulty=EASY) for c in given.cabinets]
     results = run_trials(
         load_policy(policy),
