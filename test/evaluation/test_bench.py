@@ -118,13 +118,14 @@ def test_one_part_keeps_the_figures_of_the_others(tmp_path: Path) -> None:
     write_tiny_encoder(tmp_path / "encoder")
     before = Results("performance", "vinn bench other --encoder encoder")
     before.add("kept", 7)
+    before.add("in words", "this and that")
     before.write(tmp_path / "results")
     arguments = ["bench", str(tmp_path / "demos"), "--encoder", str(tmp_path / "encoder")]
     options = ["--repeats", "1", "--part", "embed", "--results", str(tmp_path / "results")]
     assert run([*arguments, *options]) == 0
     found = Results.read(tmp_path / "results" / "performance.json")
     names = {row.name for row in found.rows}
-    assert {"kept", "embed: dataset, JPEG in"} <= names
+    assert {"kept", "in words", "embed: dataset, JPEG in"} <= names
     assert found.command == (
         "vinn bench other --encoder encoder && vinn bench demos --encoder encoder"
     )

@@ -13,7 +13,7 @@ from vinn.demos.store import Dataset
 from vinn.errors import ConfigError
 from vinn.evaluation.bench.plot import cost_plot
 from vinn.evaluation.bench.run import PARTS, Bench, BenchSettings
-from vinn.evaluation.results import Results
+from vinn.evaluation.results import Results, format_value
 from vinn.viz.output import write_text
 
 app = typer.Typer()
@@ -64,11 +64,11 @@ def bench(
         figures = Results("performance", command)
     with err.status("starting") as status:
         Bench(Dataset.open(dataset), encoder, settings, figures, status.update).run()
-    table = Table("figure", "value", "unit", "goal", "met", title="vinn bench")
-    for row in figures.rows:
-        met = "" if row.goal is None else ("yes" if row.met else "no")
-        table.add_row(row.name, f"{row.value:,}", row.unit, row.goal or "", met)
-    out.print(table)
     if results is not None:
         figures.write(results)
         write_text(results / "performance.svg", cost_plot(figures.rows))
+    table = Table("figure", "value", "unit", "goal", "met", title="vinn bench")
+    for row in figures.rows:
+        met = "" if row.goal is None else ("yes" if row.met else "no")
+        table.add_row(row.name, format_value(row.value), row.unit, row.goal or "", met)
+    out.print(table)
