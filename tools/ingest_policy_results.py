@@ -38,7 +38,7 @@ from vinn.ingest.pipeline import write_clip as write_ingested
 from vinn.policies.artefact import load_policy
 from vinn.policies.build import build_policy, embed_dataset
 from vinn.policies.memory import ActionMemory
-from vinn.robot.config import MotionConfig, RobotConfig
+from vinn.robot.config import MotionConfig
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import DIFFICULTIES
 from vinn.sim.episode import robot_config
@@ -51,8 +51,13 @@ FIRST_SEED = 500
 COMMAND = "python tools/ingest_policy_results.py"
 STANDING_M = 0.003
 """A motion below this is a pause, which has no direction."""
-UNIT_STEP_M = 0.028
-"""c of the unit actions: about the expert's mean step."""
+PARTS = ("own", "directions", "ingested")
+STEPS_M = (0.016, 0.019, 0.022, 0.025, 0.028)
+"""c of unit actions to choose from, on trials of their own; the expert's mean step is 0.026."""
+TEST_SEED, VALIDATION_SEED = 0, 1
+"""Of trials."""
+VALIDATION_TRIALS = 60
+"""On each cabinet, for each c."""
 
 
 def demonstrate(cabinet: str, seed: int, work: Path) -> bool:
@@ -110,11 +115,8 @@ def keep_directions(own: Dataset, root: Path) -> None:
         write_demonstration(root, meta, frames, delta, demonstration.gripper)
 
 
-def opened(part: str, accepted: list[str], robot: RobotConfig, given: argparse.Namespace) -> int:
-    """Build a policy of a dataset and try it on the cabinets it was shown; doors opened.
-
-    k and bandwidth are chosen on the demonstrations, each left out once, as the demo does.
-    """
+def build(part: str, accepted: list[str], given: argparse.Namespace) -> None:
+    """Build the policy of a dataset; k and bandwidth by leaving each demonstration out once."""
     cv2.setNumThreads(1)
     policy = given.work / f"policy-{part}"
     shutil.rmtree(policy, ignore_errors=True)
@@ -125,17 +127,37 @@ def opened(part: str, accepted: list[str], robot: RobotConfig, given: argparse.N
     )
     print(f"{part}: k {chosen.k}, bandwidth {chosen.bandwidth:.3g}", flush=True)
     build_policy(dataset, given.encoder, policy, chosen.k, chosen.bandwidth, embedded=embedded)
-    scenes = [SceneConfig(cabinet=CABINETS[c], difficulty=EASY) for c in given.cabinets]
+
+
+def opened(
+    part: str, step_m: float | None, seed: int, trials: int, given: argparse.Namespace
+) -> int:
+    """Try a policy on the cabinets it was shown; doors opened.
+
+    Args:
+        part: whose policy.
+        step_m: c of its unit actions; None: they are metres.
+        seed: of the trials.
+        trials: on each cabinet.
+        given: cabinets, and where the policies are.
+    """
+    cv2.setNumThreads(1)
+    robot = robot_config(SceneConfig())
+    if step_m is not None:
+        motion = MotionConfig(action_scale=ActionScale.UNIT, scale=(step_m,) * 3)
+        robot = robot.model_copy(update={"motion": motion})
     results = run_trials(
-        load_policy(policy),
-        scenes,
-        given.trials,
-        seed=0,
+        load_policy(given.work / f"policy-{part}"),
+        [SceneConfig(cabinet=CABINETS[c], difficulty=EASY) for c in given.cabinets],
+        trials,
+        seed=seed,
         robot=robot,
         stop_at=StopAt.OPENED,
-        on_trial=lambda r: print(policy.name, r.cabinet, r.trial, r.opened, flush=True),
     )
-    return sum(result.opened for result in results)
+    count = sum(result.opened for result in results)
+    scale = "metres" if step_m is None else f"c {step_m:g} m"
+    print(f"{part}, {scale}, seed {seed}: {count} of {len(results)}", flush=True)
+    return count
 
 
 def main() -> None:
@@ -164,22 +186,33 @@ def main() -> None:
 
 
 def compare(given: argparse.Namespace, accepted: list[str], films: int) -> None:
-    """Build and try both policies of the accepted episodes, and add what came out."""
-    metric = robot_config(SceneConfig())
-    unit = metric.model_copy(
-        update={"motion": MotionConfig(action_scale=ActionScale.UNIT, scale=(UNIT_STEP_M,) * 3)}
-    )
+    """Build and try the policies of the accepted episodes, and add what came out."""
     keep_directions(Dataset.open(given.work / "own").only(*accepted), given.work / "directions")
     with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
-        futures = {
-            part: pool.submit(opened, part, accepted, robot, given)
-            for part, robot in (("own", metric), ("directions", unit), ("ingested", unit))
+        for done in [pool.submit(build, part, accepted, given) for part in PARTS]:
+            done.result()
+        tried = {
+            (part, step_m): pool.submit(
+                opened, part, step_m, VALIDATION_SEED, VALIDATION_TRIALS, given
+            )
+            for part in ("directions", "ingested")
+            for step_m in STEPS_M
         }
-        found = {part: future.result() for part, future in futures.items()}
-    write_results(found, f"{len(accepted)} of {films}", given)
+        steps: dict[str, float | None] = dict.fromkeys(PARTS)
+        for part in ("directions", "ingested"):
+            # Of equal ones the smallest, which is the most cautious.
+            steps[part] = max(STEPS_M, key=lambda c: (tried[part, c].result(), -c))
+        tests = {
+            part: pool.submit(opened, part, steps[part], TEST_SEED, given.trials, given)
+            for part in PARTS
+        }
+        found = {part: test.result() for part, test in tests.items()}
+    write_results(found, steps, f"{len(accepted)} of {films}", given)
 
 
-def write_results(found: dict[str, int], accepted: str, given: argparse.Namespace) -> None:
+def write_results(
+    found: dict[str, int], steps: dict[str, float | None], accepted: str, given: argparse.Namespace
+) -> None:
     """Doors opened by each policy, with intervals, beside what other measurements added."""
     trials = given.trials * len(given.cabinets)
     results = Results.continued(given.out, "ingest", COMMAND)
@@ -194,6 +227,8 @@ def write_results(found: dict[str, int], accepted: str, given: argparse.Namespac
         low, high = wilson_interval(count, trials)
         results.add(f"{names[part]}: doors opened", count, f"of {trials}")
         results.add(f"{names[part]}: 95 % interval", f"{100 * low:.0f} to {100 * high:.0f} %")
+        if steps[part] is not None:
+            results.add(f"{names[part]}: c, by validation trials", steps[part], "m")
     behind = "policy of ingested clips: behind the simulator's own"
     for part, name, goal in (
         ("own", behind, "<= 10"),
