@@ -38,8 +38,12 @@ _WARM_UP, _SOAK = 2, 4
 def test_row_16_twenty_starts_at_once(stack: Stack) -> None:
     assert stack.reset().success
     clients = [
+        # Each client hears the answers to all: a depth of 10 might push its own out.
         stack.ros.node.create_client(
-            StartRollout, "supervisor/start_rollout", callback_group=ReentrantCallbackGroup()
+            StartRollout,
+            "supervisor/start_rollout",
+            qos_profile=qos.SERVICE,
+            callback_group=ReentrantCallbackGroup(),
         )
         for _ in range(CLIENTS)
     ]
