@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vinn.cli.console import err, out, progress_bar
+from vinn.cli.eval_tables import RayAddress
 from vinn.evaluation.closed_loop import SEEN, Outcomes, read_outcomes, run_closed_loop
 from vinn.evaluation.closed_loop_config import load_closed_loop_config
 from vinn.evaluation.closed_loop_output import (
@@ -58,10 +59,7 @@ def closed_loop_tables(
         int,
         typer.Option(min=1, help="More than 1: trials by so many workers of Ray ('ray' extra)."),
     ] = 1,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(help="Of a running Ray cluster, e.g. 'auto'; default: this machine."),
-    ] = None,
+    ray_address: RayAddress = None,
 ) -> None:
     """Tables I and II and figure 5 on the door task; a killed run goes on with the next trial."""
     config = load_closed_loop_config(preset)
