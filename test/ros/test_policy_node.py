@@ -14,13 +14,15 @@ from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg
 from vinn.policies.artefact import PolicyKind, load_policy
 from vinn.policies.build import build_control, build_policy
+from vinn.robot.types import ReasonCode
 from vinn.rollout.messages import image_fields
 from vinn.rollout.recorder import RolloutRecorder
 from vinn_ros.conversions import compress, from_prediction_msg, to_nanoseconds, to_stamp
+from vinn_ros.episode import LoadedPolicy
 from vinn_ros.nodes.bag_player import BagPlayerNode
 from vinn_ros.nodes.vinn_policy import VinnPolicyNode
 
-from vinn_msgs.msg import Prediction, RolloutStatus
+from vinn_msgs.msg import PolicyStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import LoadPolicy
 from vinn_ros import qos
 
@@ -154,6 +156,57 @@ def test_another_policy_is_loaded_or_the_old_one_stays(bench: Bench, tmp_path: P
     assert accepted.success
     assert bench.predict().policy == accepted.policy
     assert accepted.policy != refused.policy
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "x/" + "b" * 5000, "", "none/x"])
+def test_a_path_that_no_disk_knows_keeps_the_old_policy(bench: Bench, name: str) -> None:
+    before = bench.predict().policy
+    answer = bench.ros.call(LoadPolicy, "policy/load", LoadPolicy.Request(path=f"/tmp/{name}"))
+    assert (answer.success, answer.policy) == (False, before)
+    assert answer.message and "\n" not in answer.message
+    assert bench.predict().policy == before
+
+
+def test_whatever_goes_wrong_in_a_load_keeps_the_old_policy(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bench.predict().policy
+    for problem in (MemoryError("no room"), RuntimeError("a library's own"), KeyError("k")):
+
+        def load(directory: Path, k: int, problem: Exception = problem) -> LoadedPolicy:
+            raise problem
+
+        monkeypatch.setattr(bench.node, "_load_policy", load)
+        answer = bench.ros.call(LoadPolicy, "policy/load", LoadPolicy.Request(path="/tmp"))
+        assert (answer.success, answer.policy) == (False, before)
+        assert answer.message == str(problem)
+    assert bench.predict().policy == before
+
+
+def test_a_frame_that_the_policy_stumbles_over_costs_that_frame_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses = bench.ros.listen(PolicyStatus, "policy/status")
+    bench.ros.wait_for(lambda: bench.node.count_subscribers("policy/status") == 1)
+    bench.predict()
+    policy = bench.node._policy
+    assert policy is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(policy, "predict", lambda *_: 1 / 0)
+        bench.send(bench.frame())
+        bench.ros.wait_for(lambda: statuses and statuses[-1].reason == "POLICY_LOST")
+    assert bench.predict().sequence == 2
+
+
+def test_a_frame_of_another_shape_in_a_rollout_is_not_acted_on(bench: Bench) -> None:
+    bench.predict()
+    bench.say_step("a", 0)
+    sequence = bench.predict().sequence
+    other = np.random.default_rng(0).integers(0, 255, (24, 100, 3), dtype=np.uint8)
+    bench.send(compress(other, to_stamp(time.time_ns()), "camera"))
+    bench.ros.wait_for(lambda: bench.refused("reshaped") == 1)
+    assert bench.node._gate.last_reason is ReasonCode.INVALID_IMAGE
+    assert bench.predict().sequence == sequence + 1
 
 
 def test_open_loop_goes_one_step_further_per_step_of_the_rollout(bench: Bench) -> None:

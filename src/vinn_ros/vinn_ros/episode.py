@@ -28,7 +28,10 @@ class LoadedPolicy:
         Raises:
             vinn.errors.ArtefactError: a part is missing, damaged, or does not belong.
         """
-        self.artefact: PolicyArtefact = open_artefact(directory)
+        try:
+            self.artefact: PolicyArtefact = open_artefact(directory)
+        except (OSError, ValueError) as error:  # a name that no disk can have
+            raise ArtefactError(f"{str(directory)!r}: no policy artefact: {error}") from error
         self.label = (
             f"{self.artefact.manifest.name}@{sha256_file(directory / 'manifest.json')[:12]}"
         )

@@ -39,8 +39,12 @@ class FrameGate:
 
     def __init__(self, limits: GateLimits) -> None:
         self._limits = limits
-        self._last: bytes = b""
+        self._last: bytes | None = None
         self._identical = 0
+        self._content: tuple[str, str] | None = None
+        """What is wrong with the newest bytes themselves, whenever they come; None: nothing."""
+        self._shape: tuple[int, ...] | None = None
+        """Of the frames before; None: there were none."""
         self.refused: Counter[str] = Counter()
         self.last_refusal = ""
         """Why the newest frame was refused; empty: it was not."""
@@ -49,10 +53,16 @@ class FrameGate:
 
     def check_bytes(self, data: bytes) -> str | None:
         """Why encoded bytes are refused, before they are decoded, or None."""
-        self._identical = self._identical + 1 if data == self._last else 1
+        if data != self._last:
+            self._identical, self._content = 0, None
+        self._identical += 1
         self._last = data
-        limit = self._limits.max_identical
-        if self._identical >= limit:
+        if not data:
+            return self._spoilt("empty", "0 bytes")
+        if self._identical >= self._limits.max_identical:
+            # A black picture that comes again and again is still a black picture.
+            if self._content is not None:
+                return self._refuse(*self._content)
             return self._refuse("identical", f"{self._identical} byte-identical frames in a row")
         return self._accept()
 
@@ -65,6 +75,25 @@ class FrameGate:
             )
         return self._accept()
 
+    def check_shape(self, image_rgb: NDArray[np.uint8], running: bool) -> str | None:
+        """Why a picture of this shape is refused, or None.
+
+        Args:
+            image_rgb: (H, W, 3) the frame.
+            running: a rollout runs: its frames keep the shape of the frames before. Otherwise the
+                camera may have been set anew.
+        """
+        shape = image_rgb.shape
+        if running and self._shape is not None and shape != self._shape:
+            # The same bytes may be all right after the rollout: nothing is wrong with them.
+            return self._refuse(
+                "reshaped",
+                f"{shape[1]} x {shape[0]}; allowed during a rollout: "
+                f"{self._shape[1]} x {self._shape[0]}, as before",
+            )
+        self._shape = shape
+        return self._accept()
+
     def check_pixels(self, image_rgb: NDArray[np.uint8]) -> str | None:
         """Why the picture is refused, or None."""
         limits = self._limits
@@ -72,18 +101,18 @@ class FrameGate:
         grey = cv2.cvtColor(np.ascontiguousarray(image_rgb[::4, ::4]), cv2.COLOR_RGB2GRAY)
         mean, contrast = float(grey.mean()), float(grey.std())
         if mean < limits.darkest:
-            return self._refuse("black", f"mean {mean:.1f}; allowed: at least {limits.darkest:g}")
+            return self._spoilt("black", f"mean {mean:.1f}; allowed: at least {limits.darkest:g}")
         if mean > limits.brightest:
-            return self._refuse("white", f"mean {mean:.1f}; allowed: at most {limits.brightest:g}")
+            return self._spoilt("white", f"mean {mean:.1f}; allowed: at most {limits.brightest:g}")
         if contrast < limits.min_contrast:
-            return self._refuse(
+            return self._spoilt(
                 "blank", f"contrast {contrast:.1f}; allowed: at least {limits.min_contrast:g}"
             )
         if limits.min_sharpness > 0:
             full = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
             sharpness = float(cv2.Laplacian(full, cv2.CV_64F).var())
             if sharpness < limits.min_sharpness:
-                return self._refuse(
+                return self._spoilt(
                     "blurred",
                     f"sharpness {sharpness:.1f}; allowed: at least {limits.min_sharpness:g}",
                 )
@@ -91,7 +120,11 @@ class FrameGate:
 
     def malformed(self, error: ImageError) -> str:
         """Count a frame that cannot be decoded."""
-        return self._refuse("malformed", str(error))
+        return self._spoilt("malformed", str(error))
+
+    def _spoilt(self, kind: str, message: str) -> str:
+        self._content = (kind, message)
+        return self._refuse(kind, message)
 
     def _refuse(self, kind: str, message: str) -> str:
         self.refused[kind] += 1

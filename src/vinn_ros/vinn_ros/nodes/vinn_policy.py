@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,11 +236,13 @@ class VinnPolicyNode(VinnNode):
     def _load(
         self, request: LoadPolicy.Request, response: LoadPolicy.Response
     ) -> LoadPolicy.Response:
-        """Load another policy; the old one stays if that fails."""
+        """Load another policy; the old one stays if that fails, whatever is wrong."""
         try:
             loaded = self._load_policy(Path(request.path), self.value("k"))
-        except VinnError as error:
-            response.success, response.message = False, str(error)
+        except Exception as error:
+            if not isinstance(error, VinnError):
+                self.get_logger().error(traceback.format_exc())
+            response.success, response.message = False, str(error) or repr(error)
         else:
             with self._loading:
                 self._policy = loaded
@@ -262,8 +265,15 @@ class VinnPolicyNode(VinnNode):
                 return
             with self._loading:
                 policy = self._policy
-                if policy is not None:
+                if policy is None:
+                    continue
+                try:
                     self._predict(frame, policy)
+                except Exception as error:
+                    # The next frame gets its chance; this one is a failure of the policy.
+                    self.get_logger().error(traceback.format_exc(), throttle_duration_sec=1.0)
+                    self._problem = f"{ReasonCode.POLICY_LOST.value}: {error!r}"
+                    self._report(frame, policy, ReasonCode.POLICY_LOST, repr(error))
 
     def _predict(self, frame: _Frame, policy: LoadedPolicy) -> None:
         """Check, decode, predict, publish."""
@@ -279,11 +289,12 @@ class VinnPolicyNode(VinnNode):
             self._report(frame, policy, ReasonCode.INVALID_IMAGE, gate.malformed(error))
             return
         decode_s = time.monotonic() - decode_s
-        if gate.check_pixels(image_rgb):
+        position = self._position
+        if gate.check_shape(image_rgb, running=bool(position[0])) or gate.check_pixels(image_rgb):
             self._report(frame, policy, gate.last_reason, gate.last_refusal)
             return
         try:
-            prediction = policy.predict(image_rgb, *self._position)
+            prediction = policy.predict(image_rgb, *position)
         except VinnError as error:
             self._problem = f"{ReasonCode.POLICY_LOST.value}: {error}"
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
@@ -338,8 +349,12 @@ class VinnPolicyNode(VinnNode):
             from vinn.viz.mosaic import neighbor_mosaic
 
             image_rgb, prediction, policy, header = drawing
-            mosaic_rgb = neighbor_mosaic(image_rgb, prediction, policy.artefact.thumbnail)
-            self._mosaics.publish(compress(mosaic_rgb, header.stamp, header.frame_id))
+            try:
+                mosaic_rgb = neighbor_mosaic(image_rgb, prediction, policy.artefact.thumbnail)
+                self._mosaics.publish(compress(mosaic_rgb, header.stamp, header.frame_id))
+            except Exception:
+                # A picture for people; the next one may be drawn again.
+                self.get_logger().error(traceback.format_exc(), throttle_duration_sec=10.0)
             rate_hz = self.value("mosaic_rate_hz")
             self._drawings.pause(1.0 / rate_hz if rate_hz > 0 else 0.0)
 
