@@ -1,6 +1,6 @@
 """Check that a robot's Python packages resolve for Python 3.10, from wheels alone, without torch.
 
-Stretch ships ROS 2 Humble on Ubuntu 22.04: Python 3.10, glibc 2.35, and a cv_bridge that was built
+Stretch ships ROS 2 Humble on Ubuntu 22.04: Python 3.10, glibc 2.35, and packages that were built
 for NumPy 1. pip resolves as that machine would and installs nothing. (It evaluates the markers of
 dependencies for the Python that runs it.)
 

@@ -12,6 +12,7 @@ from vinn.demos.frames import encode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.errors import DatasetError
 from vinn.policies.types import Neighbor, Prediction
+from vinn.rollout.images import RGB_OF
 from vinn.rollout.messages import (
     definition,
     image_fields,
@@ -19,7 +20,7 @@ from vinn.rollout.messages import (
     serialize,
     typestore,
 )
-from vinn.rollout.reader import image_of, read_recording, summarize_recording
+from vinn.rollout.reader import read_recording, summarize_recording
 from vinn.rollout.recorder import RolloutRecorder
 
 PREDICTION = Prediction(
@@ -83,7 +84,8 @@ def test_images_come_back_as_rgb(tmp_path):
         recorder.write_message("image", "sensor_msgs/msg/CompressedImage", fields, STAMP_NS)
         recorder.close({})
     (read,) = read_recording(path)
-    assert np.abs(image_of(read.message).astype(int) - image)[:, :28].max() < 12
+    rgb = RGB_OF[read.type_name](read.message, "image")
+    assert np.abs(rgb.astype(int) - image)[:, :28].max() < 12
 
 
 def test_another_reader_opens_a_finished_recording(tmp_path):

@@ -1,7 +1,7 @@
 """Messages to the types of `vinn` and back; the only place that knows both.
 
-Images are `(H, W, 3) uint8` RGB in `vinn`. Whatever comes from outside is checked before it is
-decoded: a wrong size costs nothing then.
+Images are `(H, W, 3) uint8` RGB in `vinn`. What comes from outside is decoded by `vinn`, as
+recorded images are, and checked before: a wrong size costs nothing then.
 """
 
 from __future__ import annotations
@@ -15,22 +15,16 @@ from geometry_msgs.msg import Vector3
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from vinn.demos.types import ActionScale
-from vinn.errors import ImageError
 from vinn.policies.types import Neighbor, Prediction
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest, StepResult
+from vinn.rollout.images import compressed_rgb, raw_rgb
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import JointCommand as JointCommandMsg
 from vinn_msgs.msg import Neighbor as NeighborMsg
 from vinn_msgs.msg import Prediction as PredictionMsg
 
-try:
-    from cv_bridge import CvBridge
-except ImportError:  # machines without a ROS 2 installation
-    CvBridge = None
-
 JPEG_QUALITY = 90
-_CHANNELS = {"rgb8": 3, "bgr8": 3, "mono8": 1}
 
 # Latency stages of a `Prediction` and where they go in the message.
 _LATENCIES = {
@@ -92,45 +86,16 @@ def to_image(image_rgb: NDArray[np.uint8], stamp: Time, frame_id: str) -> Image:
 
 
 def decompress(message: CompressedImage, largest_px: int) -> NDArray[np.uint8]:
-    """The RGB image in a JPEG message.
+    """The RGB image in a JPEG or PNG message.
 
     Args:
         message: what came in.
         largest_px: neither side may be longer [px].
 
     Raises:
-        vinn.errors.ImageError: empty, not a JPEG, too large, or truncated.
+        vinn.errors.ImageError: empty, neither JPEG nor PNG, too large, or truncated.
     """
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    width, height = jpeg_size(data)
-    _check_size(width, height, largest_px)
-    image_bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if image_bgr is None or image_bgr.shape != (height, width, 3):
-        raise ImageError(f"compressed image: {data.size} bytes cannot be decoded as JPEG")
-    if data[-2:].tobytes() != b"\xff\xd9":
-        raise ImageError(f"compressed image: truncated after {data.size} bytes")
-    return np.asarray(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int]:
-    """Width and height [px] from a JPEG's header, without decoding.
-
-    Raises:
-        vinn.errors.ImageError: not a JPEG, or no size in it.
-    """
-    if data.size < 4 or data[0] != 0xFF or data[1] != 0xD8:
-        raise ImageError(f"compressed image: {data.size} bytes are not a JPEG")
-    position = 2
-    while position + 9 < data.size and data[position] == 0xFF:
-        marker = int(data[position + 1])
-        length = int(data[position + 2]) << 8 | int(data[position + 3])
-        # Start-of-frame markers carry the size; C4, C8 and CC among them mean something else.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height = int(data[position + 5]) << 8 | int(data[position + 6])
-            width = int(data[position + 7]) << 8 | int(data[position + 8])
-            return width, height
-        position += 2 + length
-    raise ImageError("compressed image: a JPEG without a size")
+    return compressed_rgb(message, "compressed image", largest_px)
 
 
 def from_image(message: Image, largest_px: int) -> NDArray[np.uint8]:
@@ -139,30 +104,7 @@ def from_image(message: Image, largest_px: int) -> NDArray[np.uint8]:
     Raises:
         vinn.errors.ImageError: size, encoding, step or length are wrong.
     """
-    _check_size(message.width, message.height, largest_px)
-    channels = _CHANNELS.get(message.encoding)
-    if channels is None:
-        raise ImageError(f"image: encoding {message.encoding!r}; allowed: {', '.join(_CHANNELS)}")
-    if message.step != message.width * channels:
-        raise ImageError(f"image: step {message.step}; allowed: {message.width * channels}")
-    if len(message.data) != message.step * message.height:
-        raise ImageError(
-            f"image: {len(message.data)} bytes; allowed: {message.step * message.height}"
-        )
-    if CvBridge is not None:
-        return np.asarray(CvBridge().imgmsg_to_cv2(message, "rgb8"), dtype=np.uint8)
-    pixels = np.frombuffer(message.data, dtype=np.uint8)
-    pixels = pixels.reshape(message.height, message.width, channels)
-    if message.encoding == "bgr8":
-        pixels = pixels[:, :, ::-1]
-    elif message.encoding == "mono8":
-        pixels = np.repeat(pixels, 3, axis=2)
-    return np.ascontiguousarray(pixels)
-
-
-def _check_size(width: int, height: int, largest_px: int) -> None:
-    if not (0 < width <= largest_px and 0 < height <= largest_px):
-        raise ImageError(f"image: {width} x {height}; allowed: 1..{largest_px} px a side")
+    return raw_rgb(message, "image", largest_px)
 
 
 # Predictions and steps

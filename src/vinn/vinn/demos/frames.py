@@ -1,4 +1,8 @@
-"""JPEG in and out: the only place where frames on disk change between RGB and cv2's BGR."""
+"""Encoded images in and out: the only place where they change between RGB and cv2's BGR.
+
+Whoever reads an encoded image, from a file, a recording or a camera, has it decoded here: the
+verdict is the same everywhere.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.encoded_image import ENCODINGS, is_jpeg, is_png, jpeg_size, png_size
 from vinn.errors import DatasetError, ImageError
 
 JPEG_QUALITY = 95
+LARGEST_PX = 16384
+"""Longest side of an encoded image: a few damaged bytes must not ask for gigabytes."""
 
 
 def check_image(image_rgb: NDArray[np.uint8], what: str = "image") -> None:
@@ -44,25 +51,49 @@ def encode_jpeg(image_rgb: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> by
     return data.tobytes()
 
 
-def decode_jpeg(data: bytes, what: str) -> NDArray[np.uint8]:
+def decode_jpeg(data: bytes | NDArray[np.uint8], what: str) -> NDArray[np.uint8]:
     """The bytes of a JPEG file to (H, W, 3) uint8 RGB.
 
-    cv2 fills what is missing of a truncated file with grey and does not say so; hence the check
-    for the end marker.
+    Raises:
+        ImageError: empty, truncated, too large or not a JPEG; the message starts with `what`.
+    """
+    check_size(*jpeg_size(data, what), LARGEST_PX, what)
+    return _decode(data, what, "JPEG")
+
+
+def decode_image(
+    data: bytes | NDArray[np.uint8], what: str, largest_px: int = LARGEST_PX
+) -> NDArray[np.uint8]:
+    """The bytes of a JPEG or PNG file to (H, W, 3) uint8 RGB.
+
+    Args:
+        data: contents of the file.
+        what: begins the error's message.
+        largest_px: neither side may be longer [px].
 
     Raises:
-        ImageError: empty, truncated or not a JPEG; the message starts with `what`.
+        ImageError: empty, truncated, too large, or neither of the two.
     """
-    if not data:
-        raise ImageError(f"{what}: the file is empty")
-    if not data.startswith(b"\xff\xd8"):
-        raise ImageError(f"{what}: not a JPEG file")
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise ImageError(f"{what}: truncated JPEG ({len(data)} bytes without an end marker)")
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise ImageError(f"{what}: damaged JPEG, cannot be decoded")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    if is_png(data):
+        size, kind = png_size(data, what), "PNG"
+    elif is_jpeg(data) or not len(data):
+        size, kind = jpeg_size(data, what), "JPEG"
+    else:
+        raise ImageError(
+            f"{what}: begins with {bytes(data[:4]).hex(' ')}; allowed: {' or '.join(ENCODINGS)}"
+        )
+    check_size(*size, largest_px, what)
+    return _decode(data, what, kind)
+
+
+def check_size(width_px: int, height_px: int, largest_px: int, what: str) -> None:
+    """Refuse an image before memory is spent on it.
+
+    Raises:
+        ImageError: a side is 0 or longer than `largest_px`; the message starts with `what`.
+    """
+    if not (0 < width_px <= largest_px and 0 < height_px <= largest_px):
+        raise ImageError(f"{what}: {width_px} x {height_px}; allowed: 1..{largest_px} px a side")
 
 
 def read_frame(path: Path) -> NDArray[np.uint8]:
@@ -91,9 +122,16 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         data = path.read_bytes()
     except OSError as cause:
         raise ImageError(f"{path}: cannot be read: {cause.strerror}") from cause
-    if data.startswith(b"\xff\xd8"):
-        return decode_jpeg(data, str(path))
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if is_jpeg(data) or is_png(data):
+        return decode_image(data, str(path))
+    return _decode(data, str(path), "image")
+
+
+def _decode(data: bytes | NDArray[np.uint8], what: str, kind: str) -> NDArray[np.uint8]:
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if len(data) else None
+    except cv2.error:  # its own limits of size
+        bgr = None
     if bgr is None:
-        raise ImageError(f"{path}: not an image, or damaged")
+        raise ImageError(f"{what}: damaged {kind}, cannot be decoded")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

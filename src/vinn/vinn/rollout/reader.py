@@ -9,17 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 from mcap.exceptions import EndOfFile, McapError
 from mcap.records import Channel, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader
 from mcap.writer import MCAP0_MAGIC
-from numpy.typing import NDArray
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from vinn.demos.frames import decode_jpeg
 from vinn.errors import DatasetError
 from vinn.rollout.recorder import INFO_RECORD, LOST_KEY, OUTCOME_RECORD, PARAMETERS_RECORD
 from vinn.rollout.rosbag2 import is_rosbag2_directory, rosbag2_counts, rosbag2_messages
@@ -164,15 +161,6 @@ def has_footer(path: Path) -> bool:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     return end[0] == _FOOTER_OPCODE and end.endswith(MCAP0_MAGIC)
-
-
-def image_of(message: Any, what: str = "recorded image") -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB of a sensor_msgs/msg/CompressedImage that holds a JPEG.
-
-    Raises:
-        vinn.errors.ImageError: empty, truncated or not a JPEG; the message starts with `what`.
-    """
-    return decode_jpeg(bytes(message.data), what)
 
 
 class _WholeReads:

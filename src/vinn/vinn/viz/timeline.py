@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.demos.frames import decode_jpeg
+from vinn.demos.encoded_image import is_jpeg
+from vinn.demos.frames import encode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.policies.types import Neighbor, Prediction
-from vinn.rollout.reader import read_recording
+from vinn.rollout.images import COMPRESSED_IMAGE, RGB_OF
+from vinn.rollout.reader import RecordedMessage, read_recording
 
 EXECUTING = 1  # vinn_msgs/msg/ExecutorStatus.EXECUTING
 RUNNING = 3  # vinn_msgs/msg/RolloutStatus.RUNNING
@@ -21,19 +23,34 @@ RUNNING = 3  # vinn_msgs/msg/RolloutStatus.RUNNING
 
 @dataclass(frozen=True)
 class RecordedImage:
-    """A compressed image: when it was recorded, when it was taken, and its JPEG bytes."""
+    """An image message: when it was recorded, when it was taken, and what it is."""
 
     recorded_ns: int
     stamp_ns: int
-    jpeg: bytes
+    type_name: str
+    """One of `vinn.rollout.images.RGB_OF`."""
+    message: Any
 
     def decode(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB.
 
         Raises:
-            ImageError: not a whole JPEG.
+            ImageError: not a whole image.
         """
-        return decode_jpeg(self.jpeg, f"recorded image of stamp {self.stamp_ns} ns")
+        what = f"recorded image of stamp {self.stamp_ns} ns"
+        return RGB_OF[self.type_name](self.message, what)
+
+    @property
+    def jpeg(self) -> bytes:
+        """A JPEG of it: the recorded bytes, where they are one.
+
+        Raises:
+            ImageError: not a whole image.
+        """
+        data = bytes(self.message.data)
+        if self.type_name == COMPRESSED_IMAGE and is_jpeg(data):
+            return data
+        return encode_jpeg(self.decode())
 
 
 @dataclass(frozen=True)
@@ -145,15 +162,16 @@ def load_timeline(path: Path) -> RolloutTimeline:
     """
     timeline = RolloutTimeline(path)
     for entry in read_recording(path, TopicsEndingIn(*_TOPICS)):
-        _take(timeline, entry.topic.lstrip("/"), entry.stamp_ns, entry.message)
+        _take(timeline, entry)
     return timeline
 
 
-def _take(timeline: RolloutTimeline, topic: str, recorded_ns: int, message: Any) -> None:
+def _take(timeline: RolloutTimeline, entry: RecordedMessage) -> None:
+    topic, recorded_ns, message = entry.topic.lstrip("/"), entry.stamp_ns, entry.message
     if topic.endswith("wrist_camera/image_raw/compressed"):
-        timeline.wrist.append(_image(recorded_ns, message))
+        timeline.wrist.append(_image(entry))
     elif topic.endswith("overview_camera/image_raw/compressed"):
-        timeline.overview.append(_image(recorded_ns, message))
+        timeline.overview.append(_image(entry))
     elif topic.endswith("policy/prediction"):
         timeline.predictions.append(
             RecordedPrediction(
@@ -219,8 +237,9 @@ def to_prediction(message: Any) -> Prediction:
     )
 
 
-def _image(recorded_ns: int, message: Any) -> RecordedImage:
-    return RecordedImage(recorded_ns, stamp_ns(message.header.stamp), bytes(message.data))
+def _image(entry: RecordedMessage) -> RecordedImage:
+    taken_ns = stamp_ns(entry.message.header.stamp)
+    return RecordedImage(entry.stamp_ns, taken_ns, entry.type_name, entry.message)
 
 
 def _vector(vector: Any) -> NDArray[np.float64]:
