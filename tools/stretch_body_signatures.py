@@ -30,7 +30,13 @@ METHODS = {
     "prismatic_joint.PrismaticJoint": ("move_to", "move_by", "get_soft_motion_limits"),
     "base.Base": ("translate_by", "rotate_by", "enable_pos_incr_mode"),
     "end_of_arm.EndOfArm": ("move_to", "move_by", "get_joint"),
-    "dynamixel_hello_XL430.DynamixelHelloXL430": ("get_soft_motion_limits",),
+    "dynamixel_hello_XL430.DynamixelHelloXL430": (
+        "get_soft_motion_limits",
+        "pull_status",
+        "quick_stop",
+        "move_to",
+        "move_by",
+    ),
     "pimu.PimuBase": ("runstop_event_trigger", "runstop_event_reset"),
 }
 """Module and class -> its methods."""

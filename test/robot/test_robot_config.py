@@ -97,3 +97,13 @@ def test_a_tools_gripper_values_are_checked(tmp_path):
     (tmp_path / "tools.yaml").write_text("claw: {gripper: {close_abowe: 2.0}}")
     with pytest.raises(ConfigError, match="close_abowe"):
         load_tool_profiles(tmp_path / "tools.yaml")
+
+
+def test_the_gripper_with_the_stronger_motor_has_the_ways_of_the_other():
+    """stretch_body derives its limits, zero and percent from the plain one's."""
+    profiles = load_tool_profiles(CONFIG / "tools.yaml")
+    plain, pro = (
+        profiles[f"eoa_wrist_dw3_tool_sg3{suffix}"].model_dump(exclude={"name"})
+        for suffix in ("", "_pro")
+    )
+    assert plain == pro

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -32,6 +32,7 @@ from vinn.robot.types import JointCommand, ReasonCode, StepRequest
 
 ROOT = Path(__file__).parents[2]
 RECORDED = json.loads((ROOT / "test/fakes/stretch_body_signatures.json").read_text())
+BEHAVIOUR = json.loads((ROOT / "test/fakes/stretch_body_behaviour.json").read_text())
 
 QUICK = ExecutorConfig(settle_window_s=0.04, start_s=0.05, poll_s=0.01)
 PULL = ContactConfig(pull=ContactThresholds(arm_percent=80.0, base_percent=70.0))
@@ -110,15 +111,61 @@ def test_the_recorded_signatures_are_those_of_the_wheel() -> None:
     assert json.loads(output) == RECORDED
 
 
-def test_without_stretch_body_the_error_names_it() -> None:
-    try:
-        importlib.metadata.version("hello-robot-stretch-body")
-    except importlib.metadata.PackageNotFoundError:
-        pass
+@pytest.mark.parametrize("case", BEHAVIOUR["cases"])
+def test_the_fake_does_what_the_released_calls_do(case: str) -> None:
+    assert what_the_fake_does(case) == BEHAVIOUR["cases"][case]
+
+
+JOINTS_OF = {
+    "lift": sj.LIFT,
+    "arm": sj.ARM,
+    "wrist_yaw": sj.YAW,
+    "wrist_pitch": sj.PITCH,
+    "wrist_roll": sj.ROLL,
+    "stretch_gripper": sj.GRIPPER,
+}
+
+
+def what_the_fake_does(case: str) -> object:
+    """In the words of `tools/stretch_body_probe.py`."""
+    robot = FakeStretchBody()
+    if case.startswith("pushed again"):
+        robot.lift.move_to(0.4)
+        robot.push_command()
+        robot._synced_s -= float(case.split()[3])
+        robot.lift.move_to(0.3)
+        robot.push_command()
+        return "starts" if robot.joints.target[sj.LIFT] == 0.3 else "waits"
+    name, method, value = re.match(r"(\w+)\.(\w+)\((.*)\)", case).groups()
+    robot.homed = not case.endswith("not homed")
+    robot.joints.stuck.add("all")
+    if name == "base":
+        robot.joints.base_left = dict.fromkeys(robot.joints.base_left, math.pi)
+        getattr(robot.base, method)(float(value))
+        robot.push_command()
+        moved = robot.joints.base_left[sj.TRANSLATE if method == "translate_by" else sj.ROTATE]
+        return "nothing" if moved == math.pi else moved if math.isfinite(moved) else str(moved)
+    joint = JOINTS_OF[name]
+    percent = joint == sj.GRIPPER
+    here = BEHAVIOUR["here"][name]
+    place = sj.percent_to_aperture(here) if percent else here
+    robot.joints.position[joint] = place
+    robot.joints.target[joint] = old = place + 0.001
+    robot.runstopped = case.endswith("runstopped")
+    if joint in (sj.LIFT, sj.ARM):
+        getattr(getattr(robot, name), method)(float(value))
     else:
-        pytest.skip("stretch_body is installed here")
-    with pytest.raises(RobotError, match="stretch_body: not installed"):
-        StretchBodyDriver().start(RobotConfig())
+        getattr(robot.end_of_arm, method)(name, float(value))
+    robot.push_command()
+    goal = robot.joints.target[joint]
+    if goal == old:
+        return "nothing"
+    for word, limit in zip(("lower", "upper"), sj.LIMITS[joint], strict=True):
+        if goal == limit:
+            return word
+    return round(
+        sj.aperture_to_percent(goal) - here if percent else goal - here, 0 if percent else 2
+    )
 
 
 def test_a_robot_that_another_process_has_is_refused() -> None:
@@ -220,21 +267,6 @@ def test_readings_that_stand_still_are_stale() -> None:
     result = executor.execute(a_step(2))
     assert result.reason is ReasonCode.STATE_STALE
     assert executor.latched is ReasonCode.STATE_STALE
-
-
-def test_stop_holds_every_joint_where_it_is() -> None:
-    robot = FakeStretchBody()
-    executor = an_executor(started(robot))
-    polls = iter(range(10_000))
-    result = executor.execute(
-        a_step(1), lambda: ReasonCode.OPERATOR_STOP if next(polls) > 4 else None
-    )
-    assert result.reason is ReasonCode.OPERATOR_STOP
-    held = dict(robot.joints.position)
-    assert 0.2 < held[sj.ARM] < 0.235
-    robot.get_status()
-    robot.joints.advance(1.0)
-    assert robot.joints.position == pytest.approx(held, abs=2e-3)
 
 
 def test_home_reaches_the_start_pose() -> None:

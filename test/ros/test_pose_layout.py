@@ -103,5 +103,6 @@ def test_without_the_helper_only_known_tools_have_a_layout() -> None:
     if "hello_helpers" in sys.modules:
         pytest.skip("hello_helpers is installed here")
     assert layout_of_tool("eoa_wrist_dw3_tool_sg3") == DEFAULT_LAYOUT
+    assert layout_of_tool("eoa_wrist_dw3_tool_sg3_pro") == DEFAULT_LAYOUT
     with pytest.raises(ConfigError, match="tool_stretch_gripper needs hello_helpers"):
         layout_of_tool("tool_stretch_gripper")

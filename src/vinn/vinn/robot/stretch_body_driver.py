@@ -1,20 +1,23 @@
 """Stretch without its ROS driver: straight through Hello Robot's `stretch_body`.
 
 For a robot on which `stretch_driver` does not run; only one process may use `stretch_body` at a
-time. What it does: commands are queued per joint and sent by `push_command`; `move_to` clips to the
-soft limits; the wrist's motors obey at once and drop NaN without a word; `get_status` is as new as
-its threads' last reading (25 Hz); the base takes increments.
+time. What release 0.7.31 does: commands to lift, arm and base are queued and sent by
+`push_command`; `move_to` clips to the soft limits and takes NaN for the lower one; the wrist's
+motors obey at once, drop NaN without a word, and take an increment up to 0.00002 rad for none at
+all; `get_status` is as new as its threads' last reading (25 Hz, the wrist 15 Hz); the base takes
+increments of any length.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 from vinn.errors import RobotError
 from vinn.robot.config import ContactConfig, RobotConfig
+from vinn.robot.stretch_body_start import make_robot, start_robot
 from vinn.robot.types import JointCommand, JointLimits, JointRange, RobotState
 
 _APERTURE_M_PER_PERCENT = 0.09 / 70.0
@@ -26,6 +29,9 @@ _WRIST = {
 _GRIPPER = "stretch_gripper"
 _HELD = JointRange(0.0, 0.0)
 """A wrist joint that the tool does not have."""
+_SYNC_PERIOD_S = 0.06
+"""Power boards before protocol 3 start what was pushed at most 20 times a second; a push that comes
+sooner waits at the motors for the next one."""
 
 
 class StretchBodyDriver:
@@ -40,40 +46,44 @@ class StretchBodyDriver:
         self._stamp: float | None = None
         """`timestamp_pc` of the newest reading (wall clock), and the steady time it came at."""
         self._received_s = -math.inf
+        self._pushed_s = -math.inf
 
     def start(self, config: RobotConfig) -> None:
         """Take the robot and set the base to increments. Homes nothing.
 
         Raises:
-            vinn.errors.RobotError: stretch_body is not installed, another process has the robot,
-                or a device did not start.
+            vinn.errors.RobotError: stretch_body is not installed or finds no description of the
+                robot, another process has the robot, a device did not start, or the tool has no
+                gripper.
         """
         self._contact = config.contact
         if self._started:
             return
-        if self._robot is None:
-            try:
-                module = importlib.import_module("stretch_body.robot")
-            except ImportError as error:
-                raise RobotError(f"stretch_body: not installed ({error})") from error
-            self._robot = module.Robot()
-        if not self._robot.startup():
-            raise RobotError(
-                "stretch_body: startup failed: another process has the robot (stretch_driver?), or "
-                "a device does not answer (see stretch_system_check.py)"
-            )
+        robot = make_robot() if self._robot is None else self._robot
+        self._robot = None
+        start_robot(robot, needed_joint=_GRIPPER)
+        self._robot = robot
         self._started = True
         # The robot's own check of the whole arm, besides ours of the gripper; off by default.
         self._robot.enable_collision_mgmt()
         self._robot.base.enable_pos_incr_mode()
-        self._robot.push_command()
+        self._push()
 
     def stop(self) -> None:
-        """Stop its threads and give the robot back."""
+        """Hold, stop its threads and give the robot back.
+
+        Raises:
+            vinn.errors.RobotError: a joint could not be told to hold; the robot is given back all
+                the same.
+        """
         if self._started:
-            self._started = False
-            self._robot.stop()
-            self._robot = None
+            try:
+                # Some wrist motors keep their torque, and so their way to the goal, after `stop`.
+                self.hold()
+            finally:
+                robot, self._robot = self._robot, None
+                self._started = False
+                robot.stop()
 
     def state(self) -> RobotState:
         """The newest reading; `steady_s` is when its time stamp was first seen.
@@ -173,21 +183,73 @@ class StretchBodyDriver:
             if name in robot.end_of_arm.joints:
                 robot.end_of_arm.move_to(name, getattr(command, field))
         robot.end_of_arm.move_to(_GRIPPER, command.gripper_aperture_m / _APERTURE_M_PER_PERCENT)
-        robot.push_command()
+        self._push()
         self._gripper_m = command.gripper_aperture_m
         return command
 
     def hold(self) -> None:
-        """The measured pose becomes the target, base motion is cancelled; the grip stays."""
+        """Every joint stops where it is, the base too; a gripper that closes keeps its grip.
+
+        Each joint is told by itself: one that does not answer keeps none of the others moving.
+        Blocks for 0.06 s at most, and the time that the wrist's bus takes.
+
+        Raises:
+            vinn.errors.RobotError: names the joints that could not be told.
+        """
         robot = self._ready()
-        robot.base.translate_by(0.0)
+        stops: dict[str, Callable[[], None]] = {
+            name: lambda name=name: self._stop_motor(name)  # type: ignore[misc]
+            for name in _WRIST.values()
+            if name in robot.end_of_arm.joints
+        }
+        stops[_GRIPPER] = self._stop_opening
         # By increments of zero: they need neither a fresh reading nor a target of our own.
-        robot.lift.move_by(0.0)
-        robot.arm.move_by(0.0)
+        stops["base"] = lambda: robot.base.translate_by(0.0)
+        stops["lift"] = lambda: robot.lift.move_by(0.0)
+        stops["arm"] = lambda: robot.arm.move_by(0.0)
+        stops["base, lift and arm"] = self._push
+        problems = [problem for name, stop in stops.items() if (problem := _try(name, stop))]
+        if problems:
+            raise RobotError(f"stretch_body: not held: {'; '.join(problems)}")
+
+    def _stop_motor(self, name: str) -> None:
+        """The measured angle becomes the goal. An increment of zero would leave the old goal."""
+        motor = self._fresh(name)
+        self._ready().end_of_arm.move_to(name, motor.status["pos"])
+
+    def _stop_opening(self) -> None:
+        """What is held must not be let go: only a gripper on its way open stops."""
+        if self._gripper_m is None:
+            return
+        percent = float(self._fresh(_GRIPPER).status["pos_pct"])
+        if percent * _APERTURE_M_PER_PERCENT < self._gripper_m:
+            self._ready().end_of_arm.move_to(_GRIPPER, percent)
+            self._gripper_m = percent * _APERTURE_M_PER_PERCENT
+
+    def _fresh(self, name: str) -> Any:
+        """The motor, read just now.
+
+        Raises:
+            vinn.errors.RobotError: it does not answer; its torque was switched off and on again,
+                which is its own way to stop.
+        """
+        motor = self._ready().end_of_arm.get_joint(name)
+        before = motor.status["timestamp_pc"]
+        motor.pull_status()
+        if motor.status["timestamp_pc"] == before or not math.isfinite(motor.status["pos"]):
+            motor.quick_stop()
+            raise RobotError("no reading")
+        return motor
+
+    def _push(self) -> None:
+        """Send what is queued to lift, arm and base, and see that it starts."""
+        robot = self._ready()
+        left_s = self._pushed_s + _SYNC_PERIOD_S - time.monotonic()
         robot.push_command()
-        for name in _WRIST.values():
-            if name in robot.end_of_arm.joints:
-                robot.end_of_arm.move_by(name, 0.0)
+        if left_s > 0:
+            time.sleep(left_s)
+            robot.push_command()
+        self._pushed_s = time.monotonic()
 
     def wait(self, seconds: float) -> None:
         """Let `seconds` pass; the readings come from stretch_body's own threads."""
@@ -205,3 +267,12 @@ def _move(joint: Any, target_m: float, percent: float | None) -> None:
         joint.move_to(target_m)
     else:
         joint.move_to(target_m, contact_thresh_pos=percent, contact_thresh_neg=-percent)
+
+
+def _try(name: str, stop: Callable[[], None]) -> str | None:
+    """Whatever one device raises, the others must be told to stop: its error in words."""
+    try:
+        stop()
+    except Exception as error:
+        return f"{name}: {error}"
+    return None

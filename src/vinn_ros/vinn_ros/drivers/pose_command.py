@@ -39,7 +39,11 @@ DEFAULT_LAYOUT = (
     "base_rotate",
 )
 """Dexterous wrist with gripper."""
-DEX_TOOLS = ("tool_stretch_dex_wrist", "eoa_wrist_dw3_tool_sg3")
+DEX_TOOLS = (
+    "tool_stretch_dex_wrist",
+    "eoa_wrist_dw3_tool_sg3",
+    "eoa_wrist_dw3_tool_sg3_pro",
+)
 AUTO = "auto"
 
 GRIPPER_UNITS = ("percent", "finger_rad", "aperture_m")

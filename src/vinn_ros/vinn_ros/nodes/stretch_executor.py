@@ -155,9 +155,12 @@ class StretchExecutorNode(VinnNode):
         self._stop.set()
         with self._robot:
             if self._executor is not None:
-                self._executor.end_session()
-                self._driver.stop()
-                self._executor = None
+                executor, self._executor = self._executor, None
+                executor.end_session()
+                try:
+                    self._driver.stop()
+                except RobotError as error:
+                    self.get_logger().error(str(error))
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
         """Take over tuning parameters, between two rollouts."""
