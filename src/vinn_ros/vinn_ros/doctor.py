@@ -27,9 +27,11 @@ from vinn.robot.preflight import Check, Observations, Verdict, check_all
 from vinn.robot.types import ReasonCode
 from vinn.rollout.config import load_rollout_config
 
+import vinn_ros
+from vinn_ros import graph
 from vinn_ros.calls import call, checked
 from vinn_ros.client_node import client_node
-from vinn_ros.paths import config_file
+from vinn_ros.paths import config_directory, config_file
 from vinn_ros.preflight_probe import PreflightProbe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -78,7 +80,11 @@ def doctor(
         config = load_rollout_config(
             config_file(settings["rollout_config"], "--rollout-config")
         ).preflight
-        checks = (*local_checks(policy), *_heard(seen, check_all(seen, config, robot)))
+        checks = (
+            *local_checks(policy),
+            *_files_in_use(settings),
+            *_heard(seen, check_all(seen, config, robot)),
+        )
     except VinnError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
@@ -92,6 +98,28 @@ def doctor(
         show(checks)
     failed = any(check.verdict is Verdict.FAILED for check in checks)
     raise typer.Exit(EXIT_FAILED if failed else EXIT_OK)
+
+
+def _files_in_use(settings: dict[str, str]) -> tuple[Check, ...]:
+    """Which of several installations counts here: its code, its configuration, DDS's profile."""
+    files = {
+        "code": Path(vinn_ros.__file__).parent,
+        "configuration": config_directory(),
+        "robot file": config_file(settings["robot_config"], "--robot-config"),
+        "rollout file": config_file(settings["rollout_config"], "--rollout-config"),
+    }
+    profile = Path(graph.dds_profile())
+    found = profile.is_file()
+    return (
+        *(Check(name, Verdict.OK, str(path)) for name, path in files.items()),
+        Check(
+            "Fast DDS profile",
+            Verdict.OK if found else Verdict.FAILED,
+            # Fast DDS says nothing and goes on without: frames are then lost.
+            str(profile) if found else f"{profile}: no such file",
+            ReasonCode.NONE if found else ReasonCode.NOT_READY,
+        ),
+    )
 
 
 def _heard(seen: Observations, checks: tuple[Check, ...]) -> tuple[Check, ...]:

@@ -194,14 +194,8 @@ def with_settings(specs: Sequence[NodeSpec], settings: Sequence[str]) -> list[No
 
 def environment(robot: str = "sim") -> dict[str, str]:
     """Environment variables the nodes need; what the user has set stays as it is."""
-    profile = str(config_directory() / "fastdds.xml")
     wanted = {
-        # Humble's Fast DDS knows only the old name; later ones warn about it.
-        (
-            "FASTRTPS_DEFAULT_PROFILES_FILE"
-            if os.environ.get("ROS_DISTRO") == "humble"
-            else "FASTDDS_DEFAULT_PROFILES_FILE"
-        ): profile,
+        _profile_variable(): str(config_directory() / "fastdds.xml"),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         # Nodes share the processor; each keeps to the threads its parameters name.
         "OMP_NUM_THREADS": "1",
@@ -210,6 +204,17 @@ def environment(robot: str = "sim") -> dict[str, str]:
     if robot == "sim":
         wanted["MUJOCO_GL"] = "egl"
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
+
+
+def dds_profile() -> str:
+    """The profile that nodes started here get: the user's, else the package's."""
+    return environment()[_profile_variable()]
+
+
+def _profile_variable() -> str:
+    # Humble's Fast DDS knows only the old name; later ones warn about it.
+    humble = os.environ.get("ROS_DISTRO") == "humble"
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if humble else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def _files(own: Sequence[str], given: Sequence[Path]) -> tuple[Path, ...]:

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sys
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
 from vinn.errors import ConfigError
+
+_SHARE = Path("share") / "vinn_ros"
 
 
 def config_directory() -> Path:
     """The directory with `door_opening.yaml`, `robot/` and `fastdds.xml`.
 
+    A sourced workspace comes first, the topmost overlay before those below it: whoever sources one
+    wants what stands there. Then the checkout that this code runs from, so that an edited file
+    counts and not what was installed some time ago. Last the Python environment.
+
     Raises:
-        vinn.errors.ConfigError: neither installed nor in a checkout.
+        vinn.errors.ConfigError: neither sourced, nor in a checkout, nor installed.
     """
-    # src/vinn_ros/vinn_ros/paths.py -> src/vinn_ros/config, a link to the checkout's own: whoever
-    # runs from a checkout wants what stands there, not what was installed some time ago.
     candidates = [
+        *(prefix / _SHARE / "config" for prefix in _sourced_prefixes()),
+        # src/vinn_ros/vinn_ros/paths.py -> src/vinn_ros/config, a link to the checkout's own
         Path(__file__).resolve().parents[1] / "config",
-        Path(sys.prefix) / "share" / "vinn_ros" / "config",  # installed by pip
+        Path(sys.prefix) / _SHARE / "config",
     ]
-    # Neither sourced nor installed: both errors mean that ROS 2 knows nothing of the package.
-    with contextlib.suppress(LookupError, OSError):
-        candidates.append(Path(get_package_share_directory("vinn_ros")) / "config")
     for candidate in candidates:
         if (candidate / "door_opening.yaml").is_file():
             return candidate.resolve()
     raise ConfigError(
         f"door_opening.yaml: not in {', '.join(map(str, candidates))}; install vinn_ros again"
     )
+
+
+def _sourced_prefixes() -> list[Path]:
+    """Where the ament index looks, in its order, without the Python environment itself.
+
+    ROS 2 from PyPI's wheels has the environment in the index too, before or after what is sourced.
+    """
+    own = Path(sys.prefix).resolve()
+    prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    return [prefix for prefix in prefixes if prefix.resolve() != own]
 
 
 def config_file(name: str, parameter: str) -> Path:
