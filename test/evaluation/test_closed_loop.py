@@ -384,6 +384,9 @@ class Forward:
     def reset(self):
         pass
 
+    def advance(self, prediction, step):
+        pass
+
     def predict(self, image_rgb):
         return Prediction(self.camera_delta, 0.0, np.eye(4)[0], self.action_scale)
 

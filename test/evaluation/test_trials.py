@@ -39,6 +39,9 @@ class Scripted:
     def reset(self):
         self.resets += 1
 
+    def advance(self, prediction, step):
+        pass
+
     def predict(self, image_rgb):
         return Prediction(
             self.camera_delta, float(self.gripper), np.eye(4)[self.gripper], self.action_scale

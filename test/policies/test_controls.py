@@ -9,6 +9,7 @@ from vinn.errors import ImageError
 from vinn.policies.memory import ActionMemory
 from vinn.policies.open_loop import OpenLoopPolicy
 from vinn.policies.random import RandomPolicy
+from vinn.policies.types import Policy, Prediction, unknown_step
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
@@ -25,10 +26,19 @@ def make_memory() -> ActionMemory:
     )
 
 
+def predict_steps(policy: Policy, count: int) -> list[Prediction]:
+    """Predict and take `count` steps."""
+    played = []
+    for _ in range(count):
+        played.append(policy.predict(IMAGE))
+        policy.advance(played[-1], unknown_step())
+    return played
+
+
 def test_open_loop_plays_the_mean_and_then_stands_still() -> None:
     policy = OpenLoopPolicy(make_memory())
     for _episode in range(2):
-        played = [policy.predict(IMAGE) for _ in range(5)]
+        played = predict_steps(policy, 5)
         np.testing.assert_allclose(
             [p.camera_delta for p in played],
             [[0.5, 0, 0.5], [0, 2, 0], [0, 0, 5], [0, 0, 0], [0, 0, 0]],
@@ -52,7 +62,7 @@ def test_random_is_seeded_and_of_the_demonstrations_length() -> None:
     deltas = [policy.predict(IMAGE).camera_delta for policy in (one, two, other)]
     np.testing.assert_array_equal(deltas[0], deltas[1])
     assert not np.allclose(deltas[0], deltas[2])
-    drawn = np.array([one.predict(IMAGE).camera_delta for _ in range(2000)])
+    drawn = np.array([p.camera_delta for p in predict_steps(one, 2000)])
     # Mean length of the moving steps: (1 + 1 + 1 + 3 + 5) / 5.
     np.testing.assert_allclose(np.linalg.norm(drawn, axis=1), 2.2)
     # The mean of 2000 random directions of length 2.2 has a deviation of 0.03 per axis.
@@ -71,6 +81,6 @@ def test_random_unit_actions_have_the_known_error() -> None:
         ActionScale.UNIT,
     )
     policy = RandomPolicy(memory, seed=0)
-    drawn = np.array([policy.predict(IMAGE).camera_delta for _ in range(5000)])
+    drawn = np.array([p.camera_delta for p in predict_steps(policy, 5000)])
     targets = np.tile(unit, (1000, 1))
     assert ((drawn - targets) ** 2).mean() == pytest.approx(2 / 3, abs=0.02)

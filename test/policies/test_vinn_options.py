@@ -23,6 +23,7 @@ from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp
 from vinn.policies.preset import PolicyPreset, load_preset
 from vinn.policies.progress import ProgressPrior, ProgressSettings
+from vinn.policies.types import unknown_step
 from vinn.policies.views import check_view, origin_name, view_delta, view_frame, views_of
 from vinn.retrieval.flat import FlatNeighbors
 
@@ -129,12 +130,21 @@ def test_context_tells_directions_of_motion_apart_until_reset(parts: Path, tmp_p
     policy = load_policy(out)
     demonstration = dataset.demonstrations[3]
     for step, path in enumerate(demonstration.frame_paths):
-        nearest = policy.predict(read_frame(path)).neighbors[0]
+        prediction = policy.predict(read_frame(path))
+        nearest = prediction.neighbors[0]
         assert (nearest.demonstration, nearest.frame) == (demonstration.meta.name, step)
         assert nearest.distance == 0
+        policy.advance(prediction, unknown_step())
     assert policy.predict(read_frame(demonstration.frame_paths[0])).neighbors[0].distance > 0
     policy.reset()
     assert policy.predict(read_frame(demonstration.frame_paths[0])).neighbors[0].distance == 0
+
+
+def take_step(
+    prior: ProgressPrior, memory: ActionMemory, weights: np.ndarray, rows: np.ndarray
+) -> None:
+    """Advance by what the frames in these rows said."""
+    prior.advance(memory.neighbors(rows, np.zeros(len(rows)), weights))
 
 
 def test_progress_prefers_neighbours_near_the_belief() -> None:
@@ -143,19 +153,21 @@ def test_progress_prefers_neighbours_near_the_belief() -> None:
     early, late = 2, 20  # frames 2 and 9 of 11
     equal = np.array([0.5, 0.5])
     np.testing.assert_allclose(prior.reweigh(equal, np.array([early, late])), equal)
-    prior.reset()
-    prior.reweigh(np.array([1.0]), np.array([early]))
-    weights = prior.reweigh(equal, np.array([3, late]))
+    take_step(prior, memory, np.array([1.0]), np.array([early]))
+    for _frame in range(15):  # looking is not acting
+        weights = prior.reweigh(equal, np.array([3, late]))
     assert weights.sum() == pytest.approx(1)
     assert weights[0] > 0.9
+    take_step(prior, memory, weights, np.array([3, late]))
     assert prior.belief == pytest.approx(float(weights @ memory.progress[[3, late]]))
     prior.reset()
     assert prior.belief is None
 
 
 def test_clear_view_overrules_a_wrong_belief() -> None:
-    prior = ProgressPrior(line_memory(), ProgressSettings(width=0.1, floor=0.1))
-    prior.reweigh(np.array([1.0]), np.array([0]))
+    memory = line_memory()
+    prior = ProgressPrior(memory, ProgressSettings(width=0.1, floor=0.1))
+    take_step(prior, memory, np.array([1.0]), np.array([0]))
     weights = prior.reweigh(np.array([0.001, 0.999]), np.array([1, 10]))
     assert weights[1] > 0.98
 

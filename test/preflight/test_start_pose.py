@@ -94,9 +94,9 @@ def test_a_jog_moves_and_measures_one_camera_axis(axis: int) -> None:
     robot, executor = a_robot()
     executor.begin_session("s")
     wanted = 0.01 * (np.arange(3) == axis)
-    result, moved = executor.jog(wanted)
+    result = executor.jog(wanted)
     assert result.reason is ReasonCode.NONE
-    assert np.linalg.norm(moved - wanted) < 0.004
+    assert np.linalg.norm(result.measured_camera_delta_m - wanted) < 0.004
     # The gripper stays, and no session is left whose steps would be executed.
     assert {command.gripper_aperture_m for command in robot.commands} == {0.064}
     assert executor.session == ""
@@ -105,17 +105,17 @@ def test_a_jog_moves_and_measures_one_camera_axis(axis: int) -> None:
 @pytest.mark.parametrize("delta", [[0.2, 0, 0], [math.nan, 0, 0], [0.01, 0]])
 def test_a_jog_out_of_bounds_moves_nothing(delta: list[float]) -> None:
     robot, executor = a_robot()
-    result, moved = executor.jog(np.array(delta))
+    result = executor.jog(np.array(delta))
     assert result.reason is ReasonCode.INVALID_INPUT
-    assert not moved.any()
+    assert not result.measured_camera_delta_m.any()
     assert robot.commands == []
 
 
 def test_a_jog_respects_the_runstop() -> None:
     robot, executor = a_robot()
     robot.current = replace(robot.current, runstopped=True)
-    assert executor.jog(np.array([0.01, 0, 0]))[0].reason is ReasonCode.RUNSTOP
-    assert executor.jog(np.array([0.01, 0, 0]))[0].reason is ReasonCode.LATCHED
+    assert executor.jog(np.array([0.01, 0, 0])).reason is ReasonCode.RUNSTOP
+    assert executor.jog(np.array([0.01, 0, 0])).reason is ReasonCode.LATCHED
     assert robot.commands == []
 
 

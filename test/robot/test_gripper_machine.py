@@ -81,6 +81,34 @@ def test_a_handle_lost_while_pulling_opens_the_gripper():
     assert closed == [True, True, True, False, False]
 
 
+def test_closings_and_misses_are_counted():
+    config = CONFIG.model_copy(update={"empty": EmptyRule(aperture_m=0.004, open_steps=1)})
+    machine = GripperStateMachine(config)
+    counts = []
+    # Closes on nothing, backs off, closes again on nothing, then on a bar; lets go; closes again.
+    for value, aperture_m in (
+        (3.0, 0.064),
+        (3.0, -0.002),
+        (3.0, 0.064),
+        (3.0, 0.064),
+        (3.0, 0.001),
+        (3.0, 0.064),
+        (3.0, 0.064),
+        (3.0, 0.012),
+        (3.0, 0.012),
+        (3.0, 0.012),
+        (0.0, 0.012),
+        (3.0, 0.064),
+    ):
+        machine.update(value, probabilities(value), aperture_m)
+        counts.append((machine.memory.closings, machine.memory.misses))
+    assert counts == [
+        *[(1, 0), (1, 1), (1, 1), (2, 1), (2, 2), (2, 2)],
+        *[(3, 2)] * 5,
+        (4, 2),
+    ]
+
+
 def test_the_empty_rule_can_be_switched_off():
     config = CONFIG.model_copy(update={"empty": EmptyRule(enabled=False)})
     assert all(run(config, [3.0] * 20, apertures=[-0.01] * 20))

@@ -195,3 +195,41 @@ def test_the_shipped_file_states_the_defaults_and_bad_ones_are_refused(tmp_path)
         path.write_text(text)
         with pytest.raises(ConfigError, match=part):
             load_rollout_config(path)
+
+
+def test_steps_that_were_sent_and_no_others_advance_the_policy():
+    reasons = iter([R.NONE, R.UNREACHABLE, R.NOVEL, R.STALLED, RobotError("busy")])
+    told = []
+
+    def execute(prediction, sequence):
+        reason = next(reasons)
+        if isinstance(reason, Exception):
+            raise reason
+        return a_result(reason, sent=reason is not R.NOVEL)
+
+    clock = Clock()
+    outcome = run_rollout(
+        lambda settled_s: PREDICTION,
+        execute,
+        lambda: None,
+        RolloutConfig(),
+        clock=clock,
+        advance=lambda prediction, result: told.append((prediction is PREDICTION, result.reason)),
+    )
+    assert outcome.reason is R.ROBOT_ERROR
+    assert told == [(True, R.NONE), (True, R.UNREACHABLE), (True, R.STALLED)]
+
+
+def test_a_policy_that_cannot_advance_is_lost():
+    def advance(prediction, result):
+        raise ArtefactError("not mine")
+
+    outcome = run_rollout(
+        lambda settled_s: PREDICTION,
+        lambda prediction, sequence: a_result(),
+        lambda: None,
+        RolloutConfig(),
+        clock=Clock(),
+        advance=advance,
+    )
+    assert (outcome.reason, outcome.message, outcome.steps) == (R.POLICY_LOST, "not mine", 1)

@@ -1,4 +1,4 @@
-"""A policy and the rollout it acts in: policies with memory go one step further per step taken."""
+"""A policy and the rollout it acts in: it advances by the steps that were taken."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from vinn.demos.files import sha256_file
 from vinn.encoders.network import Precision
 from vinn.errors import ArtefactError, ConfigError
 from vinn.policies.artefact import PolicyArtefact, open_artefact
-from vinn.policies.open_loop import OpenLoopPolicy
-from vinn.policies.types import Prediction
+from vinn.policies.types import Prediction, unknown_step
 from vinn.policies.vinn import VinnPolicy
 
 
 class LoadedPolicy:
     """A policy artefact in use.
 
-    The node predicts for every image, several times per step of the robot. Open loop counts its
-    own calls, so it is asked once per step, and anew at the start of a rollout.
+    The node predicts for every image, several times per step of the robot. The policy advances once
+    per step, and forgets at the start of a rollout and outside of one.
     """
 
     def __init__(self, directory: Path, threads: int, precision: Precision = "fp32") -> None:
@@ -36,7 +35,6 @@ class LoadedPolicy:
             f"{self.artefact.manifest.name}@{sha256_file(directory / 'manifest.json')[:12]}"
         )
         self._policy = self.artefact.policy(threads=threads, precision=precision)
-        self._once_per_step = isinstance(self._policy, OpenLoopPolicy)
         self._position: tuple[str, int] | None = None
         self._prediction: Prediction | None = None
 
@@ -72,8 +70,9 @@ class LoadedPolicy:
         if self._position is None or position is None or position[0] != self._position[0]:
             self._policy.reset()
             self._prediction = None
-        if self._once_per_step and self._prediction is not None and position == self._position:
-            return self._prediction
+        elif self._prediction is not None:
+            for _ in range(position[1] - self._position[1]):
+                self._policy.advance(self._prediction, unknown_step())
         prediction = self._policy.predict(image_rgb)
         self._position, self._prediction = position, prediction
         _check_finite(prediction, self.label)

@@ -29,6 +29,7 @@ from vinn.policies.darp import DarpPolicy
 from vinn.policies.features import Features, join_context
 from vinn.policies.memory import ActionMemory
 from vinn.policies.preset import PolicyPreset
+from vinn.policies.types import demonstrated_step
 from vinn.policies.vinn import VinnPolicy
 from vinn.retrieval.flat import FlatNeighbors
 from vinn.robot.config_file import load_preset
@@ -196,6 +197,8 @@ def _error(
             policy.reset()
             running = memory.demonstration_ids[row]
         prediction = policy.predict_embedding(embeddings[row])
+        taken = demonstrated_step(memory.camera_delta[row], int(memory.gripper[row]))
+        policy.advance(prediction, taken)
         delta.append(prediction.camera_delta)
         state.append(prediction.gripper_value)
     return CabinetError(

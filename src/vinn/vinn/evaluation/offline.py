@@ -12,7 +12,7 @@ from vinn.demos.store import Dataset
 from vinn.errors import ArtefactMismatchError
 from vinn.policies.memory import ActionMemory
 from vinn.policies.parametric import ParametricPolicy
-from vinn.policies.types import Policy, Prediction
+from vinn.policies.types import Policy, Prediction, demonstrated_step
 from vinn.policies.vinn import VinnPolicy
 
 
@@ -64,14 +64,20 @@ def offline_error(
 def predict_dataset(
     policy: Policy, dataset: Dataset, embeddings: NDArray[np.float32] | None = None
 ) -> list[Prediction]:
-    """A policy's predictions for every frame, in order."""
+    """A policy's predictions for every frame, in order; each demonstrated action is then taken."""
     predictions: list[Prediction] = []
     for demonstration in dataset.demonstrations:
         policy.reset()
-        if embeddings is not None and isinstance(policy, VinnPolicy | ParametricPolicy):
-            first = len(predictions)
-            own = embeddings[first : first + len(demonstration)]
-            predictions += [policy.predict_embedding(embedding) for embedding in own]
-        else:
-            predictions += [policy.predict(read_frame(path)) for path in demonstration.frame_paths]
+        for path, delta, state in zip(
+            demonstration.frame_paths,
+            demonstration.camera_delta,
+            demonstration.gripper,
+            strict=True,
+        ):
+            if embeddings is not None and isinstance(policy, VinnPolicy | ParametricPolicy):
+                prediction = policy.predict_embedding(embeddings[len(predictions)])
+            else:
+                prediction = policy.predict(read_frame(path))
+            policy.advance(prediction, demonstrated_step(delta, int(state)))
+            predictions.append(prediction)
     return predictions

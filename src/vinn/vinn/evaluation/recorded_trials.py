@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.evaluation.trials import StopAt, TrialResult, run_trial
-from vinn.policies.types import Policy, Prediction
+from vinn.policies.types import Policy, Prediction, TakenStep
 from vinn.rollout.loop import StepRecord
 from vinn.rollout.messages import (
     header_fields,
@@ -100,6 +100,10 @@ class _Watched:
         self._write("policy/prediction", "vinn_msgs/msg/Prediction", fields)
         self._executor(_EXECUTING, {"gripper_value": prediction.gripper_value})
         return prediction
+
+    def advance(self, prediction: Prediction, step: TakenStep) -> None:
+        """See `Policy`."""
+        self._policy.advance(prediction, step)
 
     def step_ended(self, record: StepRecord) -> None:
         """Keep what became of a step."""

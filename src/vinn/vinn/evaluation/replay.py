@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vinn.encoders.encoder import Encoder
 from vinn.errors import ArtefactMismatchError, DatasetError
-from vinn.policies.types import Policy, Prediction
+from vinn.policies.types import Policy, Prediction, unknown_step
 from vinn.policies.vinn import VinnPolicy
 from vinn.viz.timeline import RecordedImage, RecordedPrediction, RolloutTimeline, load_timeline
 
@@ -143,7 +143,8 @@ def replay_recording(
 ) -> Replay:
     """Let `policy` predict for every recorded prediction's image.
 
-    Predictions are made once per image, in the order of the recording. A nearest-neighbour policy's
+    Predictions are made once per image, in the order of the recording; the policy advances by those
+    that were executed. A nearest-neighbour policy's
     images are embedded ahead, as many at a time as `encoder` has streams.
 
     Args:
@@ -167,10 +168,13 @@ def replay_recording(
             "none of which belong together; nothing to replay"
         )
     policy.reset()
+    executed = {prediction.sequence for _, prediction in timeline.steps_with_predictions()}
     rows = []
     replayed = _predictions(policy, encoder, [images[p.stamp_ns] for p in known])
     for done, (recorded, prediction) in enumerate(zip(known, replayed, strict=True), start=1):
         rows.append(ReplayedPrediction(recorded, prediction))
+        if recorded.sequence in executed:
+            policy.advance(prediction, unknown_step())
         if on_progress is not None:
             on_progress(done, len(known))
     elapsed_s = time.perf_counter() - started_s

@@ -44,13 +44,17 @@ def simulated_sign_check(
         results = []
         for axis, jog in zip(AXES, JOGS_M, strict=True):
             before = world.wrist_image()
-            there, moved_m = executor.jog(np.array(jog))
+            there = executor.jog(np.array(jog))
             _done(there)
             away = world.wrist_image()
-            back, returned_m = executor.jog(-np.array(jog))
+            back = executor.jog(-np.array(jog))
             _done(back)
             after = world.wrist_image()
-            results.append(check_axis(axis, [(before, away, moved_m), (away, after, returned_m)]))
+            moves = [
+                (before, away, there.measured_camera_delta_m),
+                (away, after, back.measured_camera_delta_m),
+            ]
+            results.append(check_axis(axis, moves))
     return SignCheck(tuple(results))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from vinn.errors import ConfigError
 from vinn.evaluation.success import SuccessRate
-from vinn.policies.types import Policy, Prediction
+from vinn.policies.types import Policy, Prediction, taken_step
 from vinn.robot.config import RobotConfig
 from vinn.robot.types import ReasonCode, StepRequest, StepResult
 from vinn.rollout.config import RolloutConfig
@@ -185,8 +185,11 @@ def run_trial(
         done = world.fully_opened if stop_at is StopAt.FULLY_OPENED else world.opened
         return ReasonCode.SUCCESS if done else executor.check_robot()
 
+    def advance(prediction: Prediction, result: StepResult) -> None:
+        policy.advance(prediction, taken_step(result))
+
     outcome = run_rollout(
-        predict, execute, check, rollout or RolloutConfig(), on_step, driver.now_s
+        predict, execute, check, rollout or RolloutConfig(), on_step, driver.now_s, advance
     )
     return TrialResult(
         cabinet=world.scene.cabinet.name,

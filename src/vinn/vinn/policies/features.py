@@ -9,7 +9,7 @@ Both are optional; without them z is e, as in the paper.
 from __future__ import annotations
 
 import zipfile
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +63,8 @@ class Features:
         joined = join_context(embeddings, demonstration_ids, self.context)
         return joined if self.metric is None else self.metric(joined)
 
-    def of_history(self, history: deque[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Features (M,) of the last frames' embeddings, the present one last."""
+    def of_history(self, history: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Features (M,) of the last steps' embeddings and, last, the present one."""
         newest_first = list(history)[::-1]
         newest_first += [newest_first[-1]] * (self.context - len(newest_first))
         weights = [np.float32(1 if age == 0 else CONTEXT_WEIGHT) for age in range(self.context)]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vinn.demos.frames import check_image
 from vinn.demos.types import ActionScale
 from vinn.policies.memory import GRIPPER_STATES, ActionMemory
-from vinn.policies.types import Prediction
+from vinn.policies.types import Prediction, TakenStep
 
 
 class OpenLoopPolicy:
@@ -42,10 +42,9 @@ class OpenLoopPolicy:
         self._step = 0
 
     def predict(self, image_rgb: NDArray[np.uint8]) -> Prediction:
-        """See `Policy.predict`; each call is one step further."""
+        """See `Policy.predict`."""
         check_image(image_rgb)
         step, last = self._step, len(self.mean_delta) - 1
-        self._step += 1
         shares = self.state_shares[min(step, last)]
         return Prediction(
             camera_delta=self.mean_delta[step].copy() if step <= last else np.zeros(3),
@@ -53,3 +52,7 @@ class OpenLoopPolicy:
             gripper_probabilities=shares.copy(),
             action_scale=self._action_scale,
         )
+
+    def advance(self, prediction: Prediction, step: TakenStep) -> None:
+        """See `Policy.advance`; whatever the robot did, the next step is due."""
+        self._step += 1

@@ -12,7 +12,7 @@ from vinn.encoders.encoder import Encoder
 from vinn.errors import ArtefactMismatchError, ConfigError, ImageError
 from vinn.policies.memory import GRIPPER_STATES
 from vinn.policies.mlp import Mlp
-from vinn.policies.types import Prediction
+from vinn.policies.types import Prediction, TakenStep
 
 
 class ParametricPolicy:
@@ -57,6 +57,9 @@ class ParametricPolicy:
         return self._predict(
             embedding, {"preprocess": preprocessed - start, "encode": encoded - preprocessed}
         )
+
+    def advance(self, prediction: Prediction, step: TakenStep) -> None:
+        """Nothing to remember."""
 
     def predict_embedding(self, embedding: NDArray[np.float32]) -> Prediction:
         """Predict from the embedding (D,) of an image.

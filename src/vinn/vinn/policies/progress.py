@@ -6,17 +6,21 @@ neighbour's weight is multiplied by
 
     prior(p) = floor + (1 - floor) exp(-(p - b - s)^2 / (2 width^2))
 
-The floor lets a clear view overrule a wrong belief. The new belief is the weighted mean progress of
-the neighbours. The first frame of a rollout has no prior; `reset` forgets the belief.
+The floor lets a clear view overrule a wrong belief. When a step was taken, the new belief is the
+weighted mean progress of the neighbours it was taken on (`advance`). Before the first step of a
+rollout there is no prior; `reset` forgets the belief.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from vinn.policies.memory import ActionMemory
+from vinn.policies.types import Neighbor
 
 
 class ProgressSettings(BaseModel):
@@ -39,7 +43,7 @@ class ProgressPrior:
         lengths = np.bincount(memory.demonstration_ids)
         self._usual_step = float(1 / max(np.median(lengths[lengths > 0]) - 1, 1))
         self.belief: float | None = None
-        """Progress believed after the last prediction; None before the first."""
+        """Progress believed of the last step that was taken; None before the first."""
 
     def reset(self) -> None:
         """Forget the rollout."""
@@ -47,11 +51,15 @@ class ProgressPrior:
 
     def reweigh(self, weights: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Weights (k,) of neighbours in these rows, with the prior; they sum to 1."""
-        progress = self._progress[rows]
-        if self.belief is not None:
-            off = (progress - self.belief - self._usual_step) / self.settings.width
-            floor = self.settings.floor
-            weights = weights * (floor + (1 - floor) * np.exp(-0.5 * off**2))
-            weights = weights / weights.sum()
-        self.belief = float(weights @ progress)
-        return weights
+        if self.belief is None:
+            return weights
+        off = (self._progress[rows] - self.belief - self._usual_step) / self.settings.width
+        floor = self.settings.floor
+        weights = weights * (floor + (1 - floor) * np.exp(-0.5 * off**2))
+        return weights / weights.sum()
+
+    def advance(self, neighbors: Sequence[Neighbor]) -> None:
+        """A step was taken on what these neighbours (with their weights) said."""
+        rows = [neighbor.index for neighbor in neighbors]
+        weights = np.array([neighbor.weight for neighbor in neighbors])
+        self.belief = float(weights @ self._progress[rows])

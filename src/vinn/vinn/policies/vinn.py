@@ -27,7 +27,7 @@ from vinn.policies.features import Features
 from vinn.policies.memory import GRIPPER_STATES, ActionMemory
 from vinn.policies.novelty import Subspace
 from vinn.policies.progress import ProgressPrior, ProgressSettings
-from vinn.policies.types import Prediction
+from vinn.policies.types import Prediction, TakenStep
 from vinn.retrieval.neighbors import Neighbors
 
 PAPER_K = 10
@@ -91,7 +91,7 @@ class VinnPolicy:
         self.novelty_limit, self.project_to_unit = novelty_limit, project_to_unit
         self.progress = None if progress is None else ProgressPrior(memory, progress)
         self.subspace = subspace
-        self._history: deque[NDArray[np.float32]] = deque(maxlen=self.features.context)
+        self._history: deque[NDArray[np.float32]] = deque(maxlen=self.features.context - 1)
 
     @property
     def action_scale(self) -> ActionScale:
@@ -99,7 +99,7 @@ class VinnPolicy:
         return self.memory.action_scale
 
     def reset(self) -> None:
-        """Forget earlier frames and progress, where the policy looks at them."""
+        """Forget earlier steps' frames and progress, where the policy looks at them."""
         self._history.clear()
         if self.progress is not None:
             self.progress.reset()
@@ -118,8 +118,6 @@ class VinnPolicy:
     def predict_embedding(self, embedding: NDArray[np.float32]) -> Prediction:
         """Predict from the embedding (D,) of an image.
 
-        With context or a progress prior it counts as the next frame of the rollout.
-
         Raises:
             ImageError: the embedding is not finite.
             ArtefactMismatchError: its length is not the encoder's.
@@ -132,8 +130,7 @@ class VinnPolicy:
                 f"query embedding has shape {embedding.shape}, the stored ones have length "
                 f"{self.encoder.dimension}"
             )
-        self._history.append(embedding)
-        query = self.features.of_history(self._history)
+        query = self.features.of_history((*self._history, embedding))
         distances, rows = self.neighbors.search(query, self.k)
         weights = softmin_weights(distances, self.bandwidth)
         if self.progress is not None:
@@ -150,7 +147,17 @@ class VinnPolicy:
             neighbors=self.memory.neighbors(rows, distances, weights),
             novelty=self._novelty(embedding, float(distances[0])),
             latency_s={"retrieve": time.perf_counter() - start},
+            trace=embedding,
         )
+
+    def advance(self, prediction: Prediction, step: TakenStep) -> None:
+        """See `Policy.advance`: its image and neighbours are those of the step before now."""
+        if self._history.maxlen:
+            if not isinstance(prediction.trace, np.ndarray):
+                raise ArtefactMismatchError("the prediction of the step is not this policy's")
+            self._history.append(prediction.trace)
+        if self.progress is not None:
+            self.progress.advance(prediction.neighbors)
 
     def combine(
         self, query: NDArray[np.float32], rows: NDArray[np.int64], weights: NDArray[np.float64]

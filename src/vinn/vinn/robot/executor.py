@@ -13,9 +13,9 @@ from vinn.errors import RobotError
 from vinn.robot.arrival import ARM_JOINTS, ArrivalMonitor, base_advance_m
 from vinn.robot.config import ExecutorConfig, StartPose
 from vinn.robot.gripper import note_motion
-from vinn.robot.ik import JointIncrement, translation_fk
-from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
 from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter, held_targets
+from vinn.robot.odometry import base_R_camera, grasp_translation_m
+from vinn.robot.readiness import not_ready
 from vinn.robot.start_motion import StartMotion, start_goal, too_far, unreachable
 from vinn.robot.types import (
     JointCommand,
@@ -57,6 +57,8 @@ class StepExecutor:
         self._session = ""
         self._last_sequence = -1
         self._latched: ReasonCode | None = None
+        self._newest: RobotState | None = None
+        self._before: RobotState | None = None
 
     @property
     def session(self) -> str:
@@ -128,19 +130,11 @@ class StepExecutor:
             reason, message = self._halt(halt, moving=sent is not None)
         if sent is not None:
             self._note_motion(state)
-        return StepResult(
-            reason=reason,
-            message=message,
-            requested_base_delta_m=decision.requested_base_delta_m,
-            sent_base_delta_m=decision.sent_base_delta_m if sent else np.zeros(3),
-            sent=sent,
-            gripper_closed=self._memory.gripper.closed,
-            duration_s=self._driver.now_s() - started_s,
-        )
+        return self._result(reason, message, decision, sent, started_s)
 
     def jog(
         self, camera_delta_m: NDArray[np.float64], should_stop: ShouldStop | None = None
-    ) -> tuple[StepResult, NDArray[np.float64]]:
+    ) -> StepResult:
         """Move the gripper a little along the camera's axes; the gripper stays as it is.
 
         For the check of the camera's mounting. Ends the session.
@@ -148,9 +142,6 @@ class StepExecutor:
         Args:
             camera_delta_m: (3,) in the optical frame as configured, at most one step long [m].
             should_stop: as in `execute`.
-
-        Returns:
-            The result, and (3,) the translation that was measured, in the same frame [m].
         """
         started_s = self._driver.now_s()
         self.end_session()
@@ -158,7 +149,6 @@ class StepExecutor:
         delta = np.asarray(camera_delta_m, dtype=np.float64)
         decision = Decision(ReasonCode.NONE, "", self._memory)
         sent: JointCommand | None = None
-        moved_m = np.zeros(3)
         try:
             self._refuse_latched()
             cap = config.motion.step_cap_m
@@ -168,34 +158,18 @@ class StepExecutor:
                     f"camera_delta: {delta.tolist()}; allowed: at most {cap:g} m",
                 )
             state = self._read_state()
-            base_R_camera = base_R_gripper(
-                state.wrist_yaw_rad, state.wrist_pitch_rad, state.wrist_roll_rad
-            ) @ gripper_R_camera(config.camera)
             decision = self._filter.limit(
-                base_R_camera @ delta, self._memory.gripper.closed, state, self._memory
+                base_R_camera(state, config.camera) @ delta,
+                self._memory.gripper.closed,
+                state,
+                self._memory,
             )
             sent, monitor = self._send(decision, state, should_stop)
             self._wait(monitor, should_stop, None)
-            after = self._read_state()
-            increment = JointIncrement(
-                base_translate_m=base_advance_m(state, after),
-                arm_m=after.arm_m - state.arm_m,
-                lift_m=after.lift_m - state.lift_m,
-            )
-            moved_m = base_R_camera.T @ translation_fk(increment)
             reason, message = decision.reason, decision.message
         except Halted as halt:
             reason, message = self._halt(halt, moving=sent is not None)
-        result = StepResult(
-            reason=reason,
-            message=message,
-            requested_base_delta_m=decision.requested_base_delta_m,
-            sent_base_delta_m=decision.sent_base_delta_m if sent else np.zeros(3),
-            sent=sent,
-            gripper_closed=self._memory.gripper.closed,
-            duration_s=self._driver.now_s() - started_s,
-        )
-        return result, moved_m
+        return self._result(reason, message, decision, sent, started_s)
 
     def move_to_start(
         self,
@@ -253,6 +227,38 @@ class StepExecutor:
             duration_s=self._driver.now_s() - started_s,
         )
 
+    def _result(
+        self,
+        reason: ReasonCode,
+        message: str,
+        decision: Decision,
+        sent: JointCommand | None,
+        started_s: float,
+    ) -> StepResult:
+        """What became of one command, or of none; measured by the newest reading there is."""
+        result = StepResult(
+            reason=reason,
+            message=message,
+            requested_base_delta_m=decision.requested_base_delta_m,
+            sent_base_delta_m=decision.sent_base_delta_m if sent else np.zeros(3),
+            sent=sent,
+            gripper_closed=self._memory.gripper.closed,
+            duration_s=self._driver.now_s() - started_s,
+        )
+        before, after = self._before, self._newest
+        if sent is None or before is None or after is None:
+            return result
+        config = self._filter.config
+        camera_R_base = base_R_camera(before, config.camera).T
+        moved_m = grasp_translation_m(before, after, config.tool.geometry)
+        return replace(
+            result,
+            sent_camera_delta_m=camera_R_base @ decision.sent_base_delta_m,
+            measured_camera_delta_m=camera_R_base @ moved_m,
+            gripper_aperture_m=after.gripper_aperture_m,
+            missed=decision.missed,
+        )
+
     def _refuse_latched(self) -> None:
         if self._latched is not None:
             raise Halted(
@@ -301,24 +307,12 @@ class StepExecutor:
     def _read_state(self) -> RobotState:
         """A fresh reading of a robot that may move, or the reason why it may not."""
         try:
-            state = self._driver.state()
+            state = self._newest = self._driver.state()
         except RobotError as error:
             raise Halted(ReasonCode.STATE_STALE, str(error)) from error
-        age_s = self._driver.now_s() - state.steady_s
-        if age_s > self._config.max_state_age_s:
-            raise Halted(
-                ReasonCode.STATE_STALE,
-                f"joint states: {age_s:.2f} s old; allowed: {self._config.max_state_age_s:g} s",
-            )
-        if state.runstopped:
-            raise Halted(ReasonCode.RUNSTOP, "the runstop button is pressed")
-        if not state.homed:
-            raise Halted(ReasonCode.NOT_HOMED, "the robot is not homed: home it first")
-        if state.mode not in self._config.modes:
-            raise Halted(
-                ReasonCode.WRONG_MODE,
-                f"mode: {state.mode}; allowed: {', '.join(self._config.modes)}",
-            )
+        problem = not_ready(state, self._driver.now_s() - state.steady_s, self._config)
+        if problem is not None:
+            raise Halted(*problem)
         return state
 
     def _send(
@@ -336,6 +330,7 @@ class StepExecutor:
         except RobotError as error:
             raise Halted(ReasonCode.ROBOT_ERROR, str(error)) from error
         self._memory = decision.memory
+        self._before = state
         monitor = ArrivalMonitor(
             self._config,
             sent,
@@ -372,7 +367,7 @@ class StepExecutor:
     def _note_motion(self, before: RobotState) -> None:
         """Tell the gripper's stall rule how far the hand really moved since `before`."""
         try:
-            after = self._driver.state()
+            after = self._newest = self._driver.state()
         except RobotError:
             return
         moved_m = math.hypot(

@@ -41,6 +41,10 @@ class GripperMemory:
     """Steps in a row, up to the last one, in which the hand moved less than `stall.motion_m`."""
     barred_steps: int = 0
     """Steps in which it may not close yet, after it closed on nothing."""
+    closings: int = 0
+    """How often it began to close."""
+    misses: int = 0
+    """How often it was opened again because it had closed on nothing."""
 
 
 def gripper_signal(
@@ -71,9 +75,11 @@ def decide_gripper(
     """
     if memory.closed:
         if config.empty.enabled and aperture_m < config.empty.aperture_m:
-            return GripperMemory(closed=False, barred_steps=config.empty.open_steps)
+            return replace(
+                _opened(memory), barred_steps=config.empty.open_steps, misses=memory.misses + 1
+            )
         if memory.closed_steps >= config.min_closed_steps and _lets_go(signal, aperture_m, config):
-            return GripperMemory(closed=False)
+            return _opened(memory)
         return replace(memory, closed_steps=memory.closed_steps + 1)
     if memory.barred_steps > 0:
         return replace(memory, barred_steps=memory.barred_steps - 1)
@@ -83,8 +89,12 @@ def decide_gripper(
         and signal >= config.stall.close_above
     )
     if signal >= config.close_above or stalled:
-        return GripperMemory(closed=True)
+        return GripperMemory(closed=True, closings=memory.closings + 1, misses=memory.misses)
     return memory
+
+
+def _opened(memory: GripperMemory) -> GripperMemory:
+    return GripperMemory(closings=memory.closings, misses=memory.misses)
 
 
 def _lets_go(signal: float, aperture_m: float, config: GripperConfig) -> bool:

@@ -81,6 +81,8 @@ class Decision:
     memory: FilterMemory
     command: JointCommand | None = None
     gripper_changes: bool = False
+    missed: bool = False
+    """The gripper had closed on nothing and is opened again."""
     requested_base_delta_m: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     """(3,) after rotation and scale, before any clip."""
     sent_base_delta_m: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
@@ -180,14 +182,14 @@ class MotionFilter:
             memory.gripper, signal, state.gripper_aperture_m, self.config.gripper
         )
         changes = gripper.closed != memory.gripper.closed
-        backs_off = changes and gripper.barred_steps > 0
+        missed = gripper.misses > memory.gripper.misses
 
         requested_gripper_m = np.asarray(motion.scale) * (
             self._gripper_R_camera @ request.camera_delta.astype(np.float64)
         )
         held = held_targets(state, memory.held, motion)
         rotation = base_R_gripper(held.wrist_yaw_rad, held.wrist_pitch_rad, held.wrist_roll_rad)
-        frozen = changes and motion.freeze_on_gripper_change and not backs_off
+        frozen = changes and motion.freeze_on_gripper_change and not missed
         held_memory = replace(memory, held=held)
         requested_base_m = rotation @ requested_gripper_m
         plain_m = np.zeros(3) if frozen else clip_length(requested_base_m, motion.step_cap_m)
@@ -209,6 +211,7 @@ class MotionFilter:
             decision,
             memory=replace(decision.memory, gripper=gripper) if decision.command else memory,
             gripper_changes=changes and decision.command is not None,
+            missed=missed and decision.command is not None,
             requested_base_delta_m=requested_base_m,
         )
 

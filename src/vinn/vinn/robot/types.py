@@ -190,3 +190,12 @@ class StepResult:
     gripper_closed: bool
     """State of the gripper state machine after this step."""
     duration_s: float
+    sent_camera_delta_m: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    """(3,) `sent_base_delta_m` in the camera's optical axes before the step, as configured."""
+    measured_camera_delta_m: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    """(3,) how far the point between the finger tips has really moved, by joint states and
+    odometry, in the same axes [m]; zeros if nothing was sent, and of a move to the start pose."""
+    gripper_aperture_m: float = float("nan")
+    """Between the finger tips, measured after the step; NaN if nothing was sent."""
+    missed: bool = False
+    """The gripper had closed on nothing and was opened again in this step."""

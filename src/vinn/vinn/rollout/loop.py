@@ -69,6 +69,7 @@ def run_rollout(
     config: RolloutConfig,
     on_step: Callable[[StepRecord], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    advance: Callable[[Prediction, StepResult], None] | None = None,
 ) -> RolloutOutcome:
     """Run one rollout to its end.
 
@@ -81,9 +82,11 @@ def run_rollout(
         config: limits, and how much trouble is tolerated.
         on_step: told every turn as it ends.
         clock: seconds that never jump.
+        advance: told every step of which something was sent, arrived or not, before the next
+            prediction: what a policy remembers. None: the policy hears of it in another way.
 
     An `ImageError` of `predict` counts as INVALID_IMAGE, a `CameraError` as CAMERA_STALE, any other
-    `VinnError` as POLICY_LOST; a `RobotError` of `execute` as ROBOT_ERROR.
+    `VinnError` as POLICY_LOST, one of `advance` too; a `RobotError` of `execute` as ROBOT_ERROR.
     """
     started_s = settled_s = clock()
     records: list[StepRecord] = []
@@ -101,7 +104,7 @@ def run_rollout(
             reason = ReasonCode.TIME_LIMIT
             message = f"{config.max_duration_s:g} s without success"
             break
-        record = _turn(predict, execute, len(records) + 1, settled_s, clock)
+        record = _turn(predict, execute, advance, len(records) + 1, settled_s, clock)
         settled_s = clock()
         records.append(record)
         if on_step is not None:
@@ -129,6 +132,7 @@ def _checked(check: Callable[[], ReasonCode | None]) -> tuple[ReasonCode | None,
 def _turn(
     predict: Callable[[float], Prediction],
     execute: Callable[[Prediction, int], StepResult],
+    advance: Callable[[Prediction, StepResult], None] | None,
     sequence: int,
     settled_s: float,
     clock: Callable[[], float],
@@ -141,10 +145,15 @@ def _turn(
         predicted_s = clock()
         result = execute(prediction, sequence)
         reason, message = result.reason, result.message
+        if advance is not None and result.sent is not None:
+            advance(prediction, result)
     except RolloutInterrupted as end:
         reason, message = end.reason, end.message
     except VinnError as error:
-        reason, message = _reason_of(error, predicting=prediction is None), str(error)
+        reason, message = (
+            _reason_of(error, executing=prediction is not None and result is None),
+            str(error),
+        )
     end_s = clock()
     if prediction is None:
         predicted_s = end_s
@@ -159,11 +168,11 @@ def _turn(
     )
 
 
-def _reason_of(error: VinnError, predicting: bool) -> ReasonCode:
+def _reason_of(error: VinnError, executing: bool) -> ReasonCode:
     if isinstance(error, ImageError):
         return ReasonCode.INVALID_IMAGE
     if isinstance(error, CameraError):
         return ReasonCode.CAMERA_STALE
-    if isinstance(error, RobotError) or not predicting:
+    if isinstance(error, RobotError) or executing:
         return ReasonCode.ROBOT_ERROR
     return ReasonCode.POLICY_LOST

@@ -281,8 +281,8 @@ class StretchExecutorNode(VinnNode):
 
         def move(executor: StepExecutor, should_stop: ShouldStop) -> StepResult:
             self._set_status(state=_STATES.HOMING, session="")
-            result, moved_m = executor.jog(from_vector3(request.camera_delta), should_stop)
-            response.moved = to_vector3(moved_m)
+            result = executor.jog(from_vector3(request.camera_delta), should_stop)
+            response.moved = to_vector3(result.measured_camera_delta_m)
             return result
 
         reason, response.message = self._outside_rollouts(move)
