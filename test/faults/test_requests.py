@@ -18,7 +18,6 @@ from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from relay import BadNetwork, Relay
-from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 from vinn.rollout.reader import summarize_recording
 from vinn_ros.calls import wait_for
@@ -117,10 +116,11 @@ def test_row_17_a_flood_of_calls(stack: Stack) -> None:
 
 
 def test_row_26_incompatible_qos(stack: Stack) -> None:
-    topic = "wrist_camera/image_raw/compressed"
+    # Sensors may be best effort (test/ros/test_sensor_streams.py); what is acted on may not.
+    topic = "policy/prediction"
     began_s = time.monotonic()
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    publisher = stack.ros.node.create_publisher(CompressedImage, topic, best_effort)
+    publisher = stack.ros.node.create_publisher(Prediction, topic, best_effort)
     named_s = stack.named_after(began_s, topic)
     levels = [
         status.level

@@ -96,6 +96,11 @@ Made by `python -m vinn_ros.api_reference > docs/ros-api.md`; a test compares it
 declarations. Names are relative: a namespace moves them all. Reason codes are those of
 `vinn.robot.types.ReasonCode`.
 
+What drivers publish (camera, joint states, odometry, the robot's state) is heard whether it is
+sent reliably or best effort; all else is reliable, and a publisher that is not is an ERROR in
+`/diagnostics` with its topic's name. Image topics bring JPEG or PNG, raw ones `rgb8`, `bgr8`,
+`rgba8`, `bgra8` or `mono8`, padded or not; what else comes is refused by name.
+
 Every node is a lifecycle node that configures and activates itself unless `autostart` is false.
 A bad parameter is refused with its name and range, at start (one line, exit code 2) and at run
 time (the value stays). Each publishes `/diagnostics`, in which a halt names its reason code.

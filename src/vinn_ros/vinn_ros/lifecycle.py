@@ -17,7 +17,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, qos_policy_name_from_kind
 from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
 from vinn.errors import VinnError
@@ -25,12 +25,8 @@ from vinn.errors import VinnError
 from vinn_ros import parameters, qos
 from vinn_ros.node_executor import NodeExecutor, QuickGroup
 from vinn_ros.parameters import Parameter
+from vinn_ros.sensor_stream import SensorStream, SubscriptionEventCallbacks
 from vinn_ros.signals import StopSignals
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # ROS 2 Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
 
 EXIT_OK, EXIT_BUG, EXIT_REFUSED = 0, 1, 2
 
@@ -126,13 +122,6 @@ class VinnNode(LifecycleNode):
         raw: bool = False,
     ) -> Any:
         """A subscription; a publisher whose QoS does not fit shows up in the diagnostics."""
-
-        def incompatible(event: Any) -> None:
-            self._qos_problems[topic] = (
-                f"{topic}: a publisher's QoS does not fit (policy {event.last_policy_kind})"
-            )
-            self.publish_diagnostics()
-
         return self.create_subscription(
             message_type,
             topic,
@@ -142,9 +131,32 @@ class VinnNode(LifecycleNode):
             raw=raw,
             # The default callbacks would be one more thing to wait for with each subscription.
             event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=incompatible, use_default_callbacks=False
+                incompatible_qos=self._qos_complaint(topic), use_default_callbacks=False
             ),
         )
+
+    def subscribe_sensor(
+        self,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        profile: QoSProfile,
+        group: Any = None,
+        raw: bool = False,
+    ) -> None:
+        """As `subscribe`, to what drivers publish: reliable and best-effort ones are heard."""
+        complain = self._qos_complaint(topic)
+        SensorStream(self, message_type, topic, callback, profile, group, raw, complain)
+
+    def _qos_complaint(self, topic: str) -> Callable[[Any], None]:
+        """What to do about a publisher that cannot be heard: say it."""
+
+        def complain(event: Any) -> None:
+            kind = qos_policy_name_from_kind(event.last_policy_kind).lower()
+            self._qos_problems[topic] = f"{topic}: a publisher's QoS does not fit ({kind})"
+            self.publish_diagnostics()
+
+        return complain
 
     def serve(
         self, service_type: type, name: str, callback: Callable[[Any, Any], Any], group: Any

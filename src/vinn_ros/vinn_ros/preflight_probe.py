@@ -26,6 +26,7 @@ from vinn_ros import qos
 from vinn_ros.conversions import cdr_stamp_ns, decompress
 from vinn_ros.drivers.joint_names import joint_limits
 from vinn_ros.node_executor import QuickGroup
+from vinn_ros.sensor_stream import SensorStream
 
 _WINDOW_S = 3.0
 """Rates and clock differences are those of the last seconds."""
@@ -92,9 +93,7 @@ class PreflightProbe:
             (BatteryState, "battery", keep("battery_v", "voltage")),
             (JointState, "joint_limits", self._take_limits),
         ):
-            node.create_subscription(
-                message_type, topic, callback, qos.NEWEST, callback_group=group
-            )
+            SensorStream(node, message_type, topic, callback, qos.NEWEST, group)
         self._node = node
 
     def listen_to_streams(self) -> None:
@@ -109,14 +108,7 @@ class PreflightProbe:
 
     def _listen_raw(self, message_type: type, topic: str, take: Callable[[bytes], None]) -> None:
         # Raw: of most of these messages only the stamp is wanted.
-        self._node.create_subscription(
-            message_type,
-            topic,
-            take,
-            qos.NEWEST,
-            callback_group=QuickGroup(),
-            raw=True,
-        )
+        SensorStream(self._node, message_type, topic, take, qos.NEWEST, QuickGroup(), raw=True)
 
     def observe(self) -> Observations:
         """What is known now."""

@@ -27,6 +27,15 @@ from vinn_ros.node_executor import QuickGroup
 
 WRIST_TOPIC = "wrist_camera/image_raw/compressed"
 JOINTS_TOPIC = "stretch/joint_states"
+SENSORS = frozenset(
+    {
+        WRIST_TOPIC,
+        "wrist_camera/camera_info",
+        "overview_camera/image_raw/compressed",
+        JOINTS_TOPIC,
+    }
+)
+"""Of these, what drivers of others publish, each in its own way."""
 TOPICS: Mapping[str, type] = {
     WRIST_TOPIC: CompressedImage,
     "wrist_camera/camera_info": CameraInfo,
@@ -92,7 +101,8 @@ class RolloutRecording:
         self._lock = threading.Lock()
         self._writing: Writing | None = None
         for topic, message_type in TOPICS.items():
-            node.subscribe(
+            subscribe = node.subscribe_sensor if topic in SENSORS else node.subscribe
+            subscribe(
                 message_type,
                 topic,
                 self._writer(topic, message_type, listeners.get(topic), raw_listeners.get(topic)),

@@ -28,6 +28,7 @@ from vinn_ros.calls import call, checked
 from vinn_ros.conversions import to_nanoseconds
 from vinn_ros.graph import NodeSpec
 from vinn_ros.processes import BringUp
+from vinn_ros.sensor_stream import SensorStream
 
 ACTIVE_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 10.0
@@ -169,8 +170,12 @@ class DemoSystem:
         self._node.create_subscription(
             RolloutStatus, "supervisor/status", self._take_status, qos.STREAM
         )
-        self._node.create_subscription(
-            CameraInfo, "wrist_camera/camera_info", self._take_camera_info, qos.RECORD
+        SensorStream(
+            self._node,
+            CameraInfo,
+            "wrist_camera/camera_info",
+            self._take_camera_info,
+            qos.RECORD,
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)

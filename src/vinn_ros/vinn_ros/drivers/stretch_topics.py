@@ -62,7 +62,7 @@ class StretchTopics:
             (String, "mode", self._take_mode, qos.STREAM),
             (Odometry, "odom", self._take_odometry, qos.NEWEST),
         ):
-            node.subscribe(message_type, topic, callback, profile, readings)
+            node.subscribe_sensor(message_type, topic, callback, profile, readings)
         services = QuickGroup()
 
         def client(name: str) -> Any:

@@ -88,7 +88,7 @@ class OperatorConsoleNode(VinnNode):
             (DiagnosticArray, "/diagnostics", board.take_diagnostics),
         ):
             self.subscribe(message_type, topic, take, qos.STREAM, MutuallyExclusiveCallbackGroup())
-        self.subscribe(
+        self.subscribe_sensor(
             CompressedImage,
             "wrist_camera/image_raw/compressed",
             lambda image: self._take_picture("wrist", image),

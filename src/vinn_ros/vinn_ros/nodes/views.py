@@ -71,7 +71,7 @@ class ViewsNode(VinnNode):
         self._transforms = None
         if TFMessage is not None:
             self._transforms = self.create_lifecycle_publisher(TFMessage, "/tf", qos.STREAM)
-            self.subscribe(
+            self.subscribe_sensor(
                 JointState,
                 "stretch/joint_states",
                 self._transform,

@@ -144,7 +144,7 @@ class VinnPolicyNode(VinnNode):
         )
         transport = self.value("image_transport")
         topic = "wrist_camera/image_raw" + ("/compressed" if transport == "compressed" else "")
-        self.subscribe(
+        self.subscribe_sensor(
             _IMAGE_TYPES[transport],
             topic,
             self._take_frame,
