@@ -1,7 +1,9 @@
 """Does the lerobot package load our export, and do we load what it writes?
 
-    python -m venv lerobot-venv && lerobot-venv/bin/pip install 'lerobot>=0.4,<0.5'
+    python3.12 -m venv lerobot-venv && lerobot-venv/bin/pip install 'lerobot[dataset]==0.6.1'
     python tools/ingest_lerobot_results.py --lerobot-python lerobot-venv/bin/python
+
+(`lerobot>=0.4,<0.5` for Python 3.10 and 3.11.)
 
 Adds its rows to docs/results/ingest.*
 """
@@ -22,7 +24,7 @@ import numpy as np
 from lerobot_check import blocks
 from vinn.demos.store import Dataset, read_frame
 from vinn.evaluation.results import Results
-from vinn.ingest.formats.common import GripperOrder
+from vinn.ingest.formats.common import GripperOrder, Imported
 from vinn.ingest.formats.lerobot_export import export_lerobot
 from vinn.ingest.formats.lerobot_import import read_lerobot
 from vinn.sim.recording import record_demonstrations
@@ -41,7 +43,6 @@ def call(python: Path, task: str, folder: Path) -> list[dict[str, Any]]:
 
 def export_rows(results: Results, python: Path, dataset: Dataset, work: Path) -> None:
     """Every frame of an export, as lerobot's own loader returns it, against the original."""
-    export_lerobot(dataset, work / "export")
     head, *items = call(python, "read", work / "export")
     equal, errors, row = 0, [], 0
     for number, demonstration in enumerate(dataset.demonstrations):
@@ -68,21 +69,54 @@ def export_rows(results: Results, python: Path, dataset: Dataset, work: Path) ->
 
 
 def import_rows(results: Results, python: Path, work: Path) -> None:
-    """A dataset that lerobot wrote, imported."""
-    written = call(python, "write", work / "theirs")
-    found = list(read_lerobot(work / "theirs", None, GripperOrder.OPEN_LOW))
-    expected = [[r["action"] for r in written if r["episode"] == e] for e in (0, 1)]
-    equal = 0
-    for demonstration, actions in zip(found, expected, strict=True):
-        assert demonstration.camera_delta is not None
-        same = np.isclose(demonstration.camera_delta, np.array(actions)[:, :3], atol=1e-6).all(1)
-        for index, (image, good) in enumerate(zip(demonstration.frames_rgb, same, strict=True)):
-            equal += bool(good and np.abs(image.astype(float) - (20 * index + 10)).max() < 8)
+    """Datasets that lerobot wrote, imported: with a video, and with pictures in the tables."""
+    for task, name in (("write", ""), ("images", ", pictures in its tables")):
+        written = call(python, task, work / task)
+        found = list(read_lerobot(work / task, None, GripperOrder.OPEN_LOW))
+        equal = sum(
+            equal_frames(demonstration, [r["action"] for r in written if r["episode"] == episode])
+            for episode, demonstration in enumerate(found)
+        )
+        results.add(
+            f"LeRobot import: equal frames of a dataset written by the package{name}",
+            equal,
+            f"of {len(written)}",
+            f"== {len(written)}",
+        )
+
+
+def append_rows(results: Results, python: Path, dataset: Dataset, work: Path) -> None:
+    """One more episode recorded by lerobot into the export; both loaded by it and by us."""
+    written = call(python, "append", work / "export")
+    total = dataset.frame_count + len(written)
+    head, *items = call(python, "read", work / "export")
+    loaded = len(items) if head["episodes"] == len(dataset.demonstrations) + 1 else 0
     results.add(
-        "LeRobot import: equal frames of a dataset written by the package",
+        "LeRobot export, one episode added by the package: frames that it loads",
+        loaded,
+        f"of {total}",
+        f"== {total}",
+    )
+    *own, added = read_lerobot(work / "export", None, GripperOrder.OPEN_LOW)
+    equal = equal_frames(added, [row["action"] for row in written])
+    for demonstration, original in zip(own, dataset.demonstrations, strict=True):
+        same = np.array_equal(demonstration.camera_delta, original.camera_delta)
+        equal += len(list(demonstration.frames_rgb)) if same else 0
+    results.add(
+        "LeRobot export, one episode added by the package: equal frames back",
         equal,
-        f"of {len(written)}",
-        f"== {len(written)}",
+        f"of {total}",
+        f"== {total}",
+    )
+
+
+def equal_frames(demonstration: Imported, actions: list[list[float]]) -> int:
+    """How many frames have their action, and the picture that `lerobot_check.py` gave it."""
+    assert demonstration.camera_delta is not None
+    same = np.isclose(demonstration.camera_delta, np.array(actions)[:, :3], atol=1e-6).all(1)
+    return sum(
+        bool(good and np.abs(image.astype(float) - (20 * index + 10)).max() < 8)
+        for index, (image, good) in enumerate(zip(demonstration.frames_rgb, same, strict=True))
     )
 
 
@@ -99,7 +133,10 @@ def main() -> None:
         root = given.dataset or work / "recorded"
         if given.dataset is None:
             record_demonstrations(root, ["oak", "walnut"], 2, "easy", 0)
-        export_rows(results, given.lerobot_python, Dataset.open(root), work)
+        dataset = Dataset.open(root)
+        export_lerobot(dataset, work / "export")
+        export_rows(results, given.lerobot_python, dataset, work)
+        append_rows(results, given.lerobot_python, dataset, work)
         import_rows(results, given.lerobot_python, work)
     results.write(given.out)
     for row in results.rows:

@@ -2,6 +2,8 @@
 
     python tools/lerobot_check.py read DATASET      # every item, as JSON lines on stdout
     python tools/lerobot_check.py write NEW         # a small dataset as lerobot writes it
+    python tools/lerobot_check.py images NEW        # the same, its pictures in the tables
+    python tools/lerobot_check.py append DATASET    # one more episode, recorded by lerobot
 
 `tools/ingest_lerobot_results.py` calls it; the project itself does not depend on lerobot.
 """
@@ -12,6 +14,7 @@ import json
 import os
 import sys
 from importlib.metadata import version
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -19,6 +22,7 @@ import numpy as np
 
 REPOSITORY = "local/vinn"
 CAMERA = "observation.images.front"
+SIZE = (64, 96, 3)
 
 
 def read(root: str) -> None:
@@ -49,27 +53,48 @@ def blocks(image: np.ndarray) -> np.ndarray:
     return np.asarray(cut.mean(axis=(1, 3)))
 
 
-def write(root: str) -> None:
+def write(root: str, pictures: str = "video") -> None:
     """Two episodes of different tasks, written by the package; prints their actions."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     features = {
         "action": {"dtype": "float32", "shape": (4,), "names": ["x", "y", "z", "gripper"]},
-        CAMERA: {"dtype": "video", "shape": (64, 96, 3), "names": ["height", "width", "channels"]},
+        CAMERA: {"dtype": pictures, "shape": SIZE, "names": ["height", "width", "channels"]},
     }
     dataset = LeRobotDataset.create(
-        REPOSITORY, fps=5, features=features, root=root, video_backend="pyav"
+        REPOSITORY, fps=5, features=features, root=root, use_videos=pictures == "video"
     )
-    rng = np.random.default_rng(0)
     for episode, length in enumerate((7, 4)):
-        for index in range(length):
-            action = np.append(rng.normal(0, 0.02, 3), index * 3 // length).astype(np.float32)
-            image = np.full((64, 96, 3), 20 * index + 10, np.uint8)
-            dataset.add_frame({"action": action, CAMERA: image, "task": f"task {episode}"})
-            print(json.dumps({"episode": episode, "action": action.tolist()}))
-        dataset.save_episode()
+        _record(dataset, CAMERA, SIZE, episode, length)
     dataset.finalize()
 
 
+def images(root: str) -> None:
+    """As `write`, without a video."""
+    write(root, "image")
+
+
+def append(root: str) -> None:
+    """One more episode of a task of its own, as lerobot's recorder adds it; prints its actions."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    # Before 0.6 an opened dataset took more episodes.
+    opened = getattr(LeRobotDataset, "resume", LeRobotDataset)(REPOSITORY, root=root)
+    (camera,) = opened.meta.camera_keys
+    shape = tuple(opened.meta.features[camera]["shape"])
+    _record(opened, camera, shape, opened.meta.total_episodes, 5)
+    opened.finalize()
+
+
+def _record(dataset: Any, camera: str, shape: tuple[int, ...], episode: int, length: int) -> None:
+    rng = np.random.default_rng(episode)
+    for index in range(length):
+        action = np.append(rng.normal(0, 0.02, 3), index * 3 // length).astype(np.float32)
+        image = np.full(shape, 20 * index + 10, np.uint8)
+        dataset.add_frame({"action": action, camera: image, "task": f"task {episode}"})
+        print(json.dumps({"episode": episode, "action": action.tolist()}))
+    dataset.save_episode()
+
+
 if __name__ == "__main__":
-    {"read": read, "write": write}[sys.argv[1]](sys.argv[2])
+    {"read": read, "write": write, "images": images, "append": append}[sys.argv[1]](sys.argv[2])

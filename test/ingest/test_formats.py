@@ -103,6 +103,65 @@ def test_lerobot_metadata_adds_up(dataset: Dataset, tmp_path: Path) -> None:
     assert np.shape(stats["observation.images.wrist"]["mean"]) == (3, 1, 1)
 
 
+def test_lerobot_statistics_are_those_of_the_frames(dataset: Dataset, tmp_path: Path) -> None:
+    """Quantiles too, for every episode and feature: lerobot 0.6 joins them by the first's names."""
+    root = tmp_path / "lerobot"
+    export_lerobot(dataset, root)
+    overall = json.loads((root / "meta/stats.json").read_text())
+    episodes = pq.read_table(root / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    names = {f"stats/{feature}/{kind}" for feature in overall for kind in overall[feature]}
+    camera = "observation.images.wrist"
+    parts = [(d,) for d in dataset.demonstrations]
+    for stats, demonstrations in (
+        *zip(map(nested, episodes), parts, strict=True),
+        (overall, dataset.demonstrations),
+    ):
+        assert names == {f"stats/{f}/{k}" for f in stats for k in stats[f]}
+        actions = np.concatenate([d.camera_delta for d in demonstrations])
+        pixels = np.concatenate([read_frame(p) for d in demonstrations for p in d.frame_paths])
+        for kind, expected in (
+            *((f"q{int(100 * q):02d}", q) for q in (0.01, 0.1, 0.5, 0.9, 0.99)),
+            ("min", 0.0),
+            ("max", 1.0),
+        ):
+            exact = np.quantile(actions, expected, axis=0)
+            np.testing.assert_allclose(stats["action"][kind][:3], exact, atol=1e-6)
+            level = np.quantile(pixels.reshape(-1, 3), expected, axis=0, method="inverted_cdf")
+            np.testing.assert_allclose(np.ravel(stats[camera][kind]) * 255, level, atol=1e-6)
+        for kind, expected in (("mean", np.mean), ("std", np.std)):
+            value = expected(pixels.reshape(-1, 3) / 255, axis=0)
+            np.testing.assert_allclose(np.ravel(stats[camera][kind]), value, atol=1e-9)
+            assert np.shape(stats[camera][kind]) == (3, 1, 1)
+        assert stats[camera]["count"] == stats["action"]["count"] == [len(actions)]
+
+
+def nested(row: dict) -> dict:
+    """The statistics in a row of `meta/episodes`, by feature and kind."""
+    found: dict = {}
+    for name, value in row.items():
+        if name.startswith("stats/"):
+            _, feature, kind = name.split("/")
+            found.setdefault(feature, {})[kind] = value
+    return found
+
+
+def test_what_lerobot_adds_to_an_export_is_imported_with_it(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    """The added episode is not this project's: its gripper's direction has to be said."""
+    root = tmp_path / "lerobot"
+    export_lerobot(dataset, root)
+    notes = json.loads((root / "meta/vinn.json").read_text())
+    notes["demonstrations"] = notes["demonstrations"][:1]
+    (root / "meta/vinn.json").write_text(json.dumps(notes))
+    with pytest.raises(DatasetError, match="episode 1: say the gripper's direction"):
+        write_imported(read_lerobot(root, None, None), tmp_path / "back")
+    first, second = read_lerobot(root, None, GripperOrder.OPEN_LOW)
+    assert first.meta == dataset.demonstrations[0].meta
+    assert second.meta.name == "episode-000001"
+    np.testing.assert_array_equal(first.gripper, dataset.demonstrations[0].gripper)
+
+
 def test_rosbag_round_trip_is_exact(dataset: Dataset, tmp_path: Path) -> None:
     export_rosbag(dataset, tmp_path / "bags")
     found = read_rosbag(tmp_path / "bags", "x", TOPICS, 1.0, GripperOrder.OPEN_LOW, CameraMount())

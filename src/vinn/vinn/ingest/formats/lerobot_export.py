@@ -19,6 +19,7 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.errors import DatasetError
 from vinn.ingest.formats import lerobot_layout as layout
+from vinn.ingest.formats.lerobot_statistics import pixel_levels, statistics
 
 DEFAULT_FPS = 5
 
@@ -59,12 +60,14 @@ def export_lerobot(
         for name in (layout.EPISODES, layout.DATA, layout.VIDEO):
             (folder / name).parent.mkdir(parents=True)
         paths = [path for d in demonstrations for path in d.frame_paths]
-        pixels = _write_video(folder / layout.VIDEO, paths, (height, width), fps, on_progress)
+        _write_video(folder / layout.VIDEO, paths, (height, width), fps, on_progress)
         pq.write_table(_data_table(columns), folder / layout.DATA)
-        episodes = [
-            _stats({name: values[a:b] for name, values in columns.items()}, pixels[a:b])
-            for a, b in _spans(lengths)
-        ]
+        episodes, levels = [], np.zeros((256, 3), np.int64)
+        for a, b in _spans(lengths):
+            shown = pixel_levels(paths[a:b])
+            levels += shown
+            cut = {name: values[a:b] for name, values in columns.items()}
+            episodes.append(statistics(cut, shown, b - a))
         pq.write_table(
             _episode_table([d.meta.task for d in demonstrations], lengths, fps, episodes),
             folder / layout.EPISODES,
@@ -72,7 +75,7 @@ def export_lerobot(
         pq.write_table(layout.tasks_table(tasks), folder / layout.TASKS)
         info = layout.info(len(lengths), len(action), len(tasks), fps, height, width)
         _write_json(folder / layout.INFO, info)
-        _write_json(folder / layout.STATS, _stats(columns, pixels))
+        _write_json(folder / layout.STATS, statistics(columns, levels, len(action)))
         own = {"demonstrations": [d.meta.model_dump(mode="json") for d in demonstrations]}
         _write_json(folder / layout.OWN, own)
 
@@ -138,9 +141,7 @@ def _write_video(
     size: tuple[int, int],
     fps: int,
     on_progress: Callable[[int], None] | None,
-) -> NDArray[np.float64]:
-    """Write the video; returns (N, 4, 3): minimum, maximum, mean and mean square per channel."""
-    seen = np.zeros((len(frames), 4, 3))
+) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.height, stream.width = size
@@ -149,34 +150,10 @@ def _write_video(
         stream.options = {"crf": "12", "g": "2", "bf": "0", "preset": "veryfast"}
         for index, frame_path in enumerate(frames):
             image = read_frame(frame_path)
-            values = image.reshape(-1, 3) / 255
-            seen[index] = (values.min(0), values.max(0), values.mean(0), (values**2).mean(0))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             if on_progress is not None:
                 on_progress(index + 1)
         container.mux(stream.encode())
-    return seen
-
-
-def _stats(columns: dict[str, NDArray[Any]], pixels: NDArray[np.float64]) -> dict[str, Any]:
-    """LeRobot's statistics per feature; image channels are (3, 1, 1) in 0..1."""
-    found: dict[str, Any] = {}
-    for name, values in columns.items():
-        rows = values.reshape(len(values), -1).astype(np.float64)
-        found[name] = {
-            "min": rows.min(0).tolist(),
-            "max": rows.max(0).tolist(),
-            "mean": rows.mean(0).tolist(),
-            "std": rows.std(0).tolist(),
-            "count": [len(rows)],
-        }
-    mean = pixels[:, 2].mean(0)
-    std = np.sqrt(np.maximum(pixels[:, 3].mean(0) - mean**2, 0))
-    channels = {"min": pixels[:, 0].min(0), "max": pixels[:, 1].max(0), "mean": mean, "std": std}
-    found[layout.CAMERA_KEY] = {
-        kind: [[[float(value)]] for value in values] for kind, values in channels.items()
-    } | {"count": [len(pixels)]}
-    return found
 
 
 def _write_json(path: Path, content: Any) -> None:

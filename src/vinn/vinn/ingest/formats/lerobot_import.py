@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
-import av.error
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -26,6 +22,8 @@ from vinn.ingest.formats.common import (
     states_from_aperture,
     unit_or_zero,
 )
+from vinn.ingest.formats.lerobot_pictures import TOLERANCE_S, table_pictures, video_pictures
+from vinn.ingest.formats.lerobot_tables import Rows, read_episodes, read_rows, read_tasks
 
 _LONGEST_S = 1e7
 
@@ -54,84 +52,158 @@ def read_lerobot(
             f"{root / layout.INFO}: codebase_version {version!r}; allowed: "
             f"{layout.CODEBASE_VERSION!r}"
         )
-    key = _camera_key(info, camera_key, root)
+    camera = _camera(info, camera_key, root)
     fps = float(numbers(info.get("fps"), (), f"{root / layout.INFO}: fps"))
     if not 0.01 <= fps <= 1000:
         raise DatasetError(f"{root / layout.INFO}: fps = {fps:g}; allowed: 0.01 to 1000")
-    own = _own(root)
-    data = _table(_files(root, "data", "parquet"))
-    episodes = _table(_files(root, "meta/episodes", "parquet")).to_pylist()
-    if own is not None and len(own) != len(episodes):
+    own = _own(root) or []
+    data, tasks = read_rows(root), read_tasks(root)
+    episodes = read_episodes(root)
+    if len(own) > len(episodes):
         raise DatasetError(
             f"{root / layout.OWN}: {len(own)} demonstrations, but {len(episodes)} episodes"
         )
-    try:
-        index = data["episode_index"].to_numpy()
-        order = data["frame_index"].to_numpy()
-        actions = data["action"].to_pylist()
-    except (KeyError, pa.ArrowException) as cause:
-        raise DatasetError(f"{root}: data lacks the column {cause}") from cause
+    shown: dict[str, list[tuple[_Episode, float]]] = {}
     for row in episodes:
-        episode = _Episode.read(row, key, root)
+        episode = _Episode.read(row, camera, root)
         number, what = episode.number, f"{root}: episode {episode.number}"
-        rows = np.flatnonzero(index == number)
-        rows = rows[np.argsort(order[rows])]
-        if len(rows) == 0:
-            raise DatasetError(f"{what}: no frames")
-        action = numbers([actions[i] for i in rows], (len(rows), 4), f"{what}: action")
-        meta = own[number] if own is not None and number < len(own) else None
+        rows = data.of_episode(number, episode.length, what)
+        action = numbers([data.action[i] for i in rows], (len(rows), 4), f"{what}: action")
+        # Of a dataset that grew after the export only the first episodes are this project's.
+        meta = own[number] if number < len(own) else None
         if meta is None:
             if gripper_order is None:
                 raise DatasetError(f"{what}: say the gripper's direction with --gripper-order")
             states = states_from_aperture(action[:, 3], gripper_order)
             delta = unit_or_zero(action[:, :3]) if scale is ActionScale.UNIT else action[:, :3]
-            meta = _meta(episode, key, info, fps, scale)
+            meta = _meta(episode, camera, _tasks_of(episode, data, rows, tasks), fps, scale)
         else:
             states, delta = action[:, 3].astype(np.int64), action[:, :3]
-        video = root / episode.video
-        yield Imported(meta, _frames(video, episode.begin_s, len(rows), fps), delta, states)
+        if episode.video is not None:
+            end_s = episode.begin_s + float(data.timestamp_s(rows, what)[-1])
+            others = shown.setdefault(episode.video, [])
+            _refuse_overlap(episode, end_s, others, what)
+            others.append((episode, end_s))
+        yield Imported(meta, _pictures(root, camera, episode, data, rows, fps), delta, states)
+
+
+def _refuse_overlap(
+    episode: _Episode, end_s: float, others: list[tuple[_Episode, float]], what: str
+) -> None:
+    """Episodes of one video that share pictures: one of them begins at a wrong time."""
+    for other, other_end_s in others:
+        if episode.begin_s < other_end_s + TOLERANCE_S and other.begin_s < end_s + TOLERANCE_S:
+            raise DatasetError(
+                f"{what}: begins at {episode.begin_s:.4f} s of {episode.video}, where episode "
+                f"{other.number} ends at {other_end_s:.4f} s: they would share pictures"
+            )
+
+
+def _pictures(
+    root: Path, camera: _Camera, episode: _Episode, data: Rows, rows: NDArray[np.int64], fps: float
+) -> Iterator[NDArray[np.uint8]]:
+    """One picture for each row, found by the row's own time or number."""
+    what = f"{root}: episode {episode.number}"
+    if episode.video is None:
+        files = [data.files[i] for i in np.unique(data.file[rows])]
+        return table_pictures(files, camera.key, episode.number, data.frame_index[rows], what)
+    stamps_s = episode.begin_s + data.timestamp_s(rows, what)
+    return video_pictures(root / episode.video, stamps_s, fps, what)
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """A feature that is pictures: in a video, or in the table of the data."""
+
+    key: str
+    in_video: bool
+    height_px: int
+    width_px: int
 
 
 @dataclass(frozen=True)
 class _Episode:
-    """A row of `meta/episodes`: where in which video it is seen, and its task."""
+    """A row of `meta/episodes`: how long, where in which video it is seen, and its tasks."""
 
     number: int
-    video: str
+    length: int
+    video: str | None
     begin_s: float
-    task: str
+    tasks: tuple[str, ...]
 
     @classmethod
-    def read(cls, row: dict[str, Any], key: str, root: Path) -> _Episode:
+    def read(cls, row: dict[str, Any], camera: _Camera, root: Path) -> _Episode:
         try:
-            number = int(row["episode_index"])
-            chunk, file = (int(row[f"videos/{key}/{part}_index"]) for part in ("chunk", "file"))
-            begin_s = float(row[f"videos/{key}/from_timestamp"])
-            task = str(row["tasks"][0])
+            number, length = int(row["episode_index"]), int(row["length"])
+            tasks = tuple(str(task) for task in row["tasks"])
+            video, begin_s = None, 0.0
+            if camera.in_video:
+                key = f"videos/{camera.key}"
+                chunk, file = (int(row[f"{key}/{part}_index"]) for part in ("chunk", "file"))
+                begin_s = float(row[f"{key}/from_timestamp"])
+                video = f"{key}/chunk-{chunk:03d}/file-{file:03d}.mp4"
         except KeyError as cause:
             raise DatasetError(f"{root}: meta/episodes lacks the column {cause}") from cause
-        except (IndexError, TypeError, ValueError, OverflowError) as cause:
+        except (TypeError, ValueError, OverflowError) as cause:
             raise DatasetError(f"{root}: meta/episodes: malformed row: {cause}") from cause
         if not 0 <= begin_s <= _LONGEST_S:
             raise DatasetError(f"{root}: episode {number} begins at {begin_s:g} s of its video")
-        video = f"videos/{key}/chunk-{chunk:03d}/file-{file:03d}.mp4"
-        return cls(number, video, begin_s, task)
+        if not tasks:
+            raise DatasetError(f"{root}: meta/episodes: episode {number} has no task")
+        return cls(number, length, video, begin_s, tasks)
 
 
-def _camera_key(info: dict[str, Any], wanted: str | None, root: Path) -> str:
+def _camera(info: dict[str, Any], wanted: str | None, root: Path) -> _Camera:
     features = info.get("features")
-    found = [
-        name
-        for name, feature in (features.items() if isinstance(features, dict) else ())
-        if isinstance(feature, dict) and feature.get("dtype") == "video"
-    ]
-    if wanted is not None and wanted in found:
-        return wanted
-    if wanted is None and len(found) == 1 and "/" not in found[0] and ".." not in found[0]:
-        return str(found[0])
-    raise DatasetError(
-        f"{root}: say which camera with --camera; it has: {', '.join(map(str, found)) or 'none'}"
-    )
+    found: dict[str, dict[str, Any]] = {}
+    depth: list[str] = []
+    for name, feature in features.items() if isinstance(features, dict) else ():
+        if isinstance(feature, dict) and feature.get("dtype") in ("video", "image"):
+            if _is_depth(feature):
+                depth.append(str(name))
+            elif "/" not in name and ".." not in name:
+                found[name] = feature
+    if wanted is None and len(found) == 1:
+        (wanted,) = found
+    if wanted is None or wanted not in found:
+        also = f" (and depth, which is no picture: {', '.join(depth)})" if depth else ""
+        raise DatasetError(
+            f"{root}: say which camera with --camera; it has: {', '.join(found) or 'none'}{also}"
+        )
+    height, width = _size(found[wanted], wanted)
+    return _Camera(wanted, found[wanted]["dtype"] == "video", height, width)
+
+
+def _is_depth(feature: dict[str, Any]) -> bool:
+    notes = [feature.get("info"), feature.get("video_info")]
+    keys = ("is_depth_map", "video.is_depth_map")
+    return any(isinstance(note, dict) and any(note.get(key) for key in keys) for note in notes)
+
+
+def _size(feature: dict[str, Any], key: str) -> tuple[int, int]:
+    """Height and width [px]; the three sides come in either order, `names` says which."""
+    shape = numbers(feature.get("shape"), (3,), f"shape of {key}")
+    names = feature.get("names")
+    if isinstance(names, list) and names[:1] in (["channels"], ["channel"]):
+        shape = shape[[1, 2, 0]]
+    if not (1 <= shape[0] <= 8192 and 1 <= shape[1] <= 8192):
+        raise DatasetError(f"shape of {key}: {shape.tolist()}; allowed: up to 8192 a side")
+    return int(shape[0]), int(shape[1])
+
+
+def _tasks_of(
+    episode: _Episode, data: Rows, rows: NDArray[np.int64], names: dict[int, str]
+) -> tuple[str, dict[str, Any]]:
+    """The task, and for provenance which frames are of which task where there are several."""
+    if len(episode.tasks) == 1:
+        return episode.tasks[0], {}
+    # The episode's own list is in no order: lerobot makes it from a set.
+    found = None if data.task_index is None else data.task_index[rows].tolist()
+    if found is None or any(index not in names for index in found):
+        return "; ".join(sorted(episode.tasks)), {"tasks": sorted(episode.tasks)}
+    order = list(dict.fromkeys(names[index] for index in found))
+    notes = {"tasks": order, "task_of_frame": [order.index(names[index]) for index in found]}
+    return "; ".join(order), notes
 
 
 def _own(root: Path) -> list[DemonstrationMeta] | None:
@@ -147,59 +219,17 @@ def _own(root: Path) -> list[DemonstrationMeta] | None:
 
 
 def _meta(
-    episode: _Episode, key: str, info: dict[str, Any], fps: float, scale: ActionScale
+    episode: _Episode,
+    camera: _Camera,
+    task: tuple[str, dict[str, Any]],
+    fps: float,
+    scale: ActionScale,
 ) -> DemonstrationMeta:
-    shape = numbers(info["features"][key].get("shape"), (3,), f"shape of {key}")
-    if not (1 <= shape[0] <= 8192 and 1 <= shape[1] <= 8192):
-        raise DatasetError(f"shape of {key}: {shape.tolist()}; allowed: up to 8192 a side")
     return DemonstrationMeta(
         name=f"episode-{episode.number:06d}",
-        task=episode.task,
-        camera=CameraInfo(name=key, height_px=int(shape[0]), width_px=int(shape[1])),
+        task=task[0],
+        camera=CameraInfo(name=camera.key, height_px=camera.height_px, width_px=camera.width_px),
         frame_rate_hz=fps,
         action_scale=scale,
-        provenance={"tool": "vinn demos import", "format": "lerobot-v3"},
+        provenance={"tool": "vinn demos import", "format": "lerobot-v3", **task[1]},
     )
-
-
-def _files(root: Path, folder: str, ending: str) -> list[Path]:
-    found = sorted((root / folder).glob(f"chunk-*/file-*.{ending}"))
-    if not found:
-        raise DatasetError(f"{root / folder}: no chunk-*/file-*.{ending} in it")
-    return found
-
-
-def _table(paths: list[Path]) -> pa.Table:
-    tables = [_read_table(path) for path in paths]
-    try:
-        return pa.concat_tables(tables, promote_options="default")
-    except pa.ArrowException as cause:
-        raise DatasetError(f"{paths[0]}: tables of this folder do not fit together") from cause
-
-
-def _read_table(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowException, OSError, ValueError) as cause:
-        raise DatasetError(f"{path}: malformed or truncated Parquet file") from cause
-
-
-def _frames(path: Path, begin_s: float, count: int, fps: float) -> Iterator[NDArray[np.uint8]]:
-    """`count` frames from `begin_s` on."""
-    given = 0
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            if begin_s > 0 and stream.time_base:
-                container.seek(int(begin_s / stream.time_base), stream=stream)
-            for frame in container.decode(stream):
-                # Half a frame of slack: time stamps are rounded.
-                if frame.time is None or frame.time < begin_s - 0.5 / fps:
-                    continue
-                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-                given += 1
-                if given == count:
-                    return
-    except (av.error.FFmpegError, OSError, IndexError, ValueError) as cause:
-        raise DatasetError(f"{path}: cannot be read as a video") from cause
-    raise DatasetError(f"{path}: {given} frames from {begin_s:g} s on, {count} expected")
