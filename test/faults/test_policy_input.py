@@ -18,6 +18,7 @@ from fault_measure import LIMITS, Measure
 from ros_harness import Harness, ros_context
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
+from vinn.policies.types import GraspPoint
 from vinn_ros.conversions import compress, to_image, to_stamp
 from vinn_ros.nodes.vinn_policy import VinnPolicyNode
 
@@ -162,7 +163,7 @@ def test_row_04_a_jpeg_that_promises_ten_thousand_pixels(ros: Harness, policy: P
 
 def test_row_05_numbers_that_are_none(ros: Harness, policy: Path) -> None:
     bench = Bench(ros, policy, "compressed", "max_image_age_s:=5.0")
-    sound = bench.node._policy._policy
+    sound = bench.node._policy.episode.policy
     reference = sound.predict(picture(np.random.default_rng(0), 1))
     bad_embeddings = [
         np.full(sound.encoder.dimension, np.nan, np.float32),
@@ -174,6 +175,16 @@ def test_row_05_numbers_that_are_none(ros: Harness, policy: Path) -> None:
         for delta in ([np.nan, 0, 0], [0, np.inf, 0], [0.0, 0.0], [0.0] * 4)
     ]
     bad_predictions.append(dataclasses.replace(reference, gripper_value=np.nan))
+    bad_predictions += [
+        dataclasses.replace(reference, grasp_point=GraspPoint(*map(np.array, values)))
+        for values in (
+            ([np.nan, 0, 0], [1.0, 1, 1], [0.5, 0.5]),
+            ([0.0, 0, 0], [1, np.inf, 1], [0.5, 0.5]),
+            ([0.0, 0, 0], [1.0, 1, -1], [0.5, 0.5]),
+            ([0.0, 0], [1.0, 1, 1], [0.5, 0.5]),
+            ([0.0, 0, 0], [1.0, 1, 1], [0.5]),
+        )
+    ]
 
     class Stub:
         """Gives one thing, whatever it sees."""
@@ -185,13 +196,13 @@ def test_row_05_numbers_that_are_none(ros: Harness, policy: Path) -> None:
     refused = 0
     try:
         for embedding in bad_embeddings:
-            bench.node._policy._policy = Stub(lambda e=embedding: sound.predict_embedding(e))
+            bench.node._policy.episode.policy = Stub(lambda e=embedding: sound.predict_embedding(e))
             refused += isinstance(bench.answer(bench.good()), PolicyStatus)
         for prediction in bad_predictions:
-            bench.node._policy._policy = Stub(lambda p=prediction: p)
+            bench.node._policy.episode.policy = Stub(lambda p=prediction: p)
             refused += isinstance(bench.answer(bench.good()), PolicyStatus)
     finally:
-        bench.node._policy._policy = sound
+        bench.node._policy.episode.policy = sound
     tried = len(bad_embeddings) + len(bad_predictions)
     measure = Measure(5)
     measure.value("NaN, Inf or wrong-length outputs refused", refused, f"of {tried}", f"== {tried}")

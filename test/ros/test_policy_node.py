@@ -14,15 +14,17 @@ from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg
 from vinn.policies.artefact import PolicyKind, load_policy
 from vinn.policies.build import build_control, build_policy
+from vinn.policies.episode import Episode
+from vinn.policies.types import unknown_step
 from vinn.robot.types import ReasonCode
 from vinn.rollout.messages import image_fields
 from vinn.rollout.recorder import RolloutRecorder
 from vinn_ros.conversions import compress, from_prediction_msg, to_nanoseconds, to_stamp
-from vinn_ros.episode import LoadedPolicy
+from vinn_ros.loaded_policy import LoadedPolicy
 from vinn_ros.nodes.bag_player import BagPlayerNode
 from vinn_ros.nodes.vinn_policy import VinnPolicyNode
 
-from vinn_msgs.msg import PolicyStatus, Prediction, RolloutStatus
+from vinn_msgs.msg import ExecutorStatus, PolicyStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import LoadPolicy
 from vinn_ros import qos
 
@@ -51,6 +53,7 @@ class Bench:
             CompressedImage, "wrist_camera/image_raw/compressed", qos.RECORD
         )
         self._status = ros.node.create_publisher(RolloutStatus, "supervisor/status", qos.STREAM)
+        self._executor = ros.node.create_publisher(ExecutorStatus, "executor/status", qos.STREAM)
         ros.wait_for(lambda: self._images.get_subscription_count() == 1)
         ros.wait_for(lambda: ros.node.count_publishers("policy/prediction") == 1)
         self._count = 0
@@ -79,9 +82,19 @@ class Bench:
     def refused(self, kind: str) -> int:
         return self.node._gate.refused[kind]
 
-    def say_step(self, session: str, step: int) -> None:
-        self._status.publish(RolloutStatus(state=RolloutStatus.RUNNING, session=session, step=step))
-        self.ros.wait_for(lambda: self.node._position == (session, step))
+    def say_running(self, session: str) -> None:
+        self._status.publish(RolloutStatus(state=RolloutStatus.RUNNING, session=session))
+        self.ros.wait_for(lambda: self.episode._said_session == session)
+
+    def say_step(self, status: ExecutorStatus) -> None:
+        self._executor.publish(status)
+        self.ros.wait_for(lambda: self.episode._said_step == status.taken_step)
+
+    @property
+    def episode(self) -> Episode:
+        policy = self.node._policy
+        assert policy is not None
+        return policy.episode
 
 
 @pytest.fixture
@@ -200,7 +213,7 @@ def test_a_frame_that_the_policy_stumbles_over_costs_that_frame_alone(
 
 def test_a_frame_of_another_shape_in_a_rollout_is_not_acted_on(bench: Bench) -> None:
     bench.predict()
-    bench.say_step("a", 0)
+    bench.say_running("a")
     sequence = bench.predict().sequence
     other = np.random.default_rng(0).integers(0, 255, (24, 100, 3), dtype=np.uint8)
     bench.send(compress(other, to_stamp(time.time_ns()), "camera"))
@@ -209,23 +222,58 @@ def test_a_frame_of_another_shape_in_a_rollout_is_not_acted_on(bench: Bench) -> 
     assert bench.predict().sequence == sequence + 1
 
 
+def taken(session: str, step: int, prediction: Prediction) -> ExecutorStatus:
+    """An executor that has done `step` on a prediction, all steps before it too."""
+    return ExecutorStatus(
+        session=session,
+        taken_step=step,
+        steps_taken=step,
+        prediction_sequence=prediction.sequence,
+    )
+
+
 def test_open_loop_goes_one_step_further_per_step_of_the_rollout(bench: Bench) -> None:
     request = LoadPolicy.Request(path=str(bench.control_path))
     assert bench.ros.call(LoadPolicy, "policy/load", request).success
     reference = load_policy(bench.control_path)
     image = square_image(0.5, 0.5)
-    expected = [reference.predict(image).camera_delta for _ in range(3)]
+    expected = []
+    for _ in range(3):
+        expected.append(reference.predict(image))
+        reference.advance(expected[-1], unknown_step())
 
-    def delta() -> np.ndarray:
-        return from_prediction_msg(bench.predict()).camera_delta
+    def says(step: int, session: str) -> Prediction:
+        """The same however often it looks."""
+        for _ in range(3):
+            message = bench.predict()
+            delta = from_prediction_msg(message).camera_delta
+            assert np.allclose(delta, expected[step].camera_delta)
+            assert (message.session, message.after_step) == (session, step)
+        return message
 
-    assert np.allclose(delta(), expected[0])
-    assert np.allclose(delta(), expected[0])  # no rollout: always the first step
+    says(0, "")
     for session in ("a", "b"):
-        for step in range(3):
-            bench.say_step(session, step)
-            assert np.allclose(delta(), expected[step])
-            assert np.allclose(delta(), expected[step])
+        bench.say_running(session)
+        for step in range(1, 3):
+            bench.say_step(taken(session, step, says(step - 1, session)))
+        says(2, session)
+
+
+def test_a_policy_loaded_during_a_rollout_begins_anew(bench: Bench) -> None:
+    bench.say_running("a")
+    bench.say_step(taken("a", 4, bench.predict()))
+    assert bench.predict().after_step == 4
+    request = LoadPolicy.Request(path=str(bench.control_path))
+    assert bench.ros.call(LoadPolicy, "policy/load", request).success
+    assert bench.predict().session == ""
+    # Statuses are repeated: by them it learns where the rollout is.
+    bench.say_running("a")
+    bench.say_step(taken("a", 4, Prediction(sequence=1000)))
+    message = bench.predict()
+    assert (message.session, message.after_step) == ("a", 4)
+    assert "begins anew" in bench.node.diagnose()[1]
+    first = load_policy(bench.control_path).predict(square_image(0.5, 0.5))
+    assert np.allclose(from_prediction_msg(message).camera_delta, first.camera_delta)
 
 
 def test_a_recording_played_to_the_policy_is_predicted_from(bench: Bench, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ class FakeRest(Node):
         self.home_reason = "NONE"
         self.steps: list[ExecuteStep.Goal] = []
         self.stops = 0
+        self.session, self.taken_step, self.forgetful = "", 0, False
+        """What the policy knows of the rollout; forgetful: it hears of no step."""
         self.release = threading.Event()
         """Steps and homings end only when this is set."""
         self.release.set()
@@ -51,6 +53,13 @@ class FakeRest(Node):
         self.create_timer(0.02, self._publish, callback_group=ReentrantCallbackGroup())
         self.create_service(MoveToStart, "executor/home", self._home, callback_group=group)
         self.create_service(Trigger, "executor/stop", self._stop, callback_group=group)
+        self.create_subscription(
+            RolloutStatus,
+            "supervisor/status",
+            lambda status: self.take_rollout(status),
+            qos.STREAM,
+            callback_group=group,
+        )
         self._server = ActionServer(
             self,
             ExecuteStep,
@@ -66,9 +75,15 @@ class FakeRest(Node):
         if self.predicting:
             prediction = Prediction(action_scale="metric", image_age_s=0.01, novelty=0.1)
             prediction.gripper_probabilities = [1.0, 0.0, 0.0, 0.0]
+            prediction.session, prediction.after_step = self.session, self.taken_step
             self._predictions.publish(prediction)
         if self.alive:
             self._executor.publish(self.status)
+
+    def take_rollout(self, status: RolloutStatus) -> None:
+        session = status.session if status.state == RolloutStatus.RUNNING else ""
+        if session != self.session:
+            self.session, self.taken_step = session, 0
 
     def _home(self, request: Any, response: Any) -> Any:
         self.homed.append(request)
@@ -89,6 +104,8 @@ class FakeRest(Node):
         goal.succeed()
         result = ExecuteStep.Result(error_code="NONE")
         result.sent.arm_m = 0.1
+        if not self.forgetful:
+            self.taken_step = goal.request.sequence
         return result
 
 
@@ -164,6 +181,26 @@ def test_each_step_sees_an_image_taken_after_the_last_motion(bench: Bench) -> No
     # Frames come every 20 ms with an age of 10 ms; an older one would have waited through a step.
     assert all(0.0 < goal.prediction.image_age_s < 0.5 for goal in bench.rest.steps)
     assert len(bench.rest.steps) == 4
+
+
+def test_a_prediction_that_knows_nothing_of_the_last_step_is_not_acted_on(bench: Bench) -> None:
+    assert bench.reset().success
+    bench.rest.forgetful = True
+    bench.start(max_steps=3)
+    status = bench.wait_state(RolloutStatus.ENDED)
+    assert status.reason == "POLICY_LOST"
+    assert "knows of step 1 (the policy knows of step 0)" in status.message
+    assert [goal.sequence for goal in bench.rest.steps] == [1]
+
+
+def test_a_prediction_of_another_rollout_is_not_acted_on(bench: Bench) -> None:
+    assert bench.reset().success
+    bench.rest.take_rollout = lambda status: None
+    answer = bench.start(max_steps=3)
+    status = bench.wait_state(RolloutStatus.ENDED)
+    assert status.reason == "POLICY_LOST"
+    assert f"knows of session {answer.session!r} (the policy knows of no session)" in status.message
+    assert bench.rest.steps == []
 
 
 def test_of_twenty_simultaneous_starts_one_is_accepted(bench: Bench) -> None:

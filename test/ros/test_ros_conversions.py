@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -7,8 +9,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from vinn.demos import frames
 from vinn.demos.types import ActionScale
 from vinn.errors import ImageError
-from vinn.policies.types import Neighbor, Prediction
+from vinn.policies.types import GraspPoint, Neighbor, Prediction, taken_step
+from vinn.robot.session import SessionTally
 from vinn.robot.types import JointCommand, ReasonCode, StepResult
+from vinn.rollout import messages
+from vinn.rollout.step_report import step_report
 from vinn_ros.conversions import (
     compress,
     decompress,
@@ -24,6 +29,9 @@ from vinn_ros.conversions import (
     to_step_result,
     to_step_result_msg,
 )
+
+from vinn_msgs.msg import ExecutorStatus
+from vinn_ros import conversions
 
 STAMP = to_stamp(1_234_567_890_987_654_321)
 
@@ -129,6 +137,63 @@ def test_a_prediction_round_trips() -> None:
     assert np.allclose(back.neighbors[0].camera_delta, prediction.neighbors[0].camera_delta)
 
 
+def test_a_grasp_point_round_trips_and_none_stays_none() -> None:
+    rng = np.random.default_rng(4)
+    for outside in (False, True):
+        uv = np.full(2, np.nan) if outside else rng.uniform(size=2)
+        point = GraspPoint(rng.normal(size=3), rng.uniform(size=3), uv)
+        sent = dataclasses.replace(a_prediction(), grasp_point=point)
+        back = from_prediction_msg(to_prediction_msg(sent)).grasp_point
+        assert back is not None
+        assert (back.camera_delta == point.camera_delta).all()
+        assert (back.std == point.std).all()
+        np.testing.assert_allclose(back.image_uv, uv, atol=1e-7)
+    assert from_prediction_msg(to_prediction_msg(a_prediction())).grasp_point is None
+
+
+@pytest.mark.parametrize("session", ["", "s"])
+def test_an_executor_without_a_taken_step_reports_none(session: str) -> None:
+    assert step_report(ExecutorStatus(session=session, taken_step=0 if session else 3)) is None
+
+
+def test_a_taken_step_is_reported_to_the_last_bit() -> None:
+    rng = np.random.default_rng(9)
+    sent, measured, way = rng.normal(size=(3, 3))
+    result = StepResult(
+        ReasonCode.UNREACHABLE,
+        "",
+        np.zeros(3),
+        np.zeros(3),
+        JointCommand(0.6, 0.2, 0.1, 0.2, 0.3, 0.05),
+        True,
+        1.0,
+        sent_camera_delta_m=sent,
+        measured_camera_delta_m=measured,
+        gripper_aperture_m=1 / 30,
+        missed=True,
+        attempt=2,
+    )
+    tally = SessionTally("s", 7, 7, 5, way)
+    for fields, build in (
+        (conversions.taken_step_fields(result, tally, 41), lambda f: ExecutorStatus(**f)),
+        (
+            messages.taken_step_fields(result, tally, 41),
+            lambda f: messages.build_message("vinn_msgs/msg/ExecutorStatus", f),
+        ),
+    ):
+        report = step_report(build({**fields, "session": "s", "gripper_closed": True}))
+        assert report is not None
+        assert (report.session, report.step, report.steps_taken) == ("s", 7, 5)
+        assert report.prediction_sequence == 41
+        assert (report.travelled_camera_m == way).all()
+        expected = taken_step(result)
+        assert (report.taken.camera_delta_m == measured).all()
+        assert (report.taken.sent_camera_delta_m == sent).all()
+        assert report.taken.gripper_closed == expected.gripper_closed
+        assert report.taken.gripper_aperture_m == expected.gripper_aperture_m
+        assert report.taken.missed
+
+
 def test_a_step_request_carries_what_the_filter_checks() -> None:
     message = to_prediction_msg(a_prediction())
     request = to_step_request("s", 3, message, 0.125)
@@ -148,8 +213,19 @@ def test_a_step_result_round_trips(sent: JointCommand | None) -> None:
         sent=sent,
         gripper_closed=True,
         duration_s=1.5,
+        sent_camera_delta_m=np.array([0.01, 1 / 3, 0.03]),
+        measured_camera_delta_m=np.array([0.02, -1 / 7, 0.05]),
+        gripper_aperture_m=1 / 300,
+        missed=True,
+        attempt=2,
     )
-    back = to_step_result(to_step_result_msg(result, STAMP))
+    message = to_step_result_msg(result, 2**40, STAMP)
+    assert message.prediction_sequence == 2**40
+    back = to_step_result(message)
+    # To the last bit: what a policy remembers of a step is the same with and without ROS.
+    assert (back.sent_camera_delta_m == result.sent_camera_delta_m).all()
+    assert (back.measured_camera_delta_m == result.measured_camera_delta_m).all()
+    assert (back.gripper_aperture_m, back.missed, back.attempt) == (1 / 300, True, 2)
     assert (back.reason, back.message, back.sent) == (result.reason, "stuck", sent)
     assert np.allclose(back.sent_base_delta_m, result.sent_base_delta_m)
     assert back.gripper_closed

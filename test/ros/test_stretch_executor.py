@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rclpy.action import ActionClient
 from rclpy.parameter import Parameter
@@ -15,6 +16,7 @@ from ros_harness import Harness
 from std_srvs.srv import Trigger
 from stretch_driver import HAS_TRAJECTORY, FakeStretchDriver
 from vinn_ros.calls import wait_for
+from vinn_ros.conversions import from_vector3
 from vinn_ros.nodes.stretch_executor import StretchExecutorNode
 
 from vinn_msgs.action import ExecuteStep
@@ -133,6 +135,49 @@ def test_a_step_moves_the_arm_and_fills_every_entry(bench: Bench) -> None:
         lambda: next((s for s in bench.statuses if s.sent.arm_m > 0.22), None)
     )
     assert (status.session, status.sequence) == ("s1", 1)
+
+
+def test_a_taken_step_is_told_with_its_prediction_and_where_the_hand_went(bench: Bench) -> None:
+    """Camera z is forward along the gripper, here along the arm, pitched by the camera's tilt."""
+    way_m = np.zeros(3)
+    for count, sequence in enumerate((3, 4, 6), start=1):
+        before_m = bench.robot.joints.position["wrist_extension"]
+        result = bench.step(sequence, forward_m=0.02)
+        assert result.error_code == "NONE"
+        moved_m = bench.robot.joints.position["wrist_extension"] - before_m
+        measured_m = from_vector3(result.measured_camera_delta)
+        assert np.linalg.norm(measured_m) == pytest.approx(abs(moved_m), abs=0.004)
+        assert from_vector3(result.sent_camera_delta)[2] == pytest.approx(0.02, abs=0.004)
+        assert result.gripper_aperture_m == pytest.approx(0.064, abs=0.01)
+        way_m = way_m + measured_m
+        status = bench.ros.wait_for(
+            lambda s=sequence: next((m for m in bench.statuses if m.taken_step == s), None)
+        )
+        assert (status.session, status.steps_taken) == ("s1", count)
+        assert (from_vector3(status.measured_camera_delta) == measured_m).all()
+        np.testing.assert_allclose(from_vector3(status.travelled_camera), way_m, atol=1e-12)
+    # A refused step was not taken.
+    assert bench.step(7, forward_m=np.nan).error_code == "INVALID_INPUT"
+    heard = len(bench.statuses)
+    status = bench.ros.wait_for(
+        lambda: next((m for m in bench.statuses[heard:] if m.sequence == 7), None)
+    )
+    assert (status.taken_step, status.steps_taken) == (6, 3)
+    assert (from_vector3(status.measured_camera_delta) == measured_m).all()
+
+
+def test_the_next_session_begins_at_nothing(bench: Bench) -> None:
+    assert bench.step(1).error_code == "NONE"
+    bench.session = "s2"
+    bench.running()
+    assert bench.step(5, forward_m=-0.02).error_code == "NONE"
+    for status in bench.statuses:
+        if status.session == "s2":
+            assert (status.taken_step, status.steps_taken) in ((0, 0), (5, 1))
+    last = bench.ros.wait_for(lambda: next((m for m in bench.statuses if m.taken_step == 5), None))
+    assert (last.travelled_camera == last.measured_camera_delta) or np.allclose(
+        from_vector3(last.travelled_camera), from_vector3(last.measured_camera_delta)
+    )
 
 
 def test_joints_are_matched_by_name(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from vinn.policies import artefact
 from vinn.policies.artefact import PolicyKind
 from vinn.policies.build import build_control, build_policy
 from vinn.robot.config import RobotConfig
-from vinn_ros.episode import LoadedPolicy
+from vinn_ros.loaded_policy import LoadedPolicy
 from vinn_ros.nodes.vinn_policy import VinnPolicyNode
 from vinn_ros.tuning import AS_CONFIGURED, TUNING, tuned
 

@@ -42,7 +42,7 @@ MEANINGS = {
     "executor/save_start": "where the robot stands now is where rollouts start",
     "executor/clear_latch": "allow motion again after a fault",
     "executor/home": "open the gripper and go to the start pose, displaced",
-    "executor/status": "state, reason code, and the last step as requested and as sent",
+    "executor/status": "state, reason code, and the last step as requested, as sent, as measured",
     "executor/step": "one step of the running session",
     "executor/stop": "hold now; holds for the rest of the session",
     "get_joint_states": "publish `joint_limits`",

@@ -7,6 +7,7 @@ recorded images are, and checked before: a wrong size costs nothing then.
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,8 @@ from geometry_msgs.msg import Vector3
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from vinn.demos.types import ActionScale
-from vinn.policies.types import Neighbor, Prediction
+from vinn.policies.types import GraspPoint, Neighbor, Prediction
+from vinn.robot.session import SessionTally
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest, StepResult
 from vinn.rollout.images import compressed_rgb, raw_rgb
 
@@ -119,7 +121,14 @@ def to_prediction_msg(prediction: Prediction) -> PredictionMsg:
         gripper_probabilities=prediction.gripper_probabilities.astype(np.float32),
         neighbors=[_to_neighbor_msg(neighbor) for neighbor in prediction.neighbors],
         novelty=float(prediction.novelty),
+        grasp_point_uv=np.full(2, np.nan, np.float32),
     )
+    point = prediction.grasp_point
+    if point is not None:
+        message.has_grasp_point = True
+        message.grasp_point = to_vector3(point.camera_delta)
+        message.grasp_point_std = to_vector3(point.std)
+        message.grasp_point_uv = point.image_uv.astype(np.float32)
     for stage, field in _LATENCIES.items():
         setattr(message, field, float(prediction.latency_s.get(stage, 0.0)))
     return message
@@ -135,6 +144,15 @@ def from_prediction_msg(message: PredictionMsg) -> Prediction:
         neighbors=tuple(_from_neighbor_msg(neighbor) for neighbor in message.neighbors),
         novelty=float(message.novelty),
         latency_s={stage: float(getattr(message, field)) for stage, field in _LATENCIES.items()},
+        grasp_point=_from_grasp_point(message) if message.has_grasp_point else None,
+    )
+
+
+def _from_grasp_point(message: PredictionMsg) -> GraspPoint:
+    return GraspPoint(
+        camera_delta=from_vector3(message.grasp_point),
+        std=from_vector3(message.grasp_point_std),
+        image_uv=np.array(message.grasp_point_uv, dtype=np.float64),
     )
 
 
@@ -195,8 +213,10 @@ def from_joint_command_msg(message: JointCommandMsg) -> JointCommand:
     )
 
 
-def to_step_result_msg(result: StepResult, settled: Time) -> ExecuteStep.Result:
-    """What became of a step, as the action's result."""
+def to_step_result_msg(
+    result: StepResult, prediction_sequence: int, settled: Time
+) -> ExecuteStep.Result:
+    """What became of a step on a prediction, as the action's result."""
     return ExecuteStep.Result(
         error_code=result.reason.value,
         error_msg=result.message,
@@ -204,6 +224,12 @@ def to_step_result_msg(result: StepResult, settled: Time) -> ExecuteStep.Result:
         sent_base_delta=to_vector3(result.sent_base_delta_m),
         sent=to_joint_command_msg(result.sent),
         gripper_closed=result.gripper_closed,
+        prediction_sequence=prediction_sequence,
+        sent_camera_delta=to_vector3(result.sent_camera_delta_m),
+        measured_camera_delta=to_vector3(result.measured_camera_delta_m),
+        gripper_aperture_m=float(result.gripper_aperture_m),
+        missed=result.missed,
+        attempt=result.attempt,
         duration_s=float(result.duration_s),
         settled=settled,
     )
@@ -222,4 +248,26 @@ def to_step_result(message: ExecuteStep.Result) -> StepResult:
         sent=None if nothing else sent,
         gripper_closed=bool(message.gripper_closed),
         duration_s=float(message.duration_s),
+        sent_camera_delta_m=from_vector3(message.sent_camera_delta),
+        measured_camera_delta_m=from_vector3(message.measured_camera_delta),
+        gripper_aperture_m=float(message.gripper_aperture_m),
+        missed=bool(message.missed),
+        attempt=int(message.attempt),
     )
+
+
+def taken_step_fields(
+    result: StepResult, tally: SessionTally, prediction_sequence: int
+) -> dict[str, Any]:
+    """What executor/status says of a step that was taken."""
+    return {
+        "taken_step": tally.taken_step,
+        "steps_taken": tally.steps_taken,
+        "prediction_sequence": prediction_sequence,
+        "sent_camera_delta": to_vector3(result.sent_camera_delta_m),
+        "measured_camera_delta": to_vector3(result.measured_camera_delta_m),
+        "travelled_camera": to_vector3(tally.travelled_camera_m),
+        "gripper_aperture_m": float(result.gripper_aperture_m),
+        "missed": result.missed,
+        "attempt": result.attempt,
+    }

@@ -71,6 +71,8 @@ class RolloutLinks:
         self._scene: SceneStatus | None = None
         self._stop = threading.Event()
         self._session = ""
+        self._last_step = 0
+        """The last step of the session of which something was sent; 0: none."""
         self._started_s = 0.0
 
     # What arrives
@@ -215,7 +217,7 @@ class RolloutLinks:
     def begin(self, session: str) -> None:
         """Forget the last rollout."""
         self._stop.clear()
-        self._session = session
+        self._session, self._last_step = session, 0
         self._started_s = time.monotonic()
 
     def stop(self) -> None:
@@ -244,10 +246,16 @@ class RolloutLinks:
         return None
 
     def predict(self, settled_s: float) -> Prediction:
-        """The prediction of an image captured after `settled_s`."""
+        """The prediction of an image captured after `settled_s`, made when the policy had heard of
+        the last step.
+        """
         deadline_s = time.monotonic() + self._limits.prediction_timeout_s
         with self._news:
-            while self._prediction is None or self._captured_s <= settled_s:
+            while (
+                self._prediction is None
+                or self._captured_s <= settled_s
+                or self._unaware(self._prediction)
+            ):
                 if self._stop.is_set():
                     raise RolloutInterrupted(ReasonCode.OPERATOR_STOP, "stopped on request")
                 if self._refusal is not None and self._refused_s > max(
@@ -261,16 +269,32 @@ class RolloutLinks:
                     raise RolloutInterrupted(*silence)
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0.0:
-                    raise RolloutInterrupted(*self._why_no_prediction())
+                    raise RolloutInterrupted(*self._why_no_prediction(settled_s))
                 self._news.wait(min(left_s, _POLL_S))
             self._chosen = self._prediction
             self._chosen_captured_s = self._captured_s
         return from_prediction_msg(self._chosen)
 
-    def _why_no_prediction(self) -> tuple[ReasonCode, str]:
+    def _unaware(self, prediction: PredictionMsg) -> str:
+        """What the policy had not heard of yet when it predicted; empty: nothing."""
+        if prediction.session != self._session:
+            known = f"session {prediction.session!r}" if prediction.session else "no session"
+            return f"session {self._session!r} (the policy knows of {known})"
+        if prediction.after_step != self._last_step:
+            return f"step {self._last_step} (the policy knows of step {prediction.after_step})"
+        return ""
+
+    def _why_no_prediction(self, settled_s: float) -> tuple[ReasonCode, str]:
         reason = self.not_seeing()
         if reason is not None:
             return reason
+        prediction = self._prediction
+        if prediction is not None and self._captured_s > settled_s:
+            return (
+                ReasonCode.POLICY_LOST,
+                f"policy/prediction: for {self._limits.prediction_timeout_s:g} s none that knows "
+                f"of {self._unaware(prediction)}",
+            )
         return (
             ReasonCode.STALE_INPUT,
             f"policy/prediction: no new image within {self._limits.prediction_timeout_s:g} s",
@@ -290,9 +314,15 @@ class RolloutLinks:
             raise RolloutInterrupted(ReasonCode.EXECUTOR_LOST, str(error)) from error
         if not handle.accepted:
             raise RolloutInterrupted(ReasonCode.EXECUTOR_LOST, "executor/step: goal rejected")
-        return to_step_result(self._wait_for_result(handle).result)
+        result, silence = self._wait_for_result(handle)
+        if result.sent is not None:
+            self._last_step = sequence
+        if silence is not None:
+            raise RolloutInterrupted(*silence)
+        return result
 
-    def _wait_for_result(self, handle: Any) -> Any:
+    def _wait_for_result(self, handle: Any) -> tuple[StepResult, tuple[ReasonCode, str] | None]:
+        """What became of the step, and what fell silent meanwhile."""
         done = threading.Event()
         future = handle.get_result_async()
         future.add_done_callback(lambda _: done.set())
@@ -313,6 +343,4 @@ class RolloutLinks:
                     ReasonCode.EXECUTOR_LOST,
                     f"executor/step: no result within {self._limits.step_timeout_s:g} s",
                 )
-        if silence is not None:
-            raise RolloutInterrupted(*silence)
-        return future.result()
+        return to_step_result(future.result().result), silence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 
 from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.demos.types import ActionScale
-from vinn.evaluation.trials import StopAt, TrialResult, run_trial
+from vinn.evaluation.trials import SESSION, StopAt, TrialResult, run_trial
+from vinn.policies.episode import Position
 from vinn.policies.types import Policy, Prediction, TakenStep
+from vinn.robot.session import SessionTally
 from vinn.rollout.loop import StepRecord
 from vinn.rollout.messages import (
     header_fields,
     image_fields,
     prediction_fields,
+    taken_step_fields,
     vector_fields,
 )
 from vinn.rollout.recorder import RolloutRecorder
@@ -72,6 +76,8 @@ class _Watched:
     def __init__(self, policy: Policy, world: DoorWorld, recorder: RolloutRecorder) -> None:
         self._policy, self._world, self._recorder = policy, world, recorder
         self._sequence = 0
+        self._tally = SessionTally(SESSION)
+        self._taken: dict[str, Any] = {}
         self._newest_ns = _EPOCH_NS
 
     @property
@@ -96,7 +102,10 @@ class _Watched:
         )
         prediction = self._policy.predict(decode_jpeg(jpeg, "wrist image"))
         self._sequence += 1
-        fields = prediction_fields(prediction, self._sequence, "", stamp_ns, "wrist_camera")
+        position = Position(SESSION, self._tally.taken_step)
+        fields = prediction_fields(
+            prediction, self._sequence, "", stamp_ns, "wrist_camera", position
+        )
         self._write("policy/prediction", "vinn_msgs/msg/Prediction", fields)
         self._executor(_EXECUTING, {"gripper_value": prediction.gripper_value})
         return prediction
@@ -115,6 +124,9 @@ class _Watched:
                 "sent_base_delta": vector_fields(result.sent_base_delta_m),
                 "gripper_closed": bool(result.gripper_closed),
             }
+            self._tally = replace(self._tally, last_sequence=record.sequence).after(result)
+            if result.sent is not None:
+                self._taken = taken_step_fields(result, self._tally, self._sequence)
         self._executor(_IDLE, said)
         self._scene()
 
@@ -158,6 +170,7 @@ class _Watched:
                 "state": state,
                 "sequence": self._sequence,
                 "reason": "NONE",
+                **self._taken,
                 **fields,
             },
         )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vinn.encoders.encoder import Encoder
 from vinn.errors import ArtefactMismatchError, DatasetError
+from vinn.policies.episode import Episode
 from vinn.policies.types import Policy, Prediction, unknown_step
 from vinn.policies.vinn import VinnPolicy
 from vinn.viz.timeline import RecordedImage, RecordedPrediction, RolloutTimeline, load_timeline
@@ -143,8 +144,8 @@ def replay_recording(
 ) -> Replay:
     """Let `policy` predict for every recorded prediction's image.
 
-    Predictions are made once per image, in the order of the recording; the policy advances by those
-    that were executed. A nearest-neighbour policy's
+    Predictions are made once per image, in the order of the recording, and each knows of the steps
+    that the recorded one knew of. A nearest-neighbour policy's
     images are embedded ahead, as many at a time as `encoder` has streams.
 
     Args:
@@ -167,14 +168,14 @@ def replay_recording(
             f"{recording}: {len(timeline.predictions)} predictions and {len(images)} wrist images, "
             "none of which belong together; nothing to replay"
         )
-    policy.reset()
-    executed = {prediction.sequence for _, prediction in timeline.steps_with_predictions()}
+    follower = _Follower(policy, timeline)
     rows = []
-    replayed = _predictions(policy, encoder, [images[p.stamp_ns] for p in known])
+    replayed = _predictions(
+        policy, encoder, [images[p.stamp_ns] for p in known], lambda i: follower.catch_up(known[i])
+    )
     for done, (recorded, prediction) in enumerate(zip(known, replayed, strict=True), start=1):
         rows.append(ReplayedPrediction(recorded, prediction))
-        if recorded.sequence in executed:
-            policy.advance(prediction, unknown_step())
+        follower.remember(recorded, prediction)
         if on_progress is not None:
             on_progress(done, len(known))
     elapsed_s = time.perf_counter() - started_s
@@ -182,11 +183,15 @@ def replay_recording(
 
 
 def _predictions(
-    policy: Policy, encoder: Encoder | None, images: Sequence[RecordedImage]
+    policy: Policy,
+    encoder: Encoder | None,
+    images: Sequence[RecordedImage],
+    before: Callable[[int], None],
 ) -> Iterator[Prediction]:
-    """What the policy says of the images, in their order."""
+    """What the policy says of the images, in their order; `before` is called with each place."""
     if not isinstance(policy, VinnPolicy):
-        for image in images:
+        for place, image in enumerate(images):
+            before(place)
             yield policy.predict(image.decode())
         return
     encoder = encoder or policy.encoder
@@ -196,8 +201,37 @@ def _predictions(
             f"{policy.encoder.hash[:12]}"
         )
     resized = (encoder.preprocessing.resize(image.decode()) for image in images)
-    for embedding in encoder.encode_each(resized):
+    for place, embedding in enumerate(encoder.encode_each(resized)):
+        before(place)
         yield policy.predict_embedding(embedding)
+
+
+class _Follower:
+    """Takes a policy through a recorded rollout, step by step."""
+
+    def __init__(self, policy: Policy, timeline: RolloutTimeline) -> None:
+        self._episode = Episode(policy)
+        self._reports = timeline.reports
+        self._policy = policy
+        # An old recording does not say what the policy knew: it advances by what was executed.
+        self._executed = {p.sequence for _, p in timeline.steps_with_predictions()}
+
+    def catch_up(self, recorded: RecordedPrediction) -> None:
+        """Bring the policy to where it was when it said this."""
+        position = recorded.position
+        if position is None:
+            return
+        self._episode.tell_session(position.session)
+        for report in self._reports:
+            if report.session == position.session and report.step <= position.step:
+                self._episode.tell_step(report)
+        self._episode.catch_up()
+
+    def remember(self, recorded: RecordedPrediction, prediction: Prediction) -> None:
+        """This was said now instead."""
+        self._episode.remember(recorded.sequence, prediction)
+        if recorded.position is None and recorded.sequence in self._executed:
+            self._policy.advance(prediction, unknown_step())
 
 
 def replay_rows(replay: Replay) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from vinn.robot.gripper import note_motion
 from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter, held_targets
 from vinn.robot.odometry import base_R_camera, grasp_translation_m
 from vinn.robot.readiness import not_ready
+from vinn.robot.session import SessionTally
 from vinn.robot.start_motion import StartMotion, start_goal, too_far, unreachable
 from vinn.robot.types import (
     JointCommand,
@@ -54,8 +55,7 @@ class StepExecutor:
         self._filter = motion_filter
         self._config = config
         self._memory = FilterMemory()
-        self._session = ""
-        self._last_sequence = -1
+        self._tally = SessionTally()
         self._latched: ReasonCode | None = None
         self._newest: RobotState | None = None
         self._before: RobotState | None = None
@@ -63,7 +63,12 @@ class StepExecutor:
     @property
     def session(self) -> str:
         """The session whose steps are executed; empty: none."""
-        return self._session
+        return self._tally.session
+
+    @property
+    def tally(self) -> SessionTally:
+        """Steps and way of the session; of the last one if none is active."""
+        return self._tally
 
     @property
     def gripper_closed(self) -> bool:
@@ -85,14 +90,13 @@ class StepExecutor:
 
     def begin_session(self, session: str) -> None:
         """Execute the steps of `session` from now on, and of no other."""
-        self._session = session
-        self._last_sequence = -1
+        self._tally = SessionTally(session)
         # Joint targets stay: they are what the robot was last told. The gripper is open by now.
         self._memory = FilterMemory(held=self._memory.held)
 
     def end_session(self) -> None:
         """Refuse every step until a session begins."""
-        self._session = ""
+        self._tally = replace(self._tally, session="")
 
     def check_robot(self) -> ReasonCode | None:
         """Look at the robot between steps; a fault is latched. None: it may move."""
@@ -130,7 +134,9 @@ class StepExecutor:
             reason, message = self._halt(halt, moving=sent is not None)
         if sent is not None:
             self._note_motion(state)
-        return self._result(reason, message, decision, sent, started_s)
+        result = self._result(reason, message, decision, sent, started_s)
+        self._tally = self._tally.after(result)
+        return result
 
     def jog(
         self, camera_delta_m: NDArray[np.float64], should_stop: ShouldStop | None = None
@@ -257,6 +263,7 @@ class StepExecutor:
             measured_camera_delta_m=camera_R_base @ moved_m,
             gripper_aperture_m=after.gripper_aperture_m,
             missed=decision.missed,
+            attempt=self._memory.gripper.closings,
         )
 
     def _refuse_latched(self) -> None:
@@ -268,17 +275,18 @@ class StepExecutor:
     def _accept(self, request: StepRequest) -> None:
         """Latch, session and order; an accepted number is used up whatever follows."""
         self._refuse_latched()
-        if not self._session or request.session != self._session:
+        session, last = self._tally.session, self._tally.last_sequence
+        if not session or request.session != session:
             raise Halted(
                 ReasonCode.WRONG_SESSION,
-                f"session: {request.session!r}; allowed: {self._session or 'none is active'!r}",
+                f"session: {request.session!r}; allowed: {session or 'none is active'!r}",
             )
-        if request.sequence <= self._last_sequence:
+        if request.sequence <= last:
             raise Halted(
                 ReasonCode.OUT_OF_ORDER,
-                f"sequence: {request.sequence}; allowed: above {self._last_sequence}",
+                f"sequence: {request.sequence}; allowed: above {last}",
             )
-        self._last_sequence = request.sequence
+        self._tally = replace(self._tally, last_sequence=request.sequence)
 
     def _memory_at(self, state: RobotState) -> FilterMemory:
         """The memory, with the base's origin taken at the first step of a session."""

@@ -199,3 +199,5 @@ class StepResult:
     """Between the finger tips, measured after the step; NaN if nothing was sent."""
     missed: bool = False
     """The gripper had closed on nothing and was opened again in this step."""
+    attempt: int = 0
+    """How often the gripper has begun to close in this session; 0 if nothing was sent."""

@@ -17,7 +17,10 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from vinn.policies.episode import Position
 from vinn.policies.types import Prediction
+from vinn.robot.session import SessionTally
+from vinn.robot.types import StepResult
 
 _INTERFACES = Path(__file__).parent / "interfaces"
 _SEPARATOR = "=" * 80
@@ -107,14 +110,31 @@ def image_fields(jpeg: bytes, stamp_ns: int, frame_id: str = "") -> dict[str, An
 
 
 def prediction_fields(
-    prediction: Prediction, sequence: int, policy: str, stamp_ns: int, frame_id: str = ""
+    prediction: Prediction,
+    sequence: int,
+    policy: str,
+    stamp_ns: int,
+    frame_id: str = "",
+    position: Position | None = None,
 ) -> dict[str, Any]:
     """Fields of vinn_msgs/msg/Prediction; `stamp_ns` and `frame_id` are the image's."""
-    latency = prediction.latency_s
+    latency, point = prediction.latency_s, prediction.grasp_point
+    position = position or Position()
+    grasp: dict[str, Any] = {"grasp_point_uv": np.full(2, np.nan)}
+    if point is not None:
+        grasp = {
+            "has_grasp_point": True,
+            "grasp_point": vector_fields(point.camera_delta),
+            "grasp_point_std": vector_fields(point.std),
+            "grasp_point_uv": point.image_uv,
+        }
     return {
+        **grasp,
         "header": header_fields(stamp_ns, frame_id),
         "sequence": sequence,
         "policy": policy,
+        "session": position.session,
+        "after_step": position.step,
         "action_scale": prediction.action_scale.value,
         "camera_delta": vector_fields(prediction.camera_delta),
         "gripper_value": prediction.gripper_value,
@@ -135,6 +155,24 @@ def prediction_fields(
         "preprocess_latency_s": latency.get("preprocess", 0.0),
         "encode_latency_s": latency.get("encode", 0.0),
         "retrieve_latency_s": latency.get("retrieve", 0.0),
+    }
+
+
+def taken_step_fields(
+    result: StepResult, tally: SessionTally, prediction_sequence: int
+) -> dict[str, Any]:
+    """Fields of vinn_msgs/msg/ExecutorStatus that are of the last step taken."""
+    return {
+        "session": tally.session,
+        "taken_step": tally.taken_step,
+        "steps_taken": tally.steps_taken,
+        "prediction_sequence": prediction_sequence,
+        "sent_camera_delta": vector_fields(result.sent_camera_delta_m),
+        "measured_camera_delta": vector_fields(result.measured_camera_delta_m),
+        "travelled_camera": vector_fields(tally.travelled_camera_m),
+        "gripper_aperture_m": result.gripper_aperture_m,
+        "missed": result.missed,
+        "attempt": result.attempt,
     }
 
 

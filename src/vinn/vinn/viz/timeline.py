@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from vinn.demos.encoded_image import is_jpeg
 from vinn.demos.frames import encode_jpeg
 from vinn.demos.types import ActionScale
-from vinn.policies.types import Neighbor, Prediction
+from vinn.policies.episode import Position, StepReport
+from vinn.policies.types import GraspPoint, Neighbor, Prediction
 from vinn.rollout.images import COMPRESSED_IMAGE, RGB_OF
 from vinn.rollout.reader import RecordedMessage, read_recording
+from vinn.rollout.step_report import step_report
 
 EXECUTING = 1  # vinn_msgs/msg/ExecutorStatus.EXECUTING
 RUNNING = 3  # vinn_msgs/msg/RolloutStatus.RUNNING
@@ -63,6 +65,8 @@ class RecordedPrediction:
     prediction: Prediction
     image_age_s: float
     """From the image's stamp to publication, as the policy node measured it."""
+    position: Position | None = None
+    """The session and step that the policy knew of; None: the recording is too old to say."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ class RolloutTimeline:
     overview: list[RecordedImage] = field(default_factory=list)
     predictions: list[RecordedPrediction] = field(default_factory=list)
     steps: list[RecordedStep] = field(default_factory=list)
+    reports: list[StepReport] = field(default_factory=list)
+    """What the executor said of each step it had taken; empty in an old recording."""
     scene: list[SceneMoment] = field(default_factory=list)
     cabinet: str = ""
     running_ns: list[int] = field(default_factory=list)
@@ -116,14 +122,20 @@ class RolloutTimeline:
         return (self.wrist, self.overview, self.predictions, self.steps, self.scene)
 
     def steps_with_predictions(self) -> list[tuple[RecordedStep, RecordedPrediction]]:
-        """Each step with the newest prediction recorded before the executor took it on."""
+        """Each step with the prediction that the executor names.
+
+        Where it names none, with the newest one recorded before the executor took the step on.
+        """
         times = [prediction.recorded_ns for prediction in self.predictions]
-        places = [bisect.bisect_right(times, step.recorded_ns) for step in self.steps]
-        return [
-            (step, self.predictions[place - 1])
-            for step, place in zip(self.steps, places, strict=True)
-            if place
-        ]
+        numbers = {report.step: report.prediction_sequence for report in self.reports}
+        pairs = []
+        for step in self.steps:
+            before = self.predictions[: bisect.bisect_right(times, step.recorded_ns)]
+            number = numbers.get(step.sequence)
+            named = next((p for p in reversed(before) if p.sequence == number), None)
+            if before:
+                pairs.append((step, named or before[-1]))
+        return pairs
 
     def image_of(self, prediction: RecordedPrediction) -> RecordedImage | None:
         """The wrist image a prediction was made from, if it was recorded."""
@@ -180,6 +192,7 @@ def _take(timeline: RolloutTimeline, entry: RecordedMessage) -> None:
                 int(message.sequence),
                 to_prediction(message),
                 float(message.image_age_s),
+                _position(message),
             )
         )
     elif topic.endswith("executor/status"):
@@ -188,6 +201,10 @@ def _take(timeline: RolloutTimeline, entry: RecordedMessage) -> None:
             timeline.steps.append(
                 RecordedStep(recorded_ns, stamp_ns(message.header.stamp), int(message.sequence))
             )
+        report = step_report(message)
+        told = timeline.reports[-1] if timeline.reports else None
+        if report and (told is None or (report.session, report.step) != (told.session, told.step)):
+            timeline.reports.append(report)
     elif topic.endswith("supervisor/status"):
         if message.state == RUNNING:
             timeline.running_ns.append(recorded_ns)
@@ -234,7 +251,22 @@ def to_prediction(message: Any) -> Prediction:
             "encode": float(message.encode_latency_s),
             "retrieve": float(message.retrieve_latency_s),
         },
+        grasp_point=_grasp_point(message) if getattr(message, "has_grasp_point", False) else None,
     )
+
+
+def _grasp_point(message: Any) -> GraspPoint:
+    return GraspPoint(
+        camera_delta=_vector(message.grasp_point),
+        std=_vector(message.grasp_point_std),
+        image_uv=np.asarray(message.grasp_point_uv, dtype=np.float64),
+    )
+
+
+def _position(message: Any) -> Position | None:
+    if not hasattr(message, "after_step"):
+        return None
+    return Position(str(message.session), int(message.after_step))
 
 
 def _image(entry: RecordedMessage) -> RecordedImage:

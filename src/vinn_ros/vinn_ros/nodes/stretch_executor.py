@@ -25,6 +25,7 @@ from vinn_msgs.srv import Jog, MoveToStart
 from vinn_ros import qos
 from vinn_ros.conversions import (
     from_vector3,
+    taken_step_fields,
     to_joint_command_msg,
     to_step_request,
     to_step_result_msg,
@@ -100,6 +101,8 @@ class StretchExecutorNode(VinnNode):
         self._stop = threading.Event()
         self._lease = Lease(self.value("lease_s"))
         self._status = ExecutorStatus(reason=ReasonCode.NONE.value)
+        self._status_lock = threading.Lock()
+        """What is said of a step changes together: nobody sees half of it."""
         self._driver = build_driver(
             self.value("driver"),
             self,
@@ -218,15 +221,18 @@ class StretchExecutorNode(VinnNode):
                 executor = self._meet_robot()
             except (RobotError, ConfigError) as error:
                 return self._finish(goal, _failure(ReasonCode.ROBOT_ERROR, str(error)))
+            fresh: dict[str, int] = {}
             if executor.session != request.session:
                 # A stop holds for the rest of the session in which it came.
                 self._stop.clear()
                 executor.begin_session(request.session)
+                fresh = {"taken_step": 0, "steps_taken": 0, "attempt": 0}
             self._set_status(
                 state=_STATES.EXECUTING,
                 session=request.session,
                 sequence=request.sequence,
                 gripper_value=request.prediction.gripper_value,
+                **fresh,
             )
             step = to_step_request(
                 request.session,
@@ -239,6 +245,7 @@ class StretchExecutorNode(VinnNode):
                 should_stop=lambda: self._should_stop(goal, request.session),
                 on_progress=_Feedback(goal),
             )
+            number = int(request.prediction.sequence)
             self._set_status(
                 state=self._resting_state(),
                 reason=result.reason.value,
@@ -247,8 +254,10 @@ class StretchExecutorNode(VinnNode):
                 sent_base_delta=to_vector3(result.sent_base_delta_m),
                 sent=to_joint_command_msg(result.sent),
                 gripper_closed=result.gripper_closed,
+                **(taken_step_fields(result, executor.tally, number) if result.sent else {}),
             )
-            return self._finish(goal, to_step_result_msg(result, self.get_clock().now().to_msg()))
+            now = self.get_clock().now().to_msg()
+            return self._finish(goal, to_step_result_msg(result, number, now))
         finally:
             self._robot.release()
 
@@ -445,12 +454,17 @@ class StretchExecutorNode(VinnNode):
 
     def _set_status(self, **fields: Any) -> None:
         """Change the status and publish it at once."""
-        for name, value in fields.items():
-            setattr(self._status, name, value)
-        self._publish()
+        with self._status_lock:
+            for name, value in fields.items():
+                setattr(self._status, name, value)
+            self._publish_locked()
         self.publish_changed_diagnostics()
 
     def _publish(self) -> None:
+        with self._status_lock:
+            self._publish_locked()
+
+    def _publish_locked(self) -> None:
         self._status.header.stamp = self.get_clock().now().to_msg()
         self._publisher.publish(self._status)
 

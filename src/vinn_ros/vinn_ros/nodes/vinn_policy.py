@@ -17,8 +17,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from vinn.errors import ImageError, VinnError
 from vinn.policies.types import Prediction
 from vinn.robot.types import ReasonCode
+from vinn.rollout.step_report import step_report
 
-from vinn_msgs.msg import PolicyStatus, RolloutStatus
+from vinn_msgs.msg import ExecutorStatus, PolicyStatus, RolloutStatus
 from vinn_msgs.msg import Prediction as PredictionMsg
 from vinn_msgs.srv import LoadPolicy
 from vinn_ros import qos
@@ -29,9 +30,9 @@ from vinn_ros.conversions import (
     to_nanoseconds,
     to_prediction_msg,
 )
-from vinn_ros.episode import LoadedPolicy
 from vinn_ros.frame_gate import FrameGate, GateLimits
 from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.loaded_policy import LoadedPolicy
 from vinn_ros.newest import Newest
 from vinn_ros.node_executor import QuickGroup
 from vinn_ros.parameters import Parameter
@@ -130,11 +131,12 @@ class VinnPolicyNode(VinnNode):
         self._drawings: Newest[tuple[NDArray[np.uint8], Prediction, LoadedPolicy, Any]] = Newest()
         self._threads: list[threading.Thread] = []
         self._gate = FrameGate(self._gate_limits())
-        self._position = ("", 0)
         self._sequence = 0
         self._refused_in_a_row = 0
         self._last_frame_s = time.monotonic()
         self._problem = ""
+        self._lost_track = ""
+        """Why the policy began anew in the middle of the rollout; empty: it did not."""
         self._predictions = self.create_lifecycle_publisher(
             PredictionMsg, "policy/prediction", qos.NEWEST
         )
@@ -154,9 +156,12 @@ class VinnPolicyNode(VinnNode):
         self.subscribe(
             RolloutStatus,
             "supervisor/status",
-            self._take_status,
+            self._take_rollout,
             qos.STREAM,
             QuickGroup(),
+        )
+        self.subscribe(
+            ExecutorStatus, "executor/status", self._take_executor, qos.STREAM, QuickGroup()
         )
         self.serve(LoadPolicy, "policy/load", self._load, MutuallyExclusiveCallbackGroup())
 
@@ -173,6 +178,8 @@ class VinnPolicyNode(VinnNode):
         self._sequence = self._refused_in_a_row = 0
         self._gate = FrameGate(self._gate_limits())
         self._frames, self._drawings = Newest(), Newest()
+        if self._policy is not None:
+            self._policy.begin_anew()  # predictions are counted from 1 again
         self._threads = [
             threading.Thread(target=self._predict_frames, name="predict", daemon=True),
             threading.Thread(target=self._draw_mosaics, name="mosaic", daemon=True),
@@ -213,6 +220,8 @@ class VinnPolicyNode(VinnNode):
             return OK, "not active", values
         if policy is None:
             return WARN, "no policy is loaded", values
+        if self._lost_track and policy.episode.running:
+            return WARN, self._lost_track, values
         if silent_s > _SILENT_AFTER_S:
             return ERROR, f"CAMERA_STALE: no frame for {silent_s:.1f} s", values
         if self._gate.last_refusal:
@@ -229,9 +238,16 @@ class VinnPolicyNode(VinnNode):
             age_s = (now_ns - to_nanoseconds(message.header.stamp)) * 1e-9
             self._frames.put(_Frame(message, received_s, age_s))
 
-    def _take_status(self, status: RolloutStatus) -> None:
-        running = status.state == RolloutStatus.RUNNING
-        self._position = (status.session, status.step) if running else ("", 0)
+    def _take_rollout(self, status: RolloutStatus) -> None:
+        policy = self._policy
+        if policy is not None:
+            running = status.state == RolloutStatus.RUNNING
+            policy.episode.tell_session(status.session if running else "")
+
+    def _take_executor(self, status: ExecutorStatus) -> None:
+        policy, report = self._policy, step_report(status)
+        if policy is not None and report is not None:
+            policy.episode.tell_step(report)
 
     def _load(
         self, request: LoadPolicy.Request, response: LoadPolicy.Response
@@ -289,23 +305,28 @@ class VinnPolicyNode(VinnNode):
             self._report(frame, policy, ReasonCode.INVALID_IMAGE, gate.malformed(error))
             return
         decode_s = time.monotonic() - decode_s
-        position = self._position
-        if gate.check_shape(image_rgb, running=bool(position[0])) or gate.check_pixels(image_rgb):
+        episode = policy.episode
+        if gate.check_shape(image_rgb, running=episode.running) or gate.check_pixels(image_rgb):
             self._report(frame, policy, gate.last_reason, gate.last_refusal)
             return
         try:
-            prediction = policy.predict(image_rgb, *position)
+            prediction = policy.predict(image_rgb, self._sequence + 1)
         except VinnError as error:
             self._problem = f"{ReasonCode.POLICY_LOST.value}: {error}"
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
             self._report(frame, policy, ReasonCode.POLICY_LOST, str(error))
             return
         self._problem = ""
+        if episode.lost_track != self._lost_track:
+            self._lost_track = episode.lost_track
+            if self._lost_track:
+                self.get_logger().warning(self._lost_track)
         self._sequence += 1
         message = to_prediction_msg(prediction)
         message.header = frame.message.header
         message.sequence = self._sequence
         message.policy = policy.label
+        message.session, message.after_step = episode.position.session, episode.position.step
         message.preprocess_latency_s += decode_s
         message.image_age_s = frame.age_now_s()
         self._predictions.publish(message)

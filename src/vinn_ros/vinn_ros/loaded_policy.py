@@ -1,4 +1,4 @@
-"""A policy and the rollout it acts in: it advances by the steps that were taken."""
+"""A policy artefact in use."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from vinn.demos.files import sha256_file
 from vinn.encoders.network import Precision
 from vinn.errors import ArtefactError, ConfigError
 from vinn.policies.artefact import PolicyArtefact, open_artefact
-from vinn.policies.types import Prediction, unknown_step
+from vinn.policies.episode import Episode
+from vinn.policies.types import Prediction
 from vinn.policies.vinn import VinnPolicy
 
 
 class LoadedPolicy:
-    """A policy artefact in use.
+    """A policy artefact, and the rollout it acts in."""
 
-    The node predicts for every image, several times per step of the robot. The policy advances once
-    per step, and forgets at the start of a rollout and outside of one.
-    """
+    episode: Episode
+    """Is told of rollouts and steps."""
 
     def __init__(self, directory: Path, threads: int, precision: Precision = "fp32") -> None:
         """Load an artefact; `precision` is the encoder's, see `vinn.encoders.encoder.load_encoder`.
@@ -35,8 +35,7 @@ class LoadedPolicy:
             f"{self.artefact.manifest.name}@{sha256_file(directory / 'manifest.json')[:12]}"
         )
         self._policy = self.artefact.policy(threads=threads, precision=precision)
-        self._position: tuple[str, int] | None = None
-        self._prediction: Prediction | None = None
+        self.begin_anew()
 
     def use_neighbors(self, k: int) -> None:
         """Let `k` neighbours speak; 0: as many as the artefact says.
@@ -54,27 +53,22 @@ class LoadedPolicy:
             raise ConfigError(f"k: {k} neighbours of {frames} demonstration frames")
         self._policy.k = k or settings.k
 
-    def predict(self, image_rgb: NDArray[np.uint8], session: str, step: int) -> Prediction:
+    def begin_anew(self) -> None:
+        """Forget rollouts, steps and predictions."""
+        self.episode = Episode(self._policy)
+
+    def predict(self, image_rgb: NDArray[np.uint8], sequence: int) -> Prediction:
         """Predict from one frame, (H, W, 3) uint8 RGB.
 
         Args:
             image_rgb: the frame.
-            session: of the running rollout; empty: none runs.
-            step: steps taken in it.
+            sequence: number under which the prediction is published.
 
         Raises:
             vinn.errors.ImageError: wrong shape or type.
             vinn.errors.ArtefactError: what comes out is not finite.
         """
-        position = (session, step) if session else None
-        if self._position is None or position is None or position[0] != self._position[0]:
-            self._policy.reset()
-            self._prediction = None
-        elif self._prediction is not None:
-            for _ in range(position[1] - self._position[1]):
-                self._policy.advance(self._prediction, unknown_step())
-        prediction = self._policy.predict(image_rgb)
-        self._position, self._prediction = position, prediction
+        prediction = self.episode.predict(image_rgb, sequence)
         _check_finite(prediction, self.label)
         return prediction
 
@@ -87,3 +81,13 @@ def _check_finite(prediction: Prediction, label: str) -> None:
     )
     if np.shape(prediction.camera_delta) != (3,) or not np.isfinite(values).all():
         raise ArtefactError(f"policy {label}: its prediction is not three finite numbers")
+    point = prediction.grasp_point
+    if point is not None and not (
+        np.shape(point.camera_delta) == np.shape(point.std) == (3,)
+        and np.shape(point.image_uv) == (2,)
+        and np.isfinite([point.camera_delta, point.std]).all()
+        and (np.asarray(point.std) >= 0).all()
+    ):
+        raise ArtefactError(
+            f"policy {label}: its grasp point is not three finite numbers with deviations >= 0"
+        )
