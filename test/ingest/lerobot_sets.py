@@ -19,6 +19,8 @@ from vinn.ingest.formats.lerobot_import import read_lerobot
 
 KEY = "observation.images.wrist"
 SIZE = (64, 96)
+ACTION_STEP_M = 0.001
+"""Action i goes so many times i to the right: it tells its row, and is no longer than a step."""
 
 
 def picture(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -59,7 +61,7 @@ class LeRobotSet:
         per_frame = self.tasks or [["open"] * length for length in lengths]
         names = sorted({task for tasks in per_frame for task in tasks})
         action = np.zeros((count, 4), np.float32)
-        action[:, 0] = np.arange(count)
+        action[:, 0] = np.arange(count) * ACTION_STEP_M
         columns: dict[str, Any] = {
             "action": list(action),
             "timestamp": np.asarray(
@@ -144,7 +146,7 @@ def offsets(root: Path, order: GripperOrder = GripperOrder.OPEN_LOW) -> list[lis
     for episode in read_lerobot(root, None, order):
         images = [number_of(image) for image in episode.frames_rgb]
         assert episode.camera_delta is not None
-        actions = episode.camera_delta[:, 0].round().astype(int).tolist()
+        actions = (episode.camera_delta[:, 0] / ACTION_STEP_M).round().astype(int).tolist()
         assert len(images) == len(actions)
         found.append([image - action for image, action in zip(images, actions, strict=True)])
     return found

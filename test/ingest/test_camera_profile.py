@@ -36,7 +36,7 @@ def test_mask_covers_the_polygon(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("- a list", "mapping"),
-        ("name: [", "not a YAML"),
+        ("name: [", "not YAML in line 1"),
         (GOOD + "colour: blue\n", "colour"),
         (GOOD.replace("fx_px: 900", "fx_px: -1"), "lens.fx_px"),
         (GOOD.replace("pinhole", "kb4"), "k .four coefficients"),

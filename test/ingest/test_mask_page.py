@@ -78,7 +78,8 @@ def test_what_is_painted_is_the_mask_that_ingest_reads(tmp_path: Path) -> None:
 
 def test_what_is_no_mask_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     nothing = np.zeros((64, 96), bool)
-    page = MaskServer(grey_levels(1), nothing, tmp_path / "gone" / "mask.png")
+    (tmp_path / "no-folder").write_bytes(b"")
+    page = MaskServer(grey_levels(1), nothing, tmp_path / "no-folder" / "mask.png")
     with served(page) as url:
         for body, reason in (
             (b"", "96x64"),
@@ -94,7 +95,7 @@ def test_what_is_no_mask_is_refused_and_nothing_is_written(tmp_path: Path) -> No
         for bad in ("frame/1", "frame/-1", "frame/x", "other"):
             with pytest.raises(urllib.error.HTTPError):
                 fetched(url + bad)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["no-folder"]
 
 
 def test_frames_are_spread_over_the_clip_and_linearised(tmp_path: Path) -> None:

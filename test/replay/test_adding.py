@@ -151,3 +151,78 @@ def test_command(square_policy: Path, rollout: Path, tmp_path: Path, capsys) -> 
     assert (nearest.demonstration, nearest.frame, nearest.distance) == ("new", 3, 0.0)
     assert run(arguments) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_command_that_was_killed_half_way_finishes_when_run_again(
+    square_policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = square_policy / "policy"
+    recording = record_rollout(tmp_path / "s.mcap", policy)
+    command = ["demos", "add", str(recording), "--to", str(tmp_path / "demos"), "--force"]
+    both = [*command, "--policy", str(policy), "--out-policy", str(tmp_path / "longer")]
+    assert run(command) == 0  # as far as a killed one may have come
+    assert run(both) == 0
+    whole = contents(tmp_path)
+    assert run(both) == 0  # killed after its last write
+    assert contents(tmp_path) == whole
+    frames = len(rollout_actions(recording, CameraMount()).images)
+    assert Dataset.open(tmp_path / "demos").frame_count == frames
+    capsys.readouterr()
+    # Without a policy to finish, the same rollout twice is a mistake.
+    assert run(command) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_another_rollout_or_policy_of_that_name_is_not_taken_for_it(
+    square_policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = square_policy / "policy"
+    first = record_rollout(tmp_path / "a" / "s.mcap", policy)
+    other = record_rollout(tmp_path / "b" / "s.mcap", policy, success=False)
+    to = ["--to", str(tmp_path / "demos"), "--force", "--policy", str(policy), "--out-policy"]
+    assert run(["demos", "add", str(first), *to, str(tmp_path / "longer")]) == 0
+    before = contents(tmp_path)
+    capsys.readouterr()
+    for arguments in (
+        ["demos", "add", str(other), *to, str(tmp_path / "again")],  # another s
+        [
+            "demos",
+            "add",
+            str(first),
+            "--name",
+            "t",
+            *to,
+            str(tmp_path / "longer"),
+        ],  # of s
+        ["demos", "add", str(first), "--name", "t", *to, str(tmp_path / "demos")],  # no policy
+    ):
+        assert run(arguments) == 2
+        assert capsys.readouterr().err.startswith("vinn: error: ")
+        assert contents(tmp_path) == before
+
+
+BAD_NAMES = ["kitchen door", "", "a/b", "../up", ".hidden", "-dash", "Küche", "x" * 300, "a\nb"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_bad_names_are_one_line(
+    rollout: Path, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = run(["demos", "add", str(rollout), "--to", str(tmp_path / "demos"), f"--name={name}"])
+    error = capfd.readouterr().err.strip()
+    assert code == 2 and error.startswith("vinn: error: demonstration's name") and "\n" not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_whose_name_makes_no_name_asks_for_one(
+    square_policy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recording = record_rollout(tmp_path / "kitchen door.mcap", square_policy / "policy")
+    command = ["demos", "add", str(recording), "--to", str(tmp_path / "demos"), "--force"]
+    assert run(command) == 2
+    assert "'kitchen door'; allowed" in capfd.readouterr().err
+    assert run([*command, "--name", "kitchen"]) == 0

@@ -13,6 +13,7 @@ import typer
 from numpy.typing import NDArray
 
 from vinn.cli.console import err, out
+from vinn.demos.files import atomic_file
 from vinn.errors import CameraError, ConfigError
 from vinn.ingest.calibration import MIN_VIEWS, LensModel, View, calibrate
 from vinn.ingest.charuco import PAGE_DPI, PAGES_MM, CalibrationBoard
@@ -62,14 +63,12 @@ def board(
     if file.suffix not in (".pdf", ".png"):
         raise ConfigError(f"--out: {file}; allowed: a name that ends in .pdf or .png")
     page = CalibrationBoard(columns, rows, square_mm / 1000).page(paper)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
     kind = file.suffix[1:].upper()
-    if kind == "PDF":
-        page.save(partial, kind, resolution=PAGE_DPI)
-    else:
-        page.save(partial, kind, dpi=(PAGE_DPI, PAGE_DPI))
-    partial.replace(file)
+    with atomic_file(file, ConfigError) as opened:
+        if kind == "PDF":
+            page.save(opened, kind, resolution=PAGE_DPI)
+        else:
+            page.save(opened, kind, dpi=(PAGE_DPI, PAGE_DPI))
     out.print(f"{file}: {columns} x {rows} squares of {square_mm:g} mm on {paper}", highlight=False)
 
 

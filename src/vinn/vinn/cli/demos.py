@@ -15,6 +15,7 @@ from rich.table import Table
 from vinn.cli import demos_formats
 from vinn.cli.console import out, progress_bar
 from vinn.cli.demos_add import add
+from vinn.demos.checksums import CHECKSUMS
 from vinn.demos.files import atomic_directory
 from vinn.demos.store import Dataset, validate_dataset
 from vinn.demos.types import ActionScale, GripperState
@@ -81,6 +82,12 @@ def validate(root: Root) -> None:
         f"{len(report.bad)} problems",
         highlight=False,
     )
+    if report.unlisted:
+        out.print(
+            f"{report.unlisted} demonstrations without {CHECKSUMS}: whether their actions have "
+            "changed cannot be told",
+            highlight=False,
+        )
     if not report.ok:
         more = f" (and {len(report.bad) - 1} more)" if len(report.bad) > 1 else ""
         raise DatasetError(f"{report.bad[0]}{more}")
@@ -92,7 +99,7 @@ def split(
     parts: Annotated[
         str, typer.Option(help="Shares of the demonstrations, e.g. train=0.8,test=0.2")
     ] = "train=0.8,test=0.2",
-    seed: Annotated[int, typer.Option(help="Of the permutation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the permutation.")] = 0,
     out_dir: Annotated[
         Path | None,
         typer.Option("--out", help="Write OUT/PART/NAME (hard links where possible)."),

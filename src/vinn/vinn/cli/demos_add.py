@@ -9,7 +9,7 @@ import typer
 
 from vinn.cli.console import out, progress_bar
 from vinn.demos.types import ActionScale
-from vinn.errors import ConfigError
+from vinn.errors import ArtefactError, ConfigError
 
 
 def add(
@@ -37,19 +37,33 @@ def add(
         Path | None, typer.Option(help="Extended artefact to write (with --policy).")
     ] = None,
 ) -> None:
-    """Turn a rollout into a demonstration, and put it into a policy."""
+    """Turn a rollout into a demonstration, and put it into a policy.
+
+    With --policy, the same command again finishes what one that was killed has begun.
+    """
     # What is needed here alone is imported here: the area's other commands stay quick.
     from vinn.demos.store import Dataset
-    from vinn.evaluation.rollout_demonstration import add_rollout
-    from vinn.policies.extend import extend_policy
+    from vinn.evaluation.rollout_demonstration import add_rollout, demonstration_name
+    from vinn.policies.extend import extend_policy, is_extension, open_extendable
     from vinn.robot.config import CameraMount, load_robot_config
 
     if (policy is None) != (out_policy is None):
         raise ConfigError("--policy and --out-policy: give both or none")
     mount = load_robot_config(robot_config).camera if robot_config else CameraMount()
-    folder = add_rollout(recording, root, mount, scale, name, task, force)
+    extended = False
+    if policy is not None and out_policy is not None:
+        # Refused before anything is written.
+        open_extendable(policy, scale)
+        if out_policy.exists():
+            extended = is_extension(out_policy, policy, [demonstration_name(recording, name)])
+            if not extended:
+                raise ArtefactError(
+                    f"{out_policy}: exists already; choose another name or remove it first"
+                )
+    folder = add_rollout(recording, root, mount, scale, name, task, force, policy is not None)
     out.print(str(folder), highlight=False, soft_wrap=True)
     if policy is not None and out_policy is not None:
-        with progress_bar("encoding") as progress:
-            extend_policy(policy, Dataset.open(root).only(folder.name), out_policy, progress)
+        if not extended:
+            with progress_bar("encoding") as progress:
+                extend_policy(policy, Dataset.open(root).only(folder.name), out_policy, progress)
         out.print(str(out_policy), highlight=False, soft_wrap=True)

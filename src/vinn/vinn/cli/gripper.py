@@ -84,7 +84,7 @@ def train(
         typer.Option(help="left,top,right,bottom in fractions; default: around the gripper mask."),
     ] = None,
     held_out: Annotated[float, typer.Option(help="Share of the clips to test on.")] = 0.25,
-    seed: Annotated[int, typer.Option(help="Of the choice of test clips.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of test clips.")] = 0,
 ) -> None:
     """Train the classifier on manual labels; prints the confusion matrix on held-out clips."""
     clips = [clip for clip in clip_folders(work) if clip.gripper_source == "manual"]

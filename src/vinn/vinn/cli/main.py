@@ -69,7 +69,19 @@ EXTRAS = {
 EXTRA_OF_AREA = {"gripper": "ingest", "ingest": "ingest", "sim": "sim"}
 """Areas with an extra that brings everything they need."""
 
-FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+NOT_TO_BE_HAD = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.ELOOP,
+)
+"""A file or folder that the user named cannot be had: disk full, forbidden, no possible name."""
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -83,6 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `vinn` with these arguments and return its exit code."""
+    for argument in arguments:
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+            return _fail(f"argument {argument!r}: is no UTF-8 text")
     try:
         result = _application(arguments)(
             args=list(arguments), prog_name="vinn", standalone_mode=False
@@ -97,7 +112,7 @@ def run(arguments: Sequence[str]) -> int:
         extra = EXTRA_OF_AREA.get(_area(arguments) or "", EXTRAS[missing])
         return _fail(f"module '{missing}' is not installed: pip install 'vinn[{extra}]'")
     except OSError as error:
-        if error.errno not in FULL_OR_FORBIDDEN:
+        if error.errno not in NOT_TO_BE_HAD:
             raise
         return _fail(f"{error.filename or 'writing'}: {error.strerror}")
     except (KeyboardInterrupt, typer.Abort):

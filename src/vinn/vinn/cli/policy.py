@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from vinn.cli.console import out, stage_bars
+from vinn.demos.checksums import CHECKSUMS
 from vinn.demos.frames import read_image
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, ConfigError
@@ -29,7 +30,9 @@ from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.preset import PolicyPreset, load_preset
 from vinn.policies.remove import remove_demonstrations
 from vinn.policies.types import Prediction
+from vinn.policies.verify import verify_artefact
 from vinn.retrieval.index import IndexKind, build_index, kind_for, read_index_manifest
+from vinn.robot.config_file import validated
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -88,7 +91,7 @@ def build(
         changes["select"] = False
     elif select:
         changes["select"] = True
-    settings = PolicyPreset.model_validate({**settings.model_dump(), **changes})
+    settings = validated(PolicyPreset, {**settings.model_dump(), **changes}, "policy build")
     frames = dataset.frame_count * len(settings.views)
     if not settings.select and settings.k > frames:
         raise ConfigError(
@@ -154,6 +157,26 @@ def remove(
     with out.status(f"removing {len(names)} demonstrations"):
         remove_demonstrations(directory, names, out_dir)
     info(out_dir)
+
+
+@app.command()
+def verify(
+    directory: Artefact,
+    demos: Annotated[
+        Path | None,
+        typer.Option(help="Demonstrations it was built from: compare actions and embeddings too."),
+    ] = None,
+) -> None:
+    """Check all of a policy artefact: hashes, rows, thumbnails, search; exit code 2 if bad."""
+    dataset = None if demos is None else Dataset.open(demos).with_actions()
+    with out.status(f"verifying {directory}"):
+        found = verify_artefact(directory, dataset)
+    out.print(f"{found.files} files, {len(found.problems)} problems", highlight=False)
+    if not found.sealed:
+        out.print(f"no {CHECKSUMS}: manifest.json itself is not covered", highlight=False)
+    if found.problems:
+        more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
+        raise ArtefactError(f"{found.problems[0]}{more}")
 
 
 @app.command()

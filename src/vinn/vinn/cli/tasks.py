@@ -32,7 +32,7 @@ def record(
     train: Annotated[int | None, typer.Option(help="Demonstrations to learn from.")] = None,
     test: Annotated[int | None, typer.Option(help="Held-out demonstrations.")] = None,
     pool: Annotated[int | None, typer.Option(help="Further ones, for learning curves.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all episodes.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of all episodes.")] = None,
     image_px: Annotated[int | None, typer.Option(help="Side of the frames.")] = None,
     goal_visible: Annotated[
         bool | None, typer.Option(help="Meta-World: draw the goal's marker.")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vinn.demos.encoded_image import ENCODINGS, is_jpeg, is_png, jpeg_size, png_size
 from vinn.errors import DatasetError, ImageError
+from vinn.reading.regular import read_bytes
 
 JPEG_QUALITY = 95
 LARGEST_PX = 16384
@@ -102,10 +103,7 @@ def read_frame(path: Path) -> NDArray[np.uint8]:
     Raises:
         DatasetError: missing, empty, truncated or not a JPEG; the message names the file.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as cause:
-        raise DatasetError(f"{path}: cannot be read: {cause.strerror}") from cause
+    data = read_bytes(path, DatasetError)
     try:
         return decode_jpeg(data, str(path))
     except ImageError as cause:
@@ -118,10 +116,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         ImageError: missing, truncated or not an image; the message names the file.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as cause:
-        raise ImageError(f"{path}: cannot be read: {cause.strerror}") from cause
+    data = read_bytes(path, ImageError)
     if is_jpeg(data) or is_png(data):
         return decode_image(data, str(path))
     return _decode(data, str(path), "image")

@@ -3,30 +3,37 @@
     NAME/meta.json         DemonstrationMeta
     NAME/frames.parquet    one row per frame: frame, file, dx, dy, dz, gripper, sha256
     NAME/frames/000000.jpg ...
+    NAME/SHA256SUMS        of meta.json and frames.parquet, which has those of the frames
 
 `docs/data-format.md` is the specification.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
-from pydantic import ValidationError
 
+from vinn.demos.actions import checked_actions
+from vinn.demos.checksums import check_listed, read_checksums, write_checksums
 from vinn.demos.files import atomic_directory, sha256_bytes
 from vinn.demos.frames import check_image, decode_jpeg, encode_jpeg
 from vinn.demos.types import (
     SCHEMA_VERSION,
-    ActionScale,
     Demonstration,
     DemonstrationMeta,
 )
 from vinn.errors import DatasetError, ImageError
+from vinn.reading.documents import parse_model
+from vinn.reading.regular import read_bytes
+from vinn.reading.tables import parse_table
 
 FRAME_COLUMNS = pa.schema(
     [
@@ -39,7 +46,6 @@ FRAME_COLUMNS = pa.schema(
         pa.field("sha256", pa.string(), nullable=False),
     ]
 )
-UNIT_NORM_TOLERANCE = 1e-3
 
 
 def write_demonstration(
@@ -98,6 +104,7 @@ def write_demonstration(
         )
         pq.write_table(table, folder / "frames.parquet")
         (folder / "meta.json").write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_checksums(folder, ("meta.json", "frames.parquet"))
     return target
 
 
@@ -153,28 +160,7 @@ def _checked_actions(
         return None, None
     if camera_delta is None or gripper is None:
         raise DatasetError(f"{what}: has_actions is True but actions are missing")
-    delta = np.asarray(camera_delta, np.float32)
-    states = np.asarray(gripper)
-    if delta.ndim != 2 or delta.shape[1] != 3 or states.shape != (len(delta),):
-        raise DatasetError(
-            f"{what}: expected actions (T, 3) and gripper (T,), got {delta.shape} and "
-            f"{states.shape}"
-        )
-    if not np.isfinite(delta).all():
-        row = int(np.flatnonzero(~np.isfinite(delta).all(axis=1))[0])
-        raise DatasetError(f"{what}: action {row} is not finite: {delta[row].tolist()}")
-    if not np.isin(states, (0, 1, 2, 3)).all():
-        row = int(np.flatnonzero(~np.isin(states, (0, 1, 2, 3)))[0])
-        raise DatasetError(f"{what}: gripper state {row} is {states[row]}; allowed: 0, 1, 2, 3")
-    if meta.action_scale is ActionScale.UNIT:
-        norm = np.linalg.norm(delta, axis=1)
-        wrong = (np.abs(norm - 1) > UNIT_NORM_TOLERANCE) & (norm > 0)
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise DatasetError(
-                f"{what}: action {row} has length {norm[row]:.4g}; scale 'unit' allows 1 or 0"
-            )
-    return delta, states.astype(np.int8)
+    return checked_actions(camera_delta, gripper, meta.action_scale, what, DatasetError)
 
 
 def read_with_hashes(folder: Path) -> tuple[Demonstration, tuple[str, ...]]:
@@ -183,20 +169,18 @@ def read_with_hashes(folder: Path) -> tuple[Demonstration, tuple[str, ...]]:
     Raises:
         DatasetError: a file is missing or malformed; the message names it.
     """
-    meta = _read_meta(folder / "meta.json", folder.name)
+    listed = read_checksums(folder, DatasetError)
+    meta = _read_meta(folder / "meta.json", listed)
     path = folder / "frames.parquet"
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError as cause:
-        raise DatasetError(f"{path}: missing") from cause
-    except (pa.ArrowException, OSError) as cause:
-        raise DatasetError(f"{path}: malformed or truncated Parquet file") from cause
-    columns = {field.name: field.type for field in table.schema}
+    data = read_bytes(path, DatasetError)
+    check_listed(data, path, listed, DatasetError)
+    table = parse_table(data, path, DatasetError)
     for field in FRAME_COLUMNS:
-        if columns.get(field.name) != field.type:
+        found = [str(have.type) for have in table.schema if have.name == field.name]
+        if found != [str(field.type)]:
             raise DatasetError(
                 f"{path}: column '{field.name}' must be {field.type}, found "
-                f"{columns.get(field.name, 'none')}"
+                f"{' and '.join(found) or 'none'}"
             )
         if table[field.name].null_count:
             raise DatasetError(f"{path}: column '{field.name}' has missing values")
@@ -226,28 +210,28 @@ def read_with_hashes(folder: Path) -> tuple[Demonstration, tuple[str, ...]]:
 
 
 def _file_sizes(folder: Path) -> dict[str, int]:
-    if not folder.is_dir():
-        return {}
-    return {entry.name: entry.stat().st_size for entry in folder.iterdir()}
+    """Sizes of the regular files of a folder, by name."""
+    sizes = {}
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            with suppress(OSError):  # a link to nothing is as good as missing
+                found = entry.stat()
+                if stat.S_ISREG(found.st_mode):
+                    sizes[entry.name] = found.st_size
+    return sizes
 
 
-def _read_meta(path: Path, folder_name: str) -> DemonstrationMeta:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as cause:
-        raise DatasetError(f"{path}: missing; is this a folder of demonstrations?") from cause
-    except (OSError, UnicodeDecodeError) as cause:
-        raise DatasetError(f"{path}: cannot be read") from cause
-    try:
-        meta = DemonstrationMeta.model_validate_json(text)
-    except ValidationError as cause:
-        first = cause.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise DatasetError(f"{path}: {where}: {first['msg']}") from cause
+def _read_meta(path: Path, listed: dict[str, str] | None) -> DemonstrationMeta:
+    if not os.path.lexists(path):
+        raise DatasetError(f"{path}: missing; is this a folder of demonstrations?")
+    data = read_bytes(path, DatasetError)
+    check_listed(data, path, listed, DatasetError)
+    meta = parse_model(data, path, DemonstrationMeta, DatasetError)
     if meta.schema_version != SCHEMA_VERSION:
         raise DatasetError(
             f"{path}: schema version {meta.schema_version}, this version reads {SCHEMA_VERSION}"
         )
+    folder_name = path.parent.name
     if meta.name != folder_name:
         raise DatasetError(f"{path}: name '{meta.name}' differs from the folder's '{folder_name}'")
     return meta

@@ -7,6 +7,7 @@ not read: they are demonstrations being written.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vinn.demos.files import sha256_bytes
+from vinn.demos.checksums import CHECKSUMS
+from vinn.demos.files import sha256_file
 from vinn.demos.frames import read_frame
 from vinn.demos.layout import (
     check_frame_size,
@@ -190,12 +192,14 @@ class ValidationReport:
         frames: frames that were decoded without an error.
         bad: errors found, one line each, in the order found.
         first_bad_file: file named by the first error; None if there is none.
+        unlisted: demonstrations without SHA256SUMS: what changed in their tables, none can tell.
     """
 
     demonstrations: int
     frames: int
     bad: tuple[str, ...]
     first_bad_file: Path | None
+    unlisted: int = 0
 
     @property
     def ok(self) -> bool:
@@ -235,7 +239,11 @@ def validate_dataset(
         if on_progress is not None:
             on_progress(done, len(folders))
     return ValidationReport(
-        good, frames, tuple(text for text, _ in bad), bad[0][1] if bad else None
+        good,
+        frames,
+        tuple(text for text, _ in bad),
+        bad[0][1] if bad else None,
+        sum(not os.path.lexists(folder / CHECKSUMS) for folder in folders),
     )
 
 
@@ -245,7 +253,7 @@ def _frame_problem(path: Path, meta: DemonstrationMeta, expected_sha256: str) ->
         check_frame_size(read_frame(path), meta, str(path))
     except DatasetError as error:
         return str(error)
-    found = sha256_bytes(path.read_bytes())
+    found = sha256_file(path, DatasetError)
     if found == expected_sha256:
         return None
     return (

@@ -7,6 +7,8 @@ gripper state i. A step that only closes or waits has zero translation and is da
 
 from __future__ import annotations
 
+import re
+import reprlib
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from pathlib import Path
@@ -14,9 +16,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vinn.errors import DatasetError
+from vinn.reading.documents import first_problem
 
 SCHEMA_VERSION = 1
+_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
+LONGEST_NAME = 100
+"""Characters of a demonstration's name, which is a folder's."""
 
 
 class GripperState(IntEnum):
@@ -57,7 +65,7 @@ class DemonstrationMeta(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = SCHEMA_VERSION
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=f"^{_NAME}$", max_length=LONGEST_NAME)
     task: str
     camera: CameraInfo
     frame_rate_hz: float | None = Field(default=None, gt=0)
@@ -67,6 +75,33 @@ class DemonstrationMeta(BaseModel):
     """False for frames that only the encoder learns from."""
     provenance: dict[str, Any] = Field(default_factory=dict)
     """How it came to be: tool, seed, cabinet, operator, source file and its hash."""
+
+
+def check_name(name: object) -> None:
+    """Refuse what cannot be a demonstration's name.
+
+    Raises:
+        DatasetError: says what is allowed.
+    """
+    fits = isinstance(name, str) and len(name) <= LONGEST_NAME and re.fullmatch(_NAME, name)
+    if not fits:
+        raise DatasetError(
+            f"demonstration's name {reprlib.repr(name)}; allowed: 1 to {LONGEST_NAME} letters, "
+            "digits, '.', '_' and '-', the first a letter or digit"
+        )
+
+
+def new_meta(**fields: Any) -> DemonstrationMeta:
+    """The meta data of a new demonstration, from what a user or a file says.
+
+    Raises:
+        DatasetError: a field is not allowed; names it, its value and what is.
+    """
+    check_name(fields.get("name"))
+    try:
+        return DemonstrationMeta(**fields)
+    except ValidationError as cause:
+        raise DatasetError(f"demonstration: {first_problem(cause)}") from cause
 
 
 @dataclass(frozen=True)

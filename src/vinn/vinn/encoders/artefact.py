@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from vinn.demos.files import atomic_directory, sha256_file
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError
+from vinn.reading.documents import read_model
 
 SCHEMA_VERSION = 1
 ManifestT = TypeVar("ManifestT", bound=BaseModel)
@@ -155,18 +157,9 @@ def parse_manifest(path: Path, model: type[ManifestT]) -> ManifestT:
     Raises:
         ArtefactError: missing or malformed; the message names file and field.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as cause:
-        raise ArtefactError(f"{path}: missing; is this an artefact's folder?") from cause
-    except (OSError, UnicodeDecodeError) as cause:
-        raise ArtefactError(f"{path}: cannot be read") from cause
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as cause:
-        first = cause.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise ArtefactError(f"{path}: {where}: {first['msg']}") from cause
+    if not os.path.lexists(path):
+        raise ArtefactError(f"{path}: missing; is this an artefact's folder?")
+    return read_model(path, model, ArtefactError)
 
 
 def check_files(directory: Path, expected_sha256: Mapping[str, str]) -> None:
@@ -178,10 +171,7 @@ def check_files(directory: Path, expected_sha256: Mapping[str, str]) -> None:
     """
     for name, expected in expected_sha256.items():
         path = directory / name
-        try:
-            found = sha256_file(path)
-        except OSError as cause:
-            raise ArtefactError(f"{path}: cannot be read: {cause.strerror}") from cause
+        found = sha256_file(path, ArtefactError)
         if found != expected:
             raise ArtefactMismatchError(
                 f"{path}: sha256 {found[:12]} but the manifest has {expected[:12]} "

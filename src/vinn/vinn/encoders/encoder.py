@@ -190,7 +190,8 @@ def load_for_datasets(directory: Path, threads: int = 1) -> Encoder:
 
     Embeddings are those of `load_encoder`. Arguments and errors are its own, too.
     """
-    return load_encoder(directory, threads, streams=max(1, (os.cpu_count() or 1) // threads))
+    streams = max(1, (os.cpu_count() or 1) // max(1, threads))
+    return load_encoder(directory, threads, streams=streams)
 
 
 def _installed_runtime() -> str:

@@ -13,6 +13,7 @@ from vinn.encoders.artefact import ONNX_FILE, EncoderManifest
 from vinn.encoders.network import Precision
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
+from vinn.reading.regular import check_regular, parsing
 
 CUDA = "CUDAExecutionProvider"
 
@@ -54,11 +55,9 @@ class OnnxNetwork:
             # TF32 rounds products to 10 bits: not "fp32".
             providers.insert(0, (CUDA, {"use_tf32": int(precision == "auto")}))
         path = directory / ONNX_FILE
-        try:
+        check_regular(path, ArtefactError)
+        with parsing(path, ArtefactError, "a network that ONNX Runtime loads"):
             self.compiled = onnxruntime.InferenceSession(path, options, providers=providers)
-        except Exception as cause:  # ONNX Runtime raises classes of its own, without a base
-            reason = str(cause).strip().splitlines()[-1]
-            raise ArtefactError(f"{path}: cannot be loaded: {reason}") from cause
         self._preprocessing = manifest.preprocessing
         self._input = self.compiled.get_inputs()[0].name
         self._check_shapes(path, manifest)

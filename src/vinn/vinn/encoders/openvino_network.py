@@ -13,6 +13,7 @@ from vinn.encoders.network import Precision
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError
+from vinn.reading.regular import check_regular, parsing
 
 PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -45,14 +46,14 @@ class OpenVinoNetwork:
         }
         if precision != "auto":
             options["INFERENCE_PRECISION_HINT"] = PRECISION_HINTS[precision]
-        try:
-            model = core.read_model(directory / "model.xml")
+        path = directory / "model.xml"
+        check_regular(path, ArtefactError)
+        check_regular(path.with_suffix(".bin"), ArtefactError)
+        with parsing(path, ArtefactError, "a network that OpenVINO loads"):
+            model = core.read_model(path)
             check_input_shape(model, manifest.preprocessing, str(directory))
             model = _with_normalisation(model, manifest.preprocessing)
             self.compiled = core.compile_model(model, "CPU", options)
-        except RuntimeError as cause:
-            reason = str(cause).strip().splitlines()[-1]
-            raise ArtefactError(f"{directory / 'model.xml'}: cannot be loaded: {reason}") from cause
         found = self.compiled.output(0).shape
         if tuple(found) != (1, manifest.dimension):
             raise ArtefactMismatchError(

@@ -28,6 +28,7 @@ from vinn.evaluation.trials import Failure, TrialResult, as_json, run_trial, tri
 from vinn.evaluation.workspace import HASH_LENGTH, Workspace
 from vinn.policies.artefact import load_policy
 from vinn.policies.types import Policy
+from vinn.reading.regular import parsing, read_bytes
 from vinn.robot.config import RobotConfig
 from vinn.sim.cabinets import CABINETS, cabinet_named
 from vinn.sim.difficulty import difficulty_named
@@ -263,12 +264,10 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     """The complete lines of a file of trials; without what a killed run left torn."""
     if not path.exists():
         return []
-    content = path.read_bytes()
+    content = read_bytes(path, ConfigError)
     whole = content[: content.rfind(b"\n") + 1]
-    try:
+    with parsing(path, ConfigError, "trials"):
         return [json.loads(line) for line in whole.splitlines()]
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: not trials ({error}); remove it to do them again") from None
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_file
 from vinn.demos.frames import encode_jpeg
 from vinn.evaluation.closed_loop import (
     DIFFICULTY,
@@ -172,7 +173,9 @@ def write_outputs(
     if points:
         svg = scatter(points, "test MSE of predicted actions", "opened doors")
         write_text(out_dir / "closed_loop_error.svg", svg)
-    (out_dir / "closed_loop_occlusions.jpg").write_bytes(occlusion_figure())
+    picture = occlusion_figure()
+    with atomic_file(out_dir / "closed_loop_occlusions.jpg") as file:
+        file.write(picture)
 
 
 def occlusion_figure(seed: int = 0, cabinets: Sequence[str] = tuple(sorted(CABINETS))) -> bytes:

@@ -6,13 +6,13 @@ WORK/TASK-HASH/embeddings/ENCODER-FRAMES-VIEW.npy   of one view
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_file
 from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_encoder
 from vinn.encoders.local import localise_encoder
@@ -23,6 +23,7 @@ from vinn.policies.build import EmbeddedDataset, embed_dataset
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp
 from vinn.policies.preset import PolicyPreset, load_preset
+from vinn.reading.arrays import check_finite, read_npy
 from vinn.tasks.data import TaskData
 
 if TYPE_CHECKING:
@@ -102,9 +103,8 @@ def _embedded(
         path = workspace.task_dir(data) / "embeddings" / name
         if not path.exists():
             embedded = embed_dataset(data.train, load_encoder(encoder_dir), views=(view,))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{os.getpid()}.{name}")
-            np.save(partial, embedded.embeddings)
-            partial.replace(path)
-        parts.append(np.load(path))
+            with atomic_file(path, ConfigError) as file:
+                np.save(file, embedded.embeddings)
+        parts.append(read_npy(path, ConfigError))
+        check_finite(parts[-1], path, ConfigError)
     return EmbeddedDataset(np.concatenate(parts), data.train.hash, encoder_hash, views)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from vinn.errors import ConfigError
+from vinn.reading.documents import read_json
 from vinn.viz.output import write_text
 
 Value = float | int | bool | str
@@ -174,18 +175,14 @@ class Results:
         Raises:
             ConfigError: missing or malformed, naming the file and what is wrong.
         """
+        content = read_json(path, ConfigError)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
             results = cls(path.stem, content["command"], content["machine"], content["date"])
             for fields in content["rows"]:
                 row = Row(**{column: fields[column] for column in _COLUMNS})
                 if row.value is None:
                     row = Row(row.name, math.nan, row.unit, row.goal, row.met)
                 results._rows[row.name] = row
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot read results: {error.strerror}") from None
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{path}: not JSON: {error}") from None
         except (KeyError, TypeError) as error:
             raise ConfigError(f"{path}: results lack {error}") from None
         return results

@@ -17,8 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.demos.files import sha256_file
-from vinn.demos.store import write_demonstration
-from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta, GripperState
+from vinn.demos.store import read_demonstration, write_demonstration
+from vinn.demos.types import (
+    ActionScale,
+    CameraInfo,
+    DemonstrationMeta,
+    GripperState,
+    check_name,
+    new_meta,
+)
 from vinn.errors import DatasetError
 from vinn.robot.config import CameraMount
 from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
@@ -55,6 +62,7 @@ def add_rollout(
     name: str | None = None,
     task: str = "door",
     force: bool = False,
+    again: bool = False,
 ) -> Path:
     """Write the demonstration of a rollout to `root`.
 
@@ -66,11 +74,14 @@ def add_rollout(
         name: of the demonstration; the recording's by default.
         task: kept in the meta data.
         force: take it although it did not succeed (a corrected rollout, say) or lacks messages.
+        again: a demonstration of that name that is the very same is taken for this one, as an
+            earlier run that was killed left it.
 
     Raises:
         DatasetError: not a success, incomplete, messages missing, or without steps and images; the
             name is taken.
     """
+    check_name(demonstration_name(recording, name))
     summary = summarize_recording(recording)
     label = read_label(recording)
     reason = (summary.outcome or {}).get("reason", "incomplete")
@@ -92,21 +103,47 @@ def add_rollout(
         delta = np.divide(delta, length, out=np.zeros_like(delta), where=length > STANDING_M)
     frames = [image.decode() for image in actions.images]
     height_px, width_px = frames[0].shape[:2]
-    meta = DemonstrationMeta(
-        name=name or recording.name.partition(".")[0],
+    meta = new_meta(
+        name=demonstration_name(recording, name),
         task=task,
         camera=CameraInfo(name="wrist", width_px=width_px, height_px=height_px),
         action_scale=scale,
         provenance={
             "tool": "vinn demos add",
             "recording": recording.name,
-            "sha256": sha256_file(recording) if recording.is_file() else "",
+            "sha256": sha256_file(recording, DatasetError) if recording.is_file() else "",
             "rollout": summary.info,
             "ended_by": reason,
             "note": label.note if label else "",
         },
     )
+    if again and _is_there(Path(root) / meta.name, meta, delta, actions.gripper):
+        return Path(root) / meta.name
     return write_demonstration(root, meta, frames, delta, actions.gripper)
+
+
+def demonstration_name(recording: Path, name: str | None) -> str:
+    """What the demonstration of a recording is called: as asked for, or as the recording."""
+    return recording.name.partition(".")[0] if name is None else name
+
+
+def _is_there(
+    folder: Path,
+    meta: DemonstrationMeta,
+    delta: NDArray[np.float64],
+    gripper: NDArray[np.int8],
+) -> bool:
+    """Whether a demonstration is what would be written: meta data, which hold the recording's hash,
+    and actions.
+    """
+    if not folder.exists():
+        return False
+    found = read_demonstration(folder)
+    return (
+        found.meta == meta
+        and np.array_equal(found.camera_delta, delta.astype(np.float32))
+        and np.array_equal(found.gripper, gripper)
+    )
 
 
 def rollout_actions(recording: Path, mount: CameraMount) -> RolloutActions:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vinn.demos.files import atomic_file
 from vinn.demos.frames import encode_jpeg, read_frame
 from vinn.evaluation.methods import METHODS, PAPER_TABLE3
 from vinn.evaluation.results import Results
@@ -172,10 +173,9 @@ def write_outputs(
     if found.k_curves:
         write_text(out_dir / "figure6.svg", figure6(found))
     for task, (policy_dir, data) in neighbor_policies.items():
-        path = out_dir / f"figure3-{task}.jpg"
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(figure3(policy_dir, data))
-        partial.replace(path)
+        picture = figure3(policy_dir, data)
+        with atomic_file(out_dir / f"figure3-{task}.jpg") as file:
+            file.write(picture)
 
 
 def _collapsed(found: Measurements, task: str, name: str) -> str:

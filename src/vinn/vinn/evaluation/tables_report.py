@@ -16,6 +16,7 @@ from markdown_it.token import Token
 
 from vinn.errors import ConfigError
 from vinn.evaluation.results import Results, Row, format_value
+from vinn.reading.documents import read_text
 from vinn.viz.report import Report, Section, Tile
 
 PAGES = ("table3-side-by-side", "closed_loop_tables")
@@ -73,7 +74,7 @@ def _tile(row: Row) -> Tile:
 
 def _add_page(report: Report, path: Path) -> None:
     """Headings become sections, the rest paragraphs and tables below them."""
-    tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text(encoding="utf-8"))
+    tokens = MarkdownIt("commonmark").enable("table").parse(read_text(path, ConfigError))
     section: Section | None = None
     stream = iter(tokens)
     for token in stream:
@@ -116,7 +117,7 @@ def _add_results(report: Report, results: Results) -> None:
 def _add_figures(section: Section, paths: list[Path]) -> None:
     for path in paths:
         if path.suffix == ".svg":
-            section.svg(path.read_text(encoding="utf-8"), path.stem)
+            section.svg(read_text(path, ConfigError), path.stem)
             continue
         picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
         if picture is None:

@@ -14,7 +14,6 @@ with the first part that is missing, and a training run from its last checkpoint
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_file
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_for_datasets
@@ -42,6 +42,8 @@ from vinn.policies.artefact import PolicyKind
 from vinn.policies.build import EmbeddedDataset, build_control, build_policy, embed_dataset
 from vinn.policies.memory import ActionMemory
 from vinn.policies.vinn import PAPER_BANDWIDTH
+from vinn.reading.arrays import check_finite, read_npy
+from vinn.reading.documents import read_json
 from vinn.tasks.data import TaskData
 
 SELF_SUPERVISION: dict[EncoderKind, str] = {
@@ -106,8 +108,8 @@ class Workspace:
             return found
         result = measure()
         path = folder / "units" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_atomically(path, json.dumps(result, indent=2).encode())
+        with atomic_file(path, ConfigError) as file:
+            file.write(json.dumps(result, indent=2).encode())
         return result
 
     @staticmethod
@@ -116,7 +118,7 @@ class Workspace:
         path = folder / "units" / f"{name}.json"
         if not path.exists():
             return None
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = read_json(path, ConfigError)
         return found
 
     def encoder(self, kind: EncoderKind, data: TaskData, seed: int) -> Path:
@@ -159,7 +161,7 @@ class Workspace:
         if kind not in SELF_SUPERVISION:
             return False
         run = self.encoder(kind, data, seed).parent
-        found = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        found = read_json(run / "result.json", ConfigError)
         return not found["relative_spread"] >= SelfSupervisionConfig().collapse_limit
 
     def embeddings(self, encoder_dir: Path, data: TaskData, part: str) -> EmbeddedDataset:
@@ -169,12 +171,12 @@ class Workspace:
         name = f"{encoder_hash[:HASH_LENGTH]}-{dataset.hash[:HASH_LENGTH]}.npy"
         path = self.task_dir(data) / "embeddings" / name
         if path.exists():
-            return EmbeddedDataset(np.load(path), dataset.hash, encoder_hash)
+            known = read_npy(path, ConfigError)
+            check_finite(known, path, ConfigError)
+            return EmbeddedDataset(known, dataset.hash, encoder_hash)
         embedded = embed_dataset(dataset, load_for_datasets(encoder_dir))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{os.getpid()}.{name}")
-        np.save(partial, embedded.embeddings)
-        partial.replace(path)
+        with atomic_file(path, ConfigError) as file:
+            np.save(file, embedded.embeddings)
         return embedded
 
     def policy(self, method: Method, data: TaskData, seed: int) -> Path:
@@ -278,9 +280,3 @@ def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(merged.get(key), dict) and isinstance(value, dict)
         merged[key] = _merged(merged[key], value) if both else value
     return merged
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    partial.write_bytes(content)
-    partial.replace(path)

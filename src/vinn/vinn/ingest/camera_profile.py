@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from vinn.errors import ConfigError
 from vinn.ingest.intrinsics import read_intrinsics
 from vinn.ingest.lens import Lens
+from vinn.robot.config_file import read_mapping, validated
 
 _ASPECT_TOLERANCE = 0.01
 Fraction = Annotated[float, Field(ge=-0.01, le=1.01)]
@@ -110,25 +110,10 @@ def load_profile(path: Path) -> CameraProfile:
     if Path(path).suffix == ".json":
         name = re.sub(r"[^A-Za-z0-9._-]", "_", Path(path).stem).lstrip("._-") or "camera"
         return CameraProfile(name=name, lens=read_intrinsics(Path(path)))
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as cause:
-        raise ConfigError(f"{path}: cannot be read: {cause.strerror}") from cause
-    except (yaml.YAMLError, UnicodeDecodeError) as cause:
-        reason = str(cause).splitlines()[0]
-        raise ConfigError(f"{path}: not a YAML file: {reason}") from cause
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected a mapping of settings, got {type(content).__name__}")
+    content = read_mapping(path)
     if isinstance(content.get("lens"), str):
         content["lens"] = read_intrinsics(Path(path).parent / content["lens"])
-    try:
-        return CameraProfile.model_validate(content)
-    except ValidationError as cause:
-        first = cause.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "profile"
-        raise ConfigError(
-            f"{path}: {where}: {first['msg']} (got {first.get('input')!r})"[:300]
-        ) from cause
+    return validated(CameraProfile, content, str(path))
 
 
 def find_profile(name_or_path: str, folders: tuple[Path, ...]) -> CameraProfile:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_file
 from vinn.demos.frames import encode_jpeg, read_frame
 from vinn.demos.types import GripperState
 from vinn.errors import DatasetError
@@ -31,6 +31,9 @@ from vinn.ingest.decode import SampledFrame
 from vinn.ingest.mappers import Mapping
 from vinn.ingest.sfm import Reconstruction
 from vinn.ingest.steps import Assessment
+from vinn.reading.arrays import read_npz
+from vinn.reading.documents import read_json
+from vinn.reading.regular import parsing
 
 _MAPPING_ARRAYS = ("segment", "world_centre", "camera_from_world", "observations")
 
@@ -79,17 +82,12 @@ class ClipFolder:
 
     def write(self, name: str, content: Any) -> None:
         """Write a JSON file atomically."""
-        partial = self.path / f".{name}.{os.getpid()}.partial"
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(self.path / name)
+        with atomic_file(self.path / name, DatasetError) as file:
+            file.write((json.dumps(content, indent=1) + "\n").encode())
 
     def _read(self, name: str) -> Any:
-        try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as cause:
-            raise DatasetError(f"{self.path / name}: cannot be read: {cause}") from cause
+        path = self.path / name
+        return read_json(path, DatasetError) if os.path.lexists(path) else None
 
     # --- frames ------------------------------------------------------------------------------
 
@@ -149,9 +147,8 @@ class ClipFolder:
                 arrays[f"{mapping.mapper}_{name}"] = getattr(mapping, name)
             numbers = (mapping.models, mapping.points, mapping.reprojection_error_px)
             arrays[f"{mapping.mapper}_numbers"] = np.array(numbers, np.float64)
-        partial = self.path / f".evidence.{os.getpid()}.npz"
-        np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
-        partial.replace(self.path / "evidence.npz")
+        with atomic_file(self.path / "evidence.npz", DatasetError) as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     @property
     def evidence(self) -> Evidence | None:
@@ -159,22 +156,20 @@ class ClipFolder:
         path = self.path / "evidence.npz"
         if not path.exists():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                incremental, global_ = (
-                    Mapping(
-                        mapper=mapper,
-                        models=int(found[f"{mapper}_numbers"][0]),
-                        points=int(found[f"{mapper}_numbers"][1]),
-                        reprojection_error_px=float(found[f"{mapper}_numbers"][2]),
-                        **{name: found[f"{mapper}_{name}"] for name in _MAPPING_ARRAYS},
-                    )
-                    for mapper in ("incremental", "global")
+        found = read_npz(path, DatasetError)
+        with parsing(path, DatasetError, "what both mappers found; remove the folder to redo it"):
+            incremental, global_ = (
+                Mapping(
+                    mapper=mapper,
+                    models=int(found[f"{mapper}_numbers"][0]),
+                    points=int(found[f"{mapper}_numbers"][1]),
+                    reprojection_error_px=float(found[f"{mapper}_numbers"][2]),
+                    **{name: found[f"{mapper}_{name}"] for name in _MAPPING_ARRAYS},
                 )
-                reconstruction = Reconstruction(incremental, global_, found["still"], ())
-                return Evidence(reconstruction, found["consistent"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as cause:
-            raise DatasetError(f"{path}: damaged; remove the folder and run again") from cause
+                for mapper in ("incremental", "global")
+            )
+            reconstruction = Reconstruction(incremental, global_, found["still"], ())
+            return Evidence(reconstruction, found["consistent"])
 
     # --- verdict and labels --------------------------------------------------------------------
 

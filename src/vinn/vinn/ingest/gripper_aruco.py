@@ -6,12 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vinn.errors import ConfigError
 from vinn.ingest.lens import Lens
+from vinn.robot.config_file import load_config
 
 
 class ArucoGripper(BaseModel):
@@ -48,17 +48,7 @@ class ArucoGripper(BaseModel):
         Raises:
             ConfigError: missing or malformed (named).
         """
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            return cls.model_validate(content)
-        except OSError as cause:
-            raise ConfigError(f"{path}: cannot be read: {cause.strerror}") from cause
-        except (yaml.YAMLError, UnicodeDecodeError) as cause:
-            raise ConfigError(f"{path}: not a YAML file") from cause
-        except ValidationError as cause:
-            first = cause.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "profile"
-            raise ConfigError(f"{path}: {where}: {first['msg']}") from cause
+        return load_config(path, cls)
 
     def distance_m(self, image_rgb: NDArray[np.uint8], lens: Lens) -> float:
         """Distance of the markers' centres [m]; NaN unless both are seen."""

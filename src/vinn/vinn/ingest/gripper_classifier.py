@@ -7,7 +7,6 @@ through a Markov chain whose transitions were counted in the labelled clips.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,8 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_file
 from vinn.demos.types import GripperState
 from vinn.errors import ArtefactError, ConfigError
+from vinn.reading.arrays import read_npz
 
 STATES = len(GripperState)
 Crop = tuple[float, float, float, float]
@@ -90,18 +91,16 @@ class GripperClassifier:
 
     def save(self, path: Path) -> None:
         """Write to one file, atomically."""
-        partial = path.with_name(f".{path.name}.partial.npz")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            partial,
-            format=_FORMAT,
-            crop=self.crop,
-            mean=self.mean,
-            weights=self.weights,
-            bias=self.bias,
-            transitions=self.transitions,
-        )
-        partial.replace(path)
+        with atomic_file(path, ArtefactError) as file:
+            np.savez(
+                file,
+                format=_FORMAT,
+                crop=self.crop,
+                mean=self.mean,
+                weights=self.weights,
+                bias=self.bias,
+                transitions=self.transitions,
+            )
 
     @classmethod
     def load(cls, path: Path) -> GripperClassifier:
@@ -110,16 +109,11 @@ class GripperClassifier:
         Raises:
             ArtefactError: missing, damaged, or not a gripper classifier.
         """
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                if int(found["format"]) != _FORMAT:
-                    raise ArtefactError(f"{path}: format {found['format']}, expected {_FORMAT}")
-                parts = {
-                    name: np.asarray(found[name], np.float64)
-                    for name in ("crop", "mean", "weights", "bias", "transitions")
-                }
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as cause:
-            raise ArtefactError(f"{path}: not a gripper classifier, or damaged") from cause
+        names = ("crop", "mean", "weights", "bias", "transitions")
+        found = read_npz(path, ArtefactError, ("format", *names))
+        if found["format"].tolist() != _FORMAT:
+            raise ArtefactError(f"{path}: format {found['format']}, expected {_FORMAT}")
+        parts = {name: np.asarray(found[name], np.float64) for name in names}
         size = _CELLS * _CELLS * _BINS + 8 * 8 * 3
         shapes = {
             "crop": (4,),

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_file
 from vinn.demos.frames import read_image
 from vinn.errors import ConfigError, ImageError
 from vinn.ingest.lens import Lens
@@ -41,17 +42,12 @@ def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
     """Write a mask as `read_mask` reads it (PNG); the file appears whole.
 
     Raises:
-        ConfigError: all or nothing is painted.
-        OSError: it cannot be written.
+        ConfigError: all or nothing is painted, or it cannot be written.
     """
     _check_cover(mask, path)
     _, data = cv2.imencode(".png", np.where(mask, 255, 0).astype(np.uint8))
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(data.tobytes())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_file(path, ConfigError) as file:
+        file.write(data.tobytes())
 
 
 def _check_cover(mask: NDArray[np.bool_], path: Path) -> None:

@@ -14,6 +14,8 @@ import yaml
 
 from vinn.errors import ConfigError
 from vinn.ingest.lens import Lens
+from vinn.reading.documents import read_json
+from vinn.reading.regular import reason_of
 from vinn.robot.config_file import validated
 
 _RADIAL = tuple(f"radial_distortion_{i}" for i in range(1, 5))
@@ -49,8 +51,8 @@ def read_intrinsics(path: Path) -> Lens:
     Raises:
         ConfigError: missing, not JSON, or a lens that is not supported (named).
     """
+    content = read_json(path, ConfigError)
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
         kind, values = content["intrinsic_type"], content["intrinsics"]
         if kind not in _TYPES:
             raise ConfigError(f"{path}: intrinsic_type {kind!r}; allowed: {', '.join(_TYPES)}")
@@ -68,13 +70,10 @@ def read_intrinsics(path: Path) -> Lens:
             "cy_px": values["principal_pt_y"],
             "k": (k1, k2, k3, k4) if kind == "FISHEYE" else None,
         }
-    except OSError as cause:
-        raise ConfigError(f"{path}: cannot be read: {cause.strerror}") from cause
     except KeyError as cause:
         raise ConfigError(f"{path}: {cause.args[0]} is missing") from cause
-    except (ValueError, TypeError, AttributeError) as cause:
-        reason = str(cause).splitlines()[0]
-        raise ConfigError(f"{path}: not camera intrinsics: {reason}") from cause
+    except (ValueError, TypeError, AttributeError, OverflowError) as cause:
+        raise ConfigError(f"{path}: not camera intrinsics: {reason_of(cause)}") from cause
     return validated(Lens, fields, str(path))
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from threading import Lock
 
 from vinn.demos.types import GripperState
-from vinn.errors import ConfigError
+from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.clip import clip_folders
 from vinn.ingest.gripper_source import frames_per_step
 from vinn.ingest.local_page import Answer, LocalPage
+from vinn.reading.regular import read_bytes
 
 
 class LabelServer(LocalPage):
@@ -63,7 +64,7 @@ class LabelServer(LocalPage):
         clip = self._clips.get(clip_name)
         if clip is None or slot not in clip.slots:
             raise ConfigError(f"frame of clip {clip_name!r}, slot {slot}: unknown")
-        return (clip.frames_dir / f"{slot:06d}.jpg").read_bytes()
+        return read_bytes(clip.frames_dir / f"{slot:06d}.jpg", DatasetError)
 
     def get(self, parts: list[str]) -> Answer | None:
         """The page, the list of frames, or a frame."""

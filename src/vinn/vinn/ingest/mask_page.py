@@ -92,10 +92,7 @@ class MaskServer(LocalPage):
             height, width = self._mask.shape
             raise ConfigError(f"expected a PNG of {width}x{height} with an alpha channel")
         mask = np.asarray(layer[..., 3] > 127)
-        try:
-            write_mask(self._target, mask)
-        except OSError as cause:
-            raise ConfigError(f"{self._target}: cannot be written: {cause.strerror}") from cause
+        write_mask(self._target, mask)
         self._mask = mask
 
 

@@ -19,6 +19,7 @@ from vinn.demos.types import (
     CameraInfo,
     DemonstrationMeta,
     GripperState,
+    new_meta,
 )
 from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.camera_profile import CameraProfile
@@ -157,7 +158,7 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
         return None
     first = clip.stored_frame(slots[0])
     stored = Lens.model_validate(key["stored_lens"])
-    meta = DemonstrationMeta(
+    meta = new_meta(
         name=clip.name,
         task=task,
         camera=CameraInfo(

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from vinn.demos.files import atomic_file
 from vinn.encoders.preprocessing import Preprocessing
-from vinn.errors import ConfigError
+from vinn.errors import ArtefactError, ConfigError
 from vinn.learning.config import BackboneConfig
 from vinn.learning.export import ARCHITECTURES, export_network, load_weights, read_weights
 
@@ -43,9 +44,8 @@ class Backbone:
             for key, value in self.network.state_dict().items()
             if not key.startswith(self.classifier)
         }
-        temporary = path.with_name(f".{path.name}.tmp")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        with atomic_file(path, ArtefactError) as file:
+            torch.save(state, file)
 
     def export(
         self, out_dir: Path, provenance: dict[str, Any], batch_statistics_at_test: bool = False

@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vinn.demos.files import atomic_file
 from vinn.errors import ConfigError
+from vinn.reading.documents import parse_yaml
 from vinn.robot.config_file import read_mapping, validated
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
@@ -229,10 +231,9 @@ def _config(
 
 def write_config(config: BaseModel, path: Path) -> None:
     """Write settings as YAML that reads back to the same settings."""
-    temporary = path.with_name(f".{path.name}.tmp")
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.rename(path)
+    with atomic_file(path, ConfigError) as file:
+        file.write(text.encode())
 
 
 def _parse_override(override: str) -> dict[str, Any]:
@@ -240,10 +241,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     parts = key.strip().split(".")
     if not separator or not all(parts):
         raise ConfigError(f"override '{override}': expected KEY=VALUE, e.g. run.epochs=10")
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as cause:
-        raise ConfigError(f"override '{override}': '{text}' is not a YAML value") from cause
+    value: Any = parse_yaml(text, f"override '{override}'", ConfigError)
     for part in reversed(parts):
         value = {part: value}
     return dict(value)

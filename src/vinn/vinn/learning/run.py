@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from vinn.demos.files import atomic_file
 from vinn.errors import ConfigError, DatasetError
 from vinn.learning.config import RunConfig, write_config
 from vinn.robot.config_file import read_mapping
@@ -139,9 +140,8 @@ def fit(
 
 def write_result(out_dir: Path, result: dict[str, Any]) -> None:
     """Mark a run complete, atomically."""
-    temporary = out_dir / ".result.json.tmp"
-    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(out_dir / "result.json")
+    with atomic_file(out_dir / "result.json", ConfigError) as file:
+        file.write((json.dumps(result, indent=2) + "\n").encode())
 
 
 class _Progress(Callback):

@@ -10,6 +10,7 @@
     heads.npz        trained heads                          (kinds "bc", "ibc" and "darp" only)
     encoder/         the encoder artefact they were made with (not with controls)
     index/           what a fast search prepared (`vinn.retrieval.index`); optional, may be removed
+    SHA256SUMS       of every file but those of index/, which has hashes of its own
 
 It is built beside its goal and renamed when complete. Whatever does not belong together is refused
 when it is opened, with both values named.
@@ -25,10 +26,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from vinn.demos.actions import checked_actions
+from vinn.demos.checksums import check_listed, read_checksums
 from vinn.demos.frames import decode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import check_files, parse_manifest
@@ -50,6 +52,9 @@ from vinn.policies.random import RandomPolicy
 from vinn.policies.types import Policy
 from vinn.policies.views import ORIGINAL
 from vinn.policies.vinn import VinnPolicy
+from vinn.reading.arrays import check_finite, read_npy
+from vinn.reading.regular import check_regular, open_regular, read_bytes
+from vinn.reading.tables import read_table
 from vinn.retrieval.index import open_index, search_over
 from vinn.retrieval.neighbors import Neighbors
 
@@ -198,24 +203,22 @@ class PolicyArtefact:
 
     @cached_property
     def embeddings(self) -> NDArray[np.floating]:
-        """(N, D) in the settings' storage, mapped from disk.
+        """(N, D) in the settings' storage, finite, mapped from disk.
 
         Raises:
-            ArtefactError: the kind has none, or the file is malformed.
+            ArtefactError: the kind has none, or the file is malformed or not finite.
             ArtefactMismatchError: its shape is not the manifest's.
         """
         path = self.directory / "embeddings.npy"
         settings = self._vinn_settings()
-        try:
-            embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as cause:
-            raise ArtefactError(f"{path}: malformed or truncated NumPy file") from cause
+        embeddings = read_npy(path, ArtefactError, mapped=True)
         wanted = (self.manifest.frame_count, settings.stored_dimension)
         if embeddings.shape != wanted or embeddings.dtype != settings.storage:
             raise ArtefactMismatchError(
                 f"{path}: {embeddings.shape} of {embeddings.dtype}, the manifest says {wanted} "
                 f"of {settings.storage}"
             )
+        check_finite(embeddings, path, ArtefactError)
         return embeddings
 
     def neighbors(self) -> Neighbors:
@@ -241,7 +244,7 @@ class PolicyArtefact:
         offset, size = (int(value) for value in self.thumbnail_spans[index])
         path = self.directory / "thumbnails.bin"
         try:
-            with path.open("rb") as file:
+            with open_regular(path, ArtefactError) as file:
                 file.seek(offset)
                 return decode_jpeg(file.read(size), f"{path}: thumbnail {index}")
         except (OSError, ImageError) as cause:
@@ -392,6 +395,9 @@ def open_artefact(directory: Path) -> PolicyArtefact:
     artefact = PolicyArtefact(directory, manifest, memory, spans)
     if manifest.vinn is not None:
         artefact.embeddings  # noqa: B018  (raises where the shape is wrong)
+    # Last: what does not belong together was named with both values above.
+    listed = read_checksums(directory, ArtefactError)
+    check_listed(read_bytes(path, ArtefactError), path, listed, ArtefactError)
     return artefact
 
 
@@ -437,10 +443,7 @@ def _check_encoder(directory: Path, settings: VinnSettings | ParametricSettings)
 
 
 def _read_frames(path: Path, manifest: PolicyManifest) -> tuple[ActionMemory, NDArray[np.int64]]:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as cause:
-        raise ArtefactError(f"{path}: malformed or truncated Parquet file") from cause
+    table = read_table(path, ArtefactError)
     if table.schema.remove_metadata() != FRAME_COLUMNS:
         raise ArtefactError(f"{path}: columns must be {', '.join(FRAME_COLUMNS.names)}")
     if table.num_rows != manifest.frame_count:
@@ -462,9 +465,15 @@ def _read_frames(path: Path, manifest: PolicyManifest) -> tuple[ActionMemory, ND
         names=tuple(str(name) for name in names),
         action_scale=manifest.action_scale,
     )
-    if not np.isfinite(memory.camera_delta).all() or not np.isin(memory.gripper, range(4)).all():
-        raise ArtefactError(f"{path}: actions must be finite and gripper states 0..3")
+    checked_actions(
+        memory.camera_delta, memory.gripper, manifest.action_scale, str(path), ArtefactError
+    )
     spans = np.stack(
         [table["thumbnail_offset"].to_numpy(), table["thumbnail_size"].to_numpy()], axis=1
     )
-    return memory, spans.astype(np.int64)
+    spans = spans.astype(np.int64)
+    most = check_regular(path.with_name("thumbnails.bin"), ArtefactError)
+    # Compared so that no sum of two large numbers wraps around.
+    if ((spans < 0) | (spans > most)).any() or (spans[:, 0] > most - spans[:, 1]).any():
+        raise ArtefactError(f"{path}: a thumbnail lies outside of thumbnails.bin ({most} bytes)")
+    return memory, spans

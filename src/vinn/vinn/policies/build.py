@@ -46,6 +46,7 @@ from vinn.policies.novelty import (
     save_subspace,
 )
 from vinn.policies.progress import ProgressSettings
+from vinn.policies.sealing import write_manifest
 from vinn.policies.storage import checked_half
 from vinn.policies.views import ORIGINAL, check_view, view_frame
 from vinn.policies.vinn import PAPER_BANDWIDTH, PAPER_K
@@ -220,7 +221,7 @@ def build_policy(
                 memory.origin_ids,
                 sha256_file(folder / "embeddings.npy"),
             )
-        _write_manifest(folder, kind, name or out_dir.name, dataset, memory, provenance, settings)
+        _finish(folder, kind, name or out_dir.name, dataset, memory, provenance, settings)
     return out_dir
 
 
@@ -239,7 +240,7 @@ def build_control(
     dataset, out_dir = dataset.with_actions(), Path(out_dir)
     with atomic_directory(out_dir, ArtefactError) as folder:
         memory = write_frames(folder, dataset)
-        _write_manifest(folder, kind, name or out_dir.name, dataset, memory, None, None, seed)
+        _finish(folder, kind, name or out_dir.name, dataset, memory, None, None, seed)
     return out_dir
 
 
@@ -296,7 +297,7 @@ def build_parametric(
             iterations=iterations,
         )
         name = name or out_dir.name
-        _write_manifest(folder, kind, name, dataset, memory, provenance, settings, seed)
+        _finish(folder, kind, name, dataset, memory, provenance, settings, seed)
         open_artefact(folder).policy()  # raises where the heads do not fit
     return out_dir
 
@@ -375,7 +376,7 @@ def _thumbnail(path: Path, view: str, key: str) -> bytes:
     return encode_jpeg(np.asarray(small, np.uint8), THUMBNAIL_QUALITY)
 
 
-def _write_manifest(
+def _finish(
     folder: Path,
     kind: PolicyKind,
     name: str,
@@ -399,6 +400,4 @@ def _write_manifest(
         files={file: sha256_file(folder / file) for file in data_files(kind, vinn)},
         provenance=provenance or {},
     )
-    (folder / "manifest.json").write_text(
-        manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
-    )
+    write_manifest(folder, manifest)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from vinn.demos.files import atomic_directory, sha256_file
 from vinn.demos.store import Dataset
+from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import read_manifest as read_encoder_manifest
 from vinn.encoders.encoder import load_for_datasets
 from vinn.errors import ArtefactError, ArtefactMismatchError
@@ -29,6 +30,7 @@ from vinn.policies.artefact import (
     NOVELTY_FILE,
     PolicyArtefact,
     PolicyKind,
+    VinnSettings,
     data_files,
     open_artefact,
 )
@@ -41,7 +43,10 @@ from vinn.policies.build import (
 )
 from vinn.policies.memory import ActionMemory
 from vinn.policies.novelty import save_subspace
+from vinn.policies.sealing import write_manifest
 from vinn.policies.storage import stored_as
+from vinn.reading.arrays import read_npy
+from vinn.reading.tables import read_table
 from vinn.retrieval.index import build_index, read_index_manifest, read_projection
 
 
@@ -68,14 +73,10 @@ def extend_policy(
         ArtefactMismatchError: the scale differs, or a demonstration is in it already.
         DatasetError: no actions, or a truncated frame.
     """
-    artefact = open_artefact(directory)
+    artefact, settings = open_extendable(directory, added.action_scale)
     added, out_dir = added.with_actions(), Path(out_dir)
-    if artefact.manifest.vinn is None or artefact.manifest.kind is not PolicyKind.VINN:
-        raise ArtefactError(
-            f"{directory}: kind '{artefact.manifest.kind.value}' cannot be extended; allowed: vinn"
-        )
     _check_fits(artefact, added)
-    views = artefact.manifest.vinn.views
+    views = settings.views
     with atomic_directory(out_dir, ArtefactError) as folder:
         if embedded is None:
             embedded = embed_dataset(
@@ -85,7 +86,7 @@ def extend_policy(
         shutil.copytree(directory / "encoder", folder / "encoder")
         memory = _append_frames(artefact, added, folder, views)
         fresh = artefact.features.of_demonstrations(embedded.embeddings, memory.demonstration_ids)
-        added_rows = stored_as(fresh, artefact.manifest.vinn.storage)
+        added_rows = stored_as(fresh, settings.storage)
         np.save(folder / "embeddings.npy", np.concatenate([artefact.embeddings, added_rows]))
         if METRIC_FILE in artefact.manifest.files:
             shutil.copyfile(directory / METRIC_FILE, folder / METRIC_FILE)
@@ -93,16 +94,42 @@ def extend_policy(
             subspace = artefact.subspace.extended(embedded.embeddings)
             save_subspace(folder / NOVELTY_FILE, subspace)
         _extend_index(artefact, memory, folder)
-        _write_manifest(artefact, added, folder, out_dir.name, dict(provenance or {}))
+        _finish(artefact, added, folder, out_dir.name, dict(provenance or {}))
     return out_dir
 
 
-def _check_fits(artefact: PolicyArtefact, added: Dataset) -> None:
-    if added.action_scale is not artefact.manifest.action_scale:
-        raise ArtefactMismatchError(
-            f"{added.root}: action scale {added.action_scale.value}, the policy's is "
-            f"{artefact.manifest.action_scale.value}"
+def open_extendable(directory: Path, scale: ActionScale) -> tuple[PolicyArtefact, VinnSettings]:
+    """A policy that demonstrations of this scale can be added to, and its settings.
+
+    Raises:
+        ArtefactError: not a nearest-neighbour policy, or damaged.
+        ArtefactMismatchError: its scale is another one.
+    """
+    artefact = open_artefact(directory)
+    settings = artefact.manifest.vinn
+    if settings is None or artefact.manifest.kind is not PolicyKind.VINN:
+        raise ArtefactError(
+            f"{directory}: kind '{artefact.manifest.kind.value}' cannot be extended; allowed: vinn"
         )
+    if scale is not artefact.manifest.action_scale:
+        raise ArtefactMismatchError(
+            f"{directory}: its action scale is {artefact.manifest.action_scale.value}, the "
+            f"demonstrations' {scale.value}"
+        )
+    return artefact, settings
+
+
+def is_extension(out_dir: Path, directory: Path, names: Sequence[str]) -> bool:
+    """Whether `out_dir` is what `extend_policy` made of `directory` and these demonstrations.
+
+    Raises:
+        ArtefactError: one of the two is damaged.
+    """
+    extended = open_artefact(out_dir).manifest.provenance.get("extended")
+    return extended == _origin(open_artefact(directory), names)
+
+
+def _check_fits(artefact: PolicyArtefact, added: Dataset) -> None:
     there = set(artefact.memory.names)
     for demonstration in added.demonstrations:
         if demonstration.meta.name in there:
@@ -116,8 +143,8 @@ def _append_frames(
 ) -> ActionMemory:
     """Write frames.parquet and thumbnails.bin of both, the new ones behind; return the new ones."""
     memory = write_frames(folder, added, views)
-    new = pq.read_table(folder / "frames.parquet")
-    old = pq.read_table(artefact.directory / "frames.parquet")
+    new = read_table(folder / "frames.parquet", ArtefactError)
+    old = read_table(artefact.directory / "frames.parquet", ArtefactError)
     old_bytes = (artefact.directory / "thumbnails.bin").stat().st_size
     offsets = pa.array(new["thumbnail_offset"].to_numpy() + old_bytes, pa.int64())
     place = FRAME_COLUMNS.get_field_index("thumbnail_offset")
@@ -141,7 +168,7 @@ def _extend_index(artefact: PolicyArtefact, added: ActionMemory, folder: Path) -
     ids = np.concatenate([before, added.origin_ids + int(before.max()) + 1])
     build_index(
         folder / INDEX_FOLDER,
-        np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
+        read_npy(folder / "embeddings.npy", ArtefactError, mapped=True),
         ids,
         sha256_file(folder / "embeddings.npy"),
         kind=read_index_manifest(index).kind,
@@ -149,16 +176,21 @@ def _extend_index(artefact: PolicyArtefact, added: ActionMemory, folder: Path) -
     )
 
 
-def _write_manifest(
+def _origin(artefact: PolicyArtefact, names: Sequence[str]) -> dict[str, Any]:
+    """What the provenance of an extended policy says."""
+    return {
+        "policy": artefact.manifest.name,
+        "manifest": sha256_file(artefact.directory / "manifest.json"),
+        "added": list(names),
+    }
+
+
+def _finish(
     artefact: PolicyArtefact, added: Dataset, folder: Path, name: str, provenance: dict[str, Any]
 ) -> None:
     before = artefact.manifest
     both = hashlib.sha256(f"{before.dataset_hash}\n{added.hash}".encode()).hexdigest()
-    extended = {
-        "policy": before.name,
-        "manifest": sha256_file(artefact.directory / "manifest.json"),
-        "added": [demonstration.meta.name for demonstration in added.demonstrations],
-    }
+    extended = _origin(artefact, [found.meta.name for found in added.demonstrations])
     manifest = before.model_copy(
         update={
             "name": name,
@@ -172,6 +204,4 @@ def _write_manifest(
             "provenance": {**before.provenance, **provenance, "extended": extended},
         }
     )
-    (folder / "manifest.json").write_text(
-        manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
-    )
+    write_manifest(folder, manifest)

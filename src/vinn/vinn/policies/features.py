@@ -8,7 +8,6 @@ Both are optional; without them z is e, as in the paper.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
+from vinn.reading.arrays import read_npz
 from vinn.retrieval.metric import LinearMetric
 
 CONTEXT_WEIGHT = 0.5
@@ -102,11 +102,8 @@ def load_metric(path: Path) -> LinearMetric:
     Raises:
         ArtefactError: missing, malformed, or not finite.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            mean, matrix = (np.asarray(file[key], np.float32) for key in ("mean", "matrix"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as cause:
-        raise ArtefactError(f"{path}: cannot be read as a metric") from cause
+    arrays = read_npz(path, ArtefactError, ("mean", "matrix"))
+    mean, matrix = (np.asarray(arrays[key], np.float32) for key in ("mean", "matrix"))
     if matrix.ndim != 2 or mean.shape != matrix.shape[:1]:
         raise ArtefactError(f"{path}: mean {mean.shape} and matrix {matrix.shape} do not fit")
     if not (np.isfinite(mean).all() and np.isfinite(matrix).all()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import ArtefactError, ArtefactMismatchError
+from vinn.reading.arrays import read_npz
 
 Array = NDArray[np.float32]
 
@@ -65,11 +65,8 @@ def load_heads(path: Path, names: Sequence[str]) -> dict[str, Mlp]:
         ArtefactError: missing, malformed, a head is missing, or a value is not finite.
         ArtefactMismatchError: layers do not follow from each other; both sizes are named.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: np.asarray(file[key], np.float32) for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as cause:
-        raise ArtefactError(f"{path}: cannot be read as a file of network weights") from cause
+    found = read_npz(path, ArtefactError)
+    arrays = {key: np.asarray(array, np.float32) for key, array in found.items()}
     heads = {}
     for name in names:
         weights: list[Array] = []

@@ -17,7 +17,6 @@ demonstration were not known.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from vinn.encoders.artefact import EncoderManifest
 from vinn.encoders.principal import principal_components
 from vinn.errors import ArtefactError, DatasetError
+from vinn.reading.arrays import read_npz
 
 COMPONENTS = 128
 _FOLDS = 5
@@ -172,14 +172,11 @@ def load_subspace(path: Path, dimension: int) -> Subspace:
     Raises:
         ArtefactError: missing, malformed, of another length, or not finite.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            centre, directions = (
-                np.asarray(file[key], np.float32) for key in ("centre", "directions")
-            )
-            cells = int(file["cells"])
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as cause:
-        raise ArtefactError(f"{path}: cannot be read as a subspace") from cause
+    arrays = read_npz(path, ArtefactError, ("centre", "directions", "cells"))
+    centre, directions = (np.asarray(arrays[key], np.float32) for key in ("centre", "directions"))
+    if arrays["cells"].shape != ():
+        raise ArtefactError(f"{path}: 'cells' must be one number, is {arrays['cells'].shape}")
+    cells = int(arrays["cells"])
     if centre.shape != (dimension,) or directions.ndim != 2 or len(directions) != dimension:
         raise ArtefactError(
             f"{path}: centre {centre.shape} and directions {directions.shape} do not fit "

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from vinn.errors import VinnError
+from vinn.errors import ConfigError, VinnError
+from vinn.reading.regular import reason_of
 
 
 @contextmanager
@@ -17,6 +18,9 @@ def ray_session(workers: int, address: str | None) -> Iterator[Any]:
     Args:
         workers: processors to use where `address` is None.
         address: of a cluster, or None for processes of this machine.
+
+    Raises:
+        ConfigError: there is no such cluster, or no room for so many workers.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
@@ -24,7 +28,11 @@ def ray_session(workers: int, address: str | None) -> Iterator[Any]:
     options: dict[str, Any] = {"address": address}
     if address is None:
         options = {"address": "local", "num_cpus": workers, "include_dashboard": False}
-    ray.init(**options, log_to_driver=False, configure_logging=False)
+    try:
+        ray.init(**options, log_to_driver=False, configure_logging=False)
+    except (ValueError, OSError, RuntimeError) as cause:
+        place = f"{workers} workers" if address is None else f"--ray-address {address!r}"
+        raise ConfigError(f"{place}: Ray does not begin: {reason_of(cause)}") from cause
     try:
         yield ray
     except ray.exceptions.RayTaskError as error:

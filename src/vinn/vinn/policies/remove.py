@@ -33,7 +33,9 @@ from vinn.policies.artefact import (
 )
 from vinn.policies.build import calibrate_novelty_limit
 from vinn.policies.novelty import NoveltyMeasure, calibrated_subspace, cells_of, save_subspace
+from vinn.policies.sealing import write_manifest
 from vinn.policies.views import origin_name
+from vinn.reading.tables import read_table
 from vinn.retrieval.index import build_index, read_index_manifest, read_projection
 
 
@@ -83,7 +85,7 @@ def remove_demonstrations(directory: Path, names: Sequence[str], out_dir: Path) 
                 projection=read_projection(index),
             )
         settings = settings.model_copy(update={"novelty_limit": limit})
-        _write_manifest(artefact, settings, names, len(rows), folder, out_dir.name)
+        _finish(artefact, settings, names, len(rows), folder, out_dir.name)
         open_artefact(folder)
     return out_dir
 
@@ -108,7 +110,7 @@ def _rows_that_stay(artefact: PolicyArtefact, names: Sequence[str], k: int) -> N
 
 def _write_frames(artefact: PolicyArtefact, rows: NDArray[np.int64], folder: Path) -> None:
     """Write frames.parquet and thumbnails.bin of some rows, in their order."""
-    table = pq.read_table(artefact.directory / "frames.parquet").take(pa.array(rows))
+    table = read_table(artefact.directory / "frames.parquet", ArtefactError).take(pa.array(rows))
     spans = artefact.thumbnail_spans[rows]
     with (
         (artefact.directory / "thumbnails.bin").open("rb") as old,
@@ -141,7 +143,7 @@ def _calibrate(
     return limit
 
 
-def _write_manifest(
+def _finish(
     artefact: PolicyArtefact,
     settings: VinnSettings,
     names: Sequence[str],
@@ -171,6 +173,4 @@ def _write_manifest(
             "provenance": {**before.provenance, "shortened": shortened},
         }
     )
-    (folder / "manifest.json").write_text(
-        manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
-    )
+    write_manifest(folder, manifest)

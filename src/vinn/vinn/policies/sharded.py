@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_file
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import EncoderManifest, read_manifest
 from vinn.encoders.encoder import Encoder, load_encoder, load_for_datasets
 from vinn.errors import ArtefactError, ConfigError
 from vinn.policies.ray_session import ray_session
+from vinn.reading.arrays import read_npy
 
 FRAMES_PER_SHARD = 256
 
@@ -105,7 +107,7 @@ def _join(
     )
     start = 0
     for file in files:
-        shard = np.load(file, allow_pickle=False)
+        shard = read_npy(file, ArtefactError)
         joined[start : start + len(shard)] = shard
         start += len(shard)
     joined.flush()
@@ -116,15 +118,14 @@ def _join(
         "frames": count,
         "demonstrations": {d.meta.name: len(d) for d in dataset.demonstrations},
     }
-    out.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    with atomic_file(out.with_suffix(".json"), ArtefactError) as stream:
+        stream.write((json.dumps(about, indent=2) + "\n").encode())
     partial.replace(out)
 
 
 def _save(file: Path, embeddings: NDArray[np.float32]) -> None:
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as stream:
+    with atomic_file(file, ArtefactError) as stream:
         np.save(stream, embeddings)
-    partial.replace(file)
 
 
 def _embed(encoder: Encoder, paths: list[Path]) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import ArtefactError
+from vinn.reading.regular import check_regular, parsing
 from vinn.retrieval.distances import squared_distances_to
 from vinn.retrieval.neighbors import check_search
 from vinn.retrieval.projected import nearest_of
@@ -171,10 +172,9 @@ def read_inverted_file(path: Path) -> Any:
     Raises:
         ArtefactError: it cannot be read or is something else.
     """
-    try:
+    check_regular(path, ArtefactError)
+    with parsing(path, ArtefactError, "a FAISS index"):
         index = faiss.read_index(str(path))
-    except RuntimeError as cause:
-        raise ArtefactError(f"{path}: malformed or truncated FAISS index") from cause
     if not isinstance(index, faiss.IndexIVFScalarQuantizer):
         raise ArtefactError(
             f"{path}: {type(index).__name__}; allowed: IndexIVFScalarQuantizer "

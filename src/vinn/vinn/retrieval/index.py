@@ -15,7 +15,6 @@ All of it can be made again from the embeddings; an index of other embeddings is
 from __future__ import annotations
 
 import time
-import zipfile
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,13 @@ from typing import Any
 import faiss
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from vinn.demos.files import atomic_directory, sha256_file
 from vinn.encoders.artefact import check_files
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
+from vinn.reading.arrays import read_npy, read_npz
+from vinn.reading.documents import read_model
 from vinn.retrieval.approximate import (
     ApproximateNeighbors,
     build_inverted_file,
@@ -161,11 +162,7 @@ def read_index_manifest(directory: Path) -> IndexManifest:
     Raises:
         ArtefactError: missing or malformed.
     """
-    path = Path(directory) / "index.json"
-    try:
-        return IndexManifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as cause:
-        raise ArtefactError(f"{path}: missing or malformed index manifest") from cause
+    return read_model(Path(directory) / "index.json", IndexManifest, ArtefactError)
 
 
 def read_projection(directory: Path) -> Projection:
@@ -175,11 +172,13 @@ def read_projection(directory: Path) -> Projection:
         ArtefactError: missing or malformed.
     """
     path = Path(directory) / "projection.npz"
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Projection(arrays["centre"], arrays["basis"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as cause:
-        raise ArtefactError(f"{path}: missing or malformed projection") from cause
+    arrays = read_npz(path, ArtefactError, ("centre", "basis"))
+    centre, basis = (np.asarray(arrays[name], np.float64) for name in ("centre", "basis"))
+    if basis.ndim != 2 or centre.shape != basis.shape[:1]:
+        raise ArtefactError(f"{path}: centre {centre.shape} and basis {basis.shape} do not fit")
+    if not (np.isfinite(centre).all() and np.isfinite(basis).all()):
+        raise ArtefactError(f"{path}: the projection is not finite")
+    return Projection(centre, basis)
 
 
 def open_index(
@@ -220,10 +219,7 @@ def open_index(
             )
         return ApproximateNeighbors(embeddings, projection, index, probes, candidates, cosine)
     path = directory / "coordinates.npy"
-    try:
-        coordinates = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as cause:
-        raise ArtefactError(f"{path}: malformed or truncated NumPy file") from cause
+    coordinates = read_npy(path, ArtefactError, mapped=True)
     if coordinates.shape != (manifest.count, projection.components + 1):
         raise ArtefactMismatchError(
             f"{path}: {coordinates.shape}, the manifest says "

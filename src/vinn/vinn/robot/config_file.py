@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vinn.errors import ConfigError
+from vinn.reading.documents import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -26,18 +27,7 @@ def read_mapping(path: Path | str) -> dict[str, Any]:
         ConfigError: the file is missing, not YAML, or not a mapping.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read ({reason}); allowed: a YAML file") from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "malformed"
-        raise ConfigError(f"{path}: not YAML{where} ({problem})") from error
+    content = read_yaml(path, ConfigError)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -72,7 +62,8 @@ def load_config(path: Path | str, model: type[Model]) -> Model:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    # Not repr: YAML's aliases can make a short file's value endless.
+    text = reprlib.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

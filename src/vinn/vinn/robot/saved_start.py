@@ -6,11 +6,11 @@ is never read back: it would send the robot somewhere else.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import yaml
 
+from vinn.demos.files import atomic_file
 from vinn.errors import ConfigError
 from vinn.robot.config import StartPose
 from vinn.robot.config_file import load_config
@@ -40,17 +40,10 @@ def save_start_pose(path: Path, pose: StartPose) -> None:
         ConfigError: the file cannot be written.
     """
     content = {name: round(v, 5) for name, v in pose.model_dump(exclude=_BASE).items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write("# Saved by the operator: where rollouts start (executor/save_start).\n")
-            yaml.safe_dump(content, file, sort_keys=False)
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(
-            f"start_pose_file: {path}: cannot be written: {error.strerror}"
-        ) from error
+    text = "# Saved by the operator: where rollouts start (executor/save_start).\n"
+    text += yaml.safe_dump(content, sort_keys=False)
+    with atomic_file(path, ConfigError) as file:
+        file.write(text.encode())
 
 
 def load_start_pose(path: Path) -> StartPose | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vinn.demos.files import atomic_file
 from vinn.errors import DatasetError
+from vinn.reading.documents import read_json
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,8 @@ def write_label(folder: Path, label: RolloutLabel) -> Path:
         DatasetError: the file cannot be written.
     """
     path = folder / f"{label.session}.label.json"
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(asdict(label), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DatasetError(f"{path}: not written ({error.strerror})") from error
+    with atomic_file(path, DatasetError) as file:
+        file.write((json.dumps(asdict(label), indent=2) + "\n").encode())
     return path
 
 
@@ -47,14 +45,10 @@ def read_label(recording: Path) -> RolloutLabel | None:
         DatasetError: the file is malformed.
     """
     path = label_path(recording)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return RolloutLabel(
-            str(content["session"]), content["success"] is True, str(content.get("note", ""))
-        )
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path}: not a label (session, success, note)") from error
+    content = read_json(path, DatasetError)
+    known = isinstance(content, dict) and isinstance(content.get("session"), str)
+    if not known or not isinstance(content.get("success"), bool):
+        raise DatasetError(f"{path}: not a label (session, success, note)")
+    return RolloutLabel(content["session"], content["success"], str(content.get("note", "")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typest
 from rosbags.typesys.store import Typestore
 
 from vinn.errors import DatasetError
+from vinn.reading.regular import open_regular
 from vinn.rollout.recorder import INFO_RECORD, LOST_KEY, OUTCOME_RECORD, PARAMETERS_RECORD
 from vinn.rollout.rosbag2 import is_rosbag2_directory, rosbag2_counts, rosbag2_messages
 
@@ -152,14 +154,11 @@ def has_footer(path: Path) -> bool:
         DatasetError: the file cannot be read.
     """
     magic = len(MCAP0_MAGIC)
-    try:
-        if path.stat().st_size < 2 * magic + _FOOTER_BYTES:
+    with open_regular(path, DatasetError) as file:
+        if os.fstat(file.fileno()).st_size < 2 * magic + _FOOTER_BYTES:
             return False
-        with path.open("rb") as file:
-            file.seek(-magic - _FOOTER_BYTES, 2)
-            end = file.read()
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+        file.seek(-magic - _FOOTER_BYTES, 2)
+        end = file.read()
     return end[0] == _FOOTER_OPCODE and end.endswith(MCAP0_MAGIC)
 
 
@@ -183,19 +182,15 @@ def mcap_records(path: Path) -> Iterator[Any]:
     Raises:
         DatasetError: not a recording, or damaged inside; names the file.
     """
-    try:
-        file = path.open("rb")
-        size = path.stat().st_size
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
-    with file:
+    with open_regular(path, DatasetError) as file:
+        size = os.fstat(file.fileno()).st_size
         stream: Any = _WholeReads(file, size)
         try:
             yield from StreamReader(stream, record_size_limit=_LARGEST_RECORD).records
         except EndOfFile as cut:
             if size < len(MCAP0_MAGIC):
                 raise DatasetError(f"{path}: not a recording (empty or too short)") from cut
-        except (McapError, ValueError, struct.error) as error:
+        except (McapError, ValueError, struct.error, LookupError, MemoryError) as error:
             raise DatasetError(f"{path}: not an MCAP recording, or damaged") from error
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vinn.demos.files import atomic_directory
 from vinn.demos.store import write_demonstration
-from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta
+from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta, new_meta
 from vinn.errors import ConfigError, DatasetError
 from vinn.sim.cabinets import CABINETS, cabinet_named
 from vinn.sim.difficulty import difficulty_named
@@ -103,7 +103,7 @@ def _record_scene(
 
 def demonstration_meta(scene: SceneConfig, seed: int) -> DemonstrationMeta:
     """Meta data of the expert's episode `seed` in a scene; enough to repeat it."""
-    return DemonstrationMeta(
+    return new_meta(
         name=f"{scene.cabinet.name}-{seed:06d}",
         task=TASK,
         camera=camera_info(scene.camera),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_file
 from vinn.errors import ConfigError
+from vinn.reading.arrays import read_npz
 
 MAX_FACES = 1500
 """Faces kept per mesh: software rendering of the wrist view stays near 10 ms."""
@@ -26,8 +27,8 @@ def decimated_mesh(stl_path: Path) -> tuple[NDArray[np.float32], NDArray[np.int3
     """
     cached = _cache_directory() / f"{stl_path.stem}.npz"
     if cached.exists():
-        with np.load(cached) as content:
-            return content["vertices"], content["faces"]
+        content = read_npz(cached, ConfigError, ("vertices", "faces"))
+        return content["vertices"], content["faces"]
     vertices, faces = _read_stl(stl_path)
     if len(faces) > MAX_FACES:
         import fast_simplification
@@ -36,7 +37,8 @@ def decimated_mesh(stl_path: Path) -> tuple[NDArray[np.float32], NDArray[np.int3
             vertices, faces, target_reduction=1.0 - MAX_FACES / len(faces)
         )
     vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
-    _write_atomically(cached, vertices, faces)
+    with atomic_file(cached, ConfigError) as file:
+        np.savez(file, vertices=vertices, faces=faces)
     return vertices, faces
 
 
@@ -58,15 +60,3 @@ def _read_stl(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])
     )
     return vertices, faces[distinct]
-
-
-def _write_atomically(path: Path, vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, vertices=vertices, faces=faces)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

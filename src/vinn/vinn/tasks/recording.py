@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vinn.demos.store import write_demonstration
-from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta
+from vinn.demos.types import ActionScale, CameraInfo, new_meta
 from vinn.errors import ConfigError, DatasetError
 from vinn.learning.config import write_config
 from vinn.robot.config_file import load_config
@@ -87,7 +87,7 @@ def _try(recorder: Recorder, seed: int, task: str) -> tuple[Episode, int]:
 
 def _write(root: Path, name: str, settings: TaskSettings, episode: Episode, seed: int) -> None:
     height, width = episode.frames_rgb[0].shape[:2]
-    meta = DemonstrationMeta(
+    meta = new_meta(
         name=name,
         task=settings.task,
         camera=CameraInfo(name=f"{settings.task}-wrist", width_px=width, height_px=height),

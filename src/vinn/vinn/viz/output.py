@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from vinn.demos.files import atomic_file
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -12,14 +13,8 @@ def write_text(path: Path, text: str) -> Path:
     Missing folders are made.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full; `path` is as before.
+        VinnError: the folder cannot be written, or the disk is full; `path` is as before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as file:
+        file.write(text.encode())
     return path

@@ -25,6 +25,7 @@ from jinja2 import Environment, PackageLoader, Template
 from numpy.typing import NDArray
 
 from vinn.errors import ConfigError, ImageError
+from vinn.reading.regular import read_bytes
 from vinn.viz.output import write_text
 
 
@@ -198,10 +199,7 @@ def _cell(value: object) -> dict[str, str]:
 
 
 def _file_uri(path: Path, mime: str) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read for the report: {error.strerror}") from None
+    data = read_bytes(path, ConfigError)
     return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from vinn.errors import ArtefactError
 from vinn.evaluation.bench.memories import BenchMemory, extended
 from vinn.evaluation.bench.timing import in_turns, in_turns_per_query
+from vinn.reading.arrays import read_npy
 from vinn.retrieval.approximate import ApproximateNeighbors, recall_of
 from vinn.retrieval.flat import FlatNeighbors
 from vinn.retrieval.index import IndexKind, build_index, open_index, read_projection
@@ -125,7 +127,7 @@ def approximate_cost(
         exact = ProjectedNeighbors(
             embeddings,
             read_projection(root / "index"),
-            np.load(root / "index" / "coordinates.npy", mmap_mode="r", allow_pickle=False),
+            read_npy(root / "index" / "coordinates.npy", ArtefactError, mapped=True),
         )
         queries = memory.queries
         timings = in_turns_per_query(

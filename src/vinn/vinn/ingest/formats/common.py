@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,8 @@ from numpy.typing import NDArray
 
 from vinn.demos.files import atomic_directory
 from vinn.demos.store import write_demonstration
-from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta
+from vinn.demos.types import LONGEST_NAME, ActionScale, CameraInfo, DemonstrationMeta, new_meta
 from vinn.errors import DatasetError, VinnError
-
-_MAX_JSON_BYTES = 256 * 2**20
 
 
 class GripperOrder(str, Enum):
@@ -69,40 +66,12 @@ def write_imported(
                 count += 1
                 if on_progress is not None:
                     on_progress(count)
-        except OSError as cause:
-            raise DatasetError(f"{out}: cannot be written: {cause.strerror}") from cause
         except VinnError as cause:
             # The user never sees the temporary folder.
             raise DatasetError(str(cause).replace(str(folder), str(out))) from cause
         if count == 0:
             raise DatasetError(f"{out}: nothing to import was found")
     return count
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file of at most 256 MiB.
-
-    Raises:
-        DatasetError: missing, too large, or not JSON; names the file.
-    """
-    try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise DatasetError(f"{path}: larger than {_MAX_JSON_BYTES >> 20} MiB")
-        return parse_json(path.read_bytes(), str(path))
-    except OSError as cause:
-        raise DatasetError(f"{path}: cannot be read: {cause.strerror}") from cause
-
-
-def parse_json(data: bytes, what: str) -> Any:
-    """JSON from bytes.
-
-    Raises:
-        DatasetError: not JSON; starts with `what`.
-    """
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as cause:
-        raise DatasetError(f"{what}: not JSON: {cause}") from cause
 
 
 def numbers(values: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
@@ -188,7 +157,7 @@ def rotations_from_quaternions(
 def safe_name(text: str) -> str:
     """A demonstration's name from any text."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
-    return name if re.match(r"[A-Za-z0-9]", name) else f"d{name}"
+    return (name if re.match(r"[A-Za-z0-9]", name) else f"d{name}")[:LONGEST_NAME]
 
 
 def frame_meta(
@@ -201,7 +170,7 @@ def frame_meta(
     frame_rate_hz: float | None = None,
 ) -> DemonstrationMeta:
     """Metadata for frames of the first one's size."""
-    return DemonstrationMeta(
+    return new_meta(
         name=safe_name(name),
         task=task,
         camera=CameraInfo(name=camera, width_px=first_rgb.shape[1], height_px=first_rgb.shape[0]),

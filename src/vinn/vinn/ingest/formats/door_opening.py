@@ -24,10 +24,10 @@ from vinn.ingest.formats.common import (
     natural_key,
     numbers,
     pose_deltas,
-    read_json,
     safe_name,
     states_from_aperture,
 )
+from vinn.reading.documents import read_json
 
 MIN_MOVE_M, MIN_TURN_RAD, MIN_GRIPPER = 0.01, 0.008, 0.05
 
@@ -51,7 +51,7 @@ def read_door_opening(root: Path, task: str, gripper_order: GripperOrder) -> Ite
 
 
 def _run(path: Path, root: Path, task: str, order: GripperOrder) -> Imported:
-    labels = read_json(path)
+    labels = read_json(path, DatasetError)
     if not isinstance(labels, dict) or len(labels) < 2:
         raise DatasetError(f"{path}: expected a mapping from at least 2 images to poses")
     names = sorted(labels, key=natural_key)

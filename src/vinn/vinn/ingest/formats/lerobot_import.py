@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta
+from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta, new_meta
 from vinn.errors import DatasetError
 from vinn.ingest.formats import lerobot_layout as layout
 from vinn.ingest.formats.common import (
     GripperOrder,
     Imported,
     numbers,
-    read_json,
     states_from_aperture,
     unit_or_zero,
 )
 from vinn.ingest.formats.lerobot_pictures import TOLERANCE_S, table_pictures, video_pictures
 from vinn.ingest.formats.lerobot_tables import Rows, read_episodes, read_rows, read_tasks
+from vinn.reading.documents import read_json
 
 _LONGEST_S = 1e7
 
@@ -45,7 +45,7 @@ def read_lerobot(
     Raises:
         DatasetError: another version, damaged, or actions of another shape.
     """
-    info = read_json(root / layout.INFO)
+    info = read_json(root / layout.INFO, DatasetError)
     if not isinstance(info, dict) or info.get("codebase_version") != layout.CODEBASE_VERSION:
         version = info.get("codebase_version") if isinstance(info, dict) else None
         raise DatasetError(
@@ -210,7 +210,7 @@ def _own(root: Path) -> list[DemonstrationMeta] | None:
     path = root / layout.OWN
     if not path.exists():
         return None
-    content = read_json(path)
+    content = read_json(path, DatasetError)
     try:
         return [DemonstrationMeta.model_validate(meta) for meta in content["demonstrations"]]
     except (KeyError, TypeError, ValidationError) as cause:
@@ -225,7 +225,7 @@ def _meta(
     fps: float,
     scale: ActionScale,
 ) -> DemonstrationMeta:
-    return DemonstrationMeta(
+    return new_meta(
         name=f"episode-{episode.number:06d}",
         task=task[0],
         camera=CameraInfo(name=camera.key, height_px=camera.height_px, width_px=camera.width_px),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vinn.demos.frames import decode_image
 from vinn.errors import DatasetError, ImageError
+from vinn.reading.regular import check_regular
 
 TOLERANCE_S = 0.002
 """A row's time is 32 bits wide and a video's counts in ticks: both are off by less."""
@@ -37,6 +38,7 @@ def video_pictures(
     Raises:
         DatasetError: not a video, or it has no picture at one of the times; both are named.
     """
+    check_regular(path, DatasetError)
     tolerance_s = min(TOLERANCE_S, 0.2 / fps)
     start = max(0.0, float(stamps_s[0]) - _EARLIER_S)
     try:

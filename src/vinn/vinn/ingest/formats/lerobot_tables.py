@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vinn.errors import DatasetError
 from vinn.ingest.formats import lerobot_layout as layout
+from vinn.reading.regular import check_regular, parsing
 
 _NEEDED = ("action", "timestamp", "frame_index", "episode_index")
 _USED = (*_NEEDED, "task_index")
@@ -156,10 +157,10 @@ def _concatenated(tables: list[pa.Table], first: Path) -> pa.Table:
 
 
 def _read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            wanted = None if columns is None else [name for name in columns if name in names]
-            return file.read(columns=wanted)
-    except (pa.ArrowException, OSError, ValueError) as cause:
-        raise DatasetError(f"{path}: malformed or truncated Parquet file") from cause
+    check_regular(path, DatasetError)
+    with parsing(path, DatasetError, "a Parquet file"), pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        wanted = None if columns is None else [name for name in columns if name in names]
+        table = file.read(columns=wanted)
+        table.validate(full=True)  # texts that are no UTF-8 would raise where they are used
+        return table

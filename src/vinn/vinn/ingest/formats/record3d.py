@@ -22,10 +22,11 @@ from vinn.ingest.formats.common import (
     Imported,
     frame_meta,
     numbers,
-    parse_json,
     pose_deltas,
     rotations_from_quaternions,
 )
+from vinn.reading.documents import parse_json
+from vinn.reading.regular import check_regular, parsing
 
 _MAX_METADATA_BYTES, _MAX_FRAME_BYTES = 256 * 2**20, 64 * 2**20
 
@@ -42,16 +43,17 @@ def read_record3d(path: Path, task: str, action_rate_hz: float) -> Iterator[Impo
         DatasetError: not such a file, damaged, names that leave it, or poses that never change
             (tracking was off).
     """
-    try:
+    check_regular(path, DatasetError)
+    with parsing(path, DatasetError, "a Record3D file (a zip)"):
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as cause:
-        raise DatasetError(f"{path}: not a Record3D file (a zip), or damaged") from cause
     with archive:
         for name in archive.namelist():
             parts = name.replace("\\", "/").split("/")
             if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
                 raise DatasetError(f"{path}: the entry {name!r} leads out of the archive")
-        metadata = parse_json(_entry(archive, path, "metadata", _MAX_METADATA_BYTES), str(path))
+        metadata = parse_json(
+            _entry(archive, path, "metadata", _MAX_METADATA_BYTES), path, DatasetError
+        )
         if not isinstance(metadata, dict):
             raise DatasetError(f"{path}: metadata is not a mapping")
         poses = numbers(metadata.get("poses"), (-1, 7), f"{path}: poses")
@@ -90,15 +92,14 @@ def _frame(archive: zipfile.ZipFile, path: Path, index: int) -> NDArray[np.uint8
 
 def _entry(archive: zipfile.ZipFile, path: Path, name: str, limit: int) -> bytes:
     """An entry's bytes; the size stated in the archive is checked, and what really comes too."""
-    try:
-        with archive.open(name) as file:
-            data = file.read(limit + 1)
-    except KeyError as cause:
-        raise DatasetError(f"{path}: the entry {name!r} is missing") from cause
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as cause:
-        raise DatasetError(f"{path}: the entry {name!r} is damaged") from cause
-    except Exception as cause:  # zlib, lzma and bz2 have errors of their own
-        raise DatasetError(f"{path}: the entry {name!r} cannot be unpacked") from cause
+    if name not in archive.namelist():
+        raise DatasetError(f"{path}: the entry {name!r} is missing")
+    # zlib, lzma and bz2 have errors of their own
+    with (
+        parsing(f"{path}: the entry {name!r}", DatasetError, "what can be unpacked"),
+        archive.open(name) as file,
+    ):
+        data = file.read(limit + 1)
     if len(data) > limit:
         raise DatasetError(f"{path}: the entry {name!r} is larger than {limit >> 20} MiB")
     return data

@@ -21,11 +21,11 @@ from vinn.ingest.formats.common import (
     inside,
     natural_key,
     numbers,
-    read_json,
     safe_name,
     states_from_order,
     unit_or_zero,
 )
+from vinn.reading.documents import read_json
 
 
 def read_original(root: Path, task: str, gripper_order: GripperOrder | None) -> Iterator[Imported]:
@@ -47,7 +47,7 @@ def read_original(root: Path, task: str, gripper_order: GripperOrder | None) -> 
 
 
 def _run(path: Path, root: Path, task: str, order: GripperOrder | None) -> Imported:
-    labels = read_json(path)
+    labels = read_json(path, DatasetError)
     if not isinstance(labels, dict) or not labels:
         raise DatasetError(f"{path}: expected a mapping from frames to labels")
     folder = path.parent / "images_linear"
