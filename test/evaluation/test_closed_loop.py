@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,7 @@ from vinn.evaluation.closed_loop_output import (
     occlusion_figure,
     tables_markdown,
 )
+from vinn.evaluation.success import UNKNOWN
 from vinn.evaluation.trials import Failure, TrialResult, run_trial
 from vinn.policies.types import Prediction
 from vinn.robot.types import ReasonCode
@@ -322,6 +324,35 @@ def test_results_hold_rates_differences_and_goals():
     assert all(goals.values())
 
 
+def test_success_at_the_first_attempt_stands_beside_success_with_retries():
+    tried = tuple(replace(o, attempts=1 + o.trial % 3) for o in FOUND[SEEN, "vinn"])
+    first = sum(o.opened and o.attempts == 1 for o in tried)
+    assert 0 < first < 24
+    found = {**FOUND, (SEEN, "vinn"): tried, (COVERED.value, "vinn"): tried}
+    rows = {row.name: row for row in closed_loop_results(SETTINGS, found, {}, "cmd").rows}
+    assert f"at the first attempt {first} / 30, grasped" in rows["seen: VINN (BYOL + NN)"].unit
+    assert "first attempt" not in rows["seen: BC (end to end)"].unit
+    lines = tables_markdown(SETTINGS, found, "", "cmd").splitlines()
+    head = next(line for line in lines if line.startswith("| Method |")).split(" | ")
+    column = head.index("at the first attempt")
+    by_name = {line.split(" | ")[0]: line.split(" | ") for line in lines if line.startswith("| ")}
+    assert by_name["| VINN (BYOL + NN)"][column] == f"{first} / 30"
+    assert by_name["| BC (end to end)"][column] == UNKNOWN
+    assert any(f", first {first} / 30" in line for line in lines)
+
+
+def test_lines_from_before_attempts_were_counted_are_read(task, tmp_path, simulated):
+    run_closed_loop(CONFIG, task, Workspace(tmp_path))
+    for cell in cells(CONFIG):
+        path = trials_path(CONFIG, task, Workspace(tmp_path), cell)
+        kept = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in kept:
+            line.pop("attempts", None)
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    found = read_outcomes(CONFIG, task, Workspace(tmp_path))
+    assert all(o.attempts is None and o.first_attempt is None for t in found.values() for o in t)
+
+
 def test_what_is_not_measured_yet_is_said():
     config = SETTINGS.model_copy(
         update={
@@ -361,7 +392,7 @@ def test_tables_stand_beside_the_papers_figures():
         for line in text.splitlines()
         if line.startswith("|")
     }
-    assert ("BC (end to end)", "11/30", "9/30 [17%, 48%]", "8/30", "9/10", "0/10", "0/10", "0 %", "0 %") in rows  # fmt: skip # noqa: E501
+    assert ("BC (end to end)", "11/30", "9/30 [17%, 48%]", UNKNOWN, "8/30", "9/10", "0/10", "0/10", "0 %", "0 %") in rows  # fmt: skip # noqa: E501
     assert ("covered sign and handle", "12/30 [25%, 58%] (10/10, 2/10, 0/10) [70 %]") in rows
     assert ("freshly sampled cabinets", "3/6 [19%, 81%]") in rows
     assert any(row[:2] == (TITLE_SEEN, "Open loop") and row[2] == "30" for row in rows)

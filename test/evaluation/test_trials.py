@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
 from vinn.evaluation.trials import (
     Failure,
     StopAt,
     as_json,
     classify,
+    opened_at_first,
     run_trial,
     run_trials,
     success_by_cabinet,
@@ -167,6 +168,8 @@ def outcome(reason, delta_m=0.02, closed=False, count=5):
         (outcome(ReasonCode.STALLED), False, False, False, Failure.STALLED),
         (outcome(ReasonCode.STEP_LIMIT, delta_m=0.0), False, False, False, Failure.STALLED),
         (outcome(ReasonCode.TIME_LIMIT), False, False, False, Failure.TIME_OUT),
+        (outcome(ReasonCode.NO_GRASP, closed=True), False, False, False, Failure.MISSED_HANDLE),
+        (outcome(ReasonCode.NO_GRASP, closed=True), False, True, False, Failure.SLIPPED),
         (outcome(ReasonCode.RUNSTOP), False, False, False, Failure.FAULT),
         (outcome(ReasonCode.STEP_LIMIT, count=0), False, False, False, Failure.TIME_OUT),
     ],
@@ -180,3 +183,25 @@ def test_rate_has_a_wilson_interval():
     assert (rate.successes, rate.trials) == (27, 30)
     assert rate.low == pytest.approx(0.744, abs=1e-3)
     assert rate.high == pytest.approx(0.965, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("opened", "attempts", "first"),
+    [
+        (True, 0, True),  # pushed open: nothing had to be grasped
+        (True, 1, True),
+        (True, 2, False),
+        (False, 1, False),
+        (False, 3, False),
+        (True, None, None),
+        (False, None, None),
+    ],
+)
+def test_the_first_attempt_is_one_closing_at_most(opened, attempts, first):
+    assert opened_at_first(opened, attempts) is first
+
+
+def test_rate_at_the_first_attempt_is_unknown_where_one_trial_is():
+    assert share_at_first([True, False, True]) == "2 / 3"
+    assert share_at_first([True, None, True]) == UNKNOWN
+    assert SuccessRate.at_first([None, True]) is None

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from vinn.evaluation.any_action import NASTY, check_any_action, violations
 from vinn.robot.collision import clearances
 from vinn.robot.config import MotionConfig, RobotConfig, load_robot_config
-from vinn.robot.motion_filter import FilterMemory, HeldTargets, MotionFilter
+from vinn.robot.held_targets import HeldTargets
+from vinn.robot.motion_filter import FilterMemory, MotionFilter
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest
 
 CONFIGS = Path(__file__).parents[2] / "config" / "robot"

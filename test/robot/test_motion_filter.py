@@ -15,7 +15,8 @@ from vinn.robot.config import (
     RobotConfig,
     ToolLimits,
 )
-from vinn.robot.motion_filter import FilterMemory, HeldTargets, MotionFilter, clip_length
+from vinn.robot.held_targets import HeldTargets
+from vinn.robot.motion_filter import FilterMemory, MotionFilter, clip_length
 from vinn.robot.types import JointRange, ReasonCode, StepRequest
 
 LIMITS = ToolLimits().joint_limits()

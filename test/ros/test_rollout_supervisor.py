@@ -103,7 +103,7 @@ class FakeRest(Node):
         self.release.wait(20.0)
         goal.succeed()
         result = ExecuteStep.Result(error_code="NONE")
-        result.sent.arm_m = 0.1
+        result.sent.arm_m, result.attempt = 0.1, 1
         if not self.forgetful:
             self.taken_step = goal.request.sequence
         return result
@@ -201,6 +201,19 @@ def test_a_prediction_of_another_rollout_is_not_acted_on(bench: Bench) -> None:
     assert status.reason == "POLICY_LOST"
     assert f"knows of session {answer.session!r} (the policy knows of no session)" in status.message
     assert bench.rest.steps == []
+
+
+def test_the_attempts_asked_for_are_what_the_rollout_says(bench: Bench) -> None:
+    assert bench.reset().success
+    request = StartRollout.Request(max_steps=1, attempts=2)
+    assert bench.ros.call(StartRollout, "supervisor/start_rollout", request).accepted
+    status = bench.wait_state(RolloutStatus.ENDED)
+    assert status.attempts == 2
+    summary = summarize_recording(status.recording)
+    assert summary.attempts == 1
+    assert bench.reset().success
+    bench.start(max_steps=1)
+    assert bench.wait_state(RolloutStatus.ENDED).attempts == 0
 
 
 def test_of_twenty_simultaneous_starts_one_is_accepted(bench: Bench) -> None:

@@ -63,6 +63,7 @@ class Bench:
         self.session = "s1"
         self.state = RolloutStatus.RUNNING
         self.renewing = True
+        self.attempts = 0
         self._supervisor = ros.node.create_publisher(RolloutStatus, "supervisor/status", qos.STREAM)
         ros.node.create_timer(0.05, self._renew)
         self._steps = ActionClient(ros.node, ExecuteStep, "executor/step")
@@ -72,7 +73,9 @@ class Bench:
 
     def _renew(self) -> None:
         if self.renewing:
-            self._supervisor.publish(RolloutStatus(state=self.state, session=self.session))
+            self._supervisor.publish(
+                RolloutStatus(state=self.state, session=self.session, attempts=self.attempts)
+            )
 
     def between_rollouts(self, state: int) -> None:
         """Until the executor has heard that no rollout runs."""
@@ -164,6 +167,47 @@ def test_a_taken_step_is_told_with_its_prediction_and_where_the_hand_went(bench:
     )
     assert (status.taken_step, status.steps_taken) == (6, 3)
     assert (from_vector3(status.measured_camera_delta) == measured_m).all()
+
+
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_the_supervisors_attempts_count_for_its_rollout(bench: Bench, allowed: int) -> None:
+    bench.session, bench.attempts = "few", allowed
+    bench.running()
+    results = []
+    for sequence in range(1, 40):
+        closing = {"gripper_value": 3.0, "gripper_probabilities": [0.0, 0.0, 0.0, 1.0]}
+        results.append(bench.step(sequence, forward_m=0.01 * (-1) ** sequence, **closing))
+        if results[-1].error_code != "NONE":
+            break
+    assert results[-1].error_code == "NO_GRASP"
+    assert f"allowed: {allowed}" in results[-1].error_msg
+    assert sum(result.missed for result in results) == results[-1].attempt == allowed
+    last = bench.ros.wait_for(
+        lambda: next((m for m in bench.statuses if m.reason == "NO_GRASP"), None)
+    )
+    assert (last.attempt, last.attempts, last.missed) == (allowed, allowed, True)
+    # It is no fault: the next rollout may begin, as configured.
+    assert last.state == ExecutorStatus.IDLE
+    bench.session, bench.attempts = "next", 0
+    bench.running()
+    assert bench.step(1).error_code == "NONE"
+    status = bench.ros.wait_for(
+        lambda: next((m for m in bench.statuses if m.session == "next"), None)
+    )
+    assert (status.attempt, status.attempts) == (0, 3)
+
+
+def test_a_prediction_that_refuses_itself_is_not_executed(bench: Bench) -> None:
+    for sequence, (said, code) in enumerate(
+        {
+            "NO_GRASP_POINT": "NO_GRASP_POINT",
+            "SUCCESS": "INVALID_INPUT",
+            "nonsense": "INVALID_INPUT",
+        }.items(),
+        start=1,
+    ):
+        assert bench.step(sequence, refusal=said).error_code == code
+    assert bench.robot.commands == []
 
 
 def test_the_next_session_begins_at_nothing(bench: Bench) -> None:

@@ -25,6 +25,8 @@ def test_given_values_win_and_zero_is_a_value() -> None:
     assert config.motion.scale == (1.0, 1.0, 0.0)
     assert (config.gripper.close_above, config.gripper.open_below) == (2.0, 0.75)
     assert config.tool == RobotConfig().tool
+    assert config.gripper.attempts == RobotConfig().gripper.attempts
+    assert tuned(RobotConfig(), {"gripper_attempts": 1}).gripper.attempts == 1
 
 
 def test_what_does_not_fit_together_is_refused() -> None:
@@ -38,7 +40,7 @@ def test_neighbours_at_run_time(tmp_path) -> None:
     policy = LoadedPolicy(build_policy(dataset, encoder, tmp_path / "policy", k=4), threads=1)
 
     def count() -> int:
-        return len(policy.predict(square_image(0.5, 0.5), "", 0).neighbors)
+        return len(policy.predict(square_image(0.5, 0.5), 1).neighbors)
 
     assert count() == 4
     policy.use_neighbors(2)
@@ -65,8 +67,8 @@ def test_precision_reaches_the_encoder(tmp_path, monkeypatch: pytest.MonkeyPatch
         return real(where, threads, precision)
 
     monkeypatch.setattr(artefact, "load_encoder", load)
-    plain = LoadedPolicy(directory, threads=1).predict(square_image(0.5, 0.5), "", 0)
-    fast = LoadedPolicy(directory, 1, "auto").predict(square_image(0.5, 0.5), "", 0)
+    plain = LoadedPolicy(directory, threads=1).predict(square_image(0.5, 0.5), 1)
+    fast = LoadedPolicy(directory, 1, "auto").predict(square_image(0.5, 0.5), 1)
     assert asked == ["fp32", "auto"]
     np.testing.assert_allclose(fast.camera_delta, plain.camera_delta, atol=1e-2)
     parameter = next(p for p in VinnPolicyNode.PARAMETERS if p.name == "precision")

@@ -28,6 +28,8 @@ from vinn_msgs.msg import Prediction as PredictionMsg
 
 JPEG_QUALITY = 90
 
+_REASONS = {reason.value: reason for reason in ReasonCode}
+
 # Latency stages of a `Prediction` and where they go in the message.
 _LATENCIES = {
     "preprocess": "preprocess_latency_s",
@@ -121,6 +123,7 @@ def to_prediction_msg(prediction: Prediction) -> PredictionMsg:
         gripper_probabilities=prediction.gripper_probabilities.astype(np.float32),
         neighbors=[_to_neighbor_msg(neighbor) for neighbor in prediction.neighbors],
         novelty=float(prediction.novelty),
+        refusal=prediction.refusal.value if prediction.refusal else "",
         grasp_point_uv=np.full(2, np.nan, np.float32),
     )
     point = prediction.grasp_point
@@ -144,8 +147,14 @@ def from_prediction_msg(message: PredictionMsg) -> Prediction:
         neighbors=tuple(_from_neighbor_msg(neighbor) for neighbor in message.neighbors),
         novelty=float(message.novelty),
         latency_s={stage: float(getattr(message, field)) for stage, field in _LATENCIES.items()},
+        refusal=_from_refusal(message.refusal),
         grasp_point=_from_grasp_point(message) if message.has_grasp_point else None,
     )
+
+
+def _from_refusal(said: str) -> ReasonCode | None:
+    """What is no reason code at all stays a refusal, one that is allowed nowhere."""
+    return _REASONS.get(said, ReasonCode.INVALID_INPUT) if said else None
 
 
 def _from_grasp_point(message: PredictionMsg) -> GraspPoint:
@@ -193,6 +202,7 @@ def to_step_request(
         gripper_probabilities=np.array(message.gripper_probabilities, dtype=np.float64),
         image_age_s=image_age_s,
         novelty=float(message.novelty),
+        refusal=_from_refusal(message.refusal),
         action_scale=scales.get(message.action_scale),
     )
 

@@ -17,12 +17,14 @@ class Lease:
         self._duration_s = duration_s
         self._lock = threading.Lock()
         self._session = ""
+        self._attempts = 0
         self._renewed_s = -math.inf
 
-    def renew(self, session: str, running: bool) -> None:
+    def renew(self, session: str, running: bool, attempts: int = 0) -> None:
         """Take over what the supervisor says about `session`; not running ends the lease."""
         with self._lock:
             self._session = session if running else ""
+            self._attempts = attempts
             self._renewed_s = time.monotonic()
 
     @property
@@ -32,6 +34,12 @@ class Lease:
             if time.monotonic() - self._renewed_s > self._duration_s:
                 return ""
             return self._session
+
+    @property
+    def attempts(self) -> int | None:
+        """Closings on nothing that the supervisor allows in the session; None: as configured."""
+        with self._lock:
+            return self._attempts or None
 
     @property
     def alive(self) -> bool:

@@ -98,6 +98,12 @@ def start(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="Kept with the recording.")] = "",
     max_steps: Annotated[int, typer.Option(min=0, help="0: the configured limit.")] = 0,
+    attempts: Annotated[
+        int,
+        typer.Option(
+            min=0, max=1000, help="Closings on nothing allowed; 1: no second try; 0: as configured."
+        ),
+    ] = 0,
     wait: Annotated[
         bool,
         typer.Option("--wait", help="Wait until the rollout has ended; Ctrl-C ends it."),
@@ -105,7 +111,7 @@ def start(
     timeout: Timeout = 10.0,
 ) -> None:
     """Start a rollout."""
-    request = StartRollout.Request(name=name, max_steps=max_steps)
+    request = StartRollout.Request(name=name, max_steps=max_steps, attempts=attempts)
     with _operator(context.obj) as node:
         ended = _Follower(node) if wait else None
         answer = _call(node, StartRollout, "supervisor/start_rollout", request, timeout)

@@ -17,7 +17,7 @@ from rich.table import Table
 from vinn import __version__
 from vinn.cli.console import err, out
 from vinn.errors import ConfigError
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.success import SuccessRate, share_at_first
 from vinn.evaluation.trials import (
     Failure,
     StopAt,
@@ -119,7 +119,7 @@ def _progress() -> Progress:
 def _table(results: Sequence[TrialResult], title: str) -> Table:
     table = Table(title=title)
     table.add_column("cabinet")
-    for heading in ("grasped", "opened [95 %]", "fully opened", "steps"):
+    for heading in ("grasped", "opened [95 %]", "at first attempt", "fully opened", "steps"):
         table.add_column(heading, justify="right")
     rates = success_by_cabinet(results)
     for name, rate in rates.items():
@@ -130,11 +130,12 @@ def _table(results: Sequence[TrialResult], title: str) -> Table:
     return table
 
 
-def _cells(results: Sequence[TrialResult], rate: SuccessRate) -> tuple[str, str, str, str]:
+def _cells(results: Sequence[TrialResult], rate: SuccessRate) -> tuple[str, ...]:
     steps = sum(result.steps for result in results) / len(results)
     return (
         str(sum(result.grasped for result in results)),
         str(rate),
+        share_at_first(result.first_attempt for result in results),
         str(sum(result.fully_opened for result in results)),
         f"{steps:.1f}",
     )
@@ -160,6 +161,7 @@ def _write(
         },
         "settings": settings,
         "opened": asdict(SuccessRate.of(result.opened for result in results)),
+        "first_attempt": asdict(SuccessRate.of(bool(r.first_attempt) for r in results)),
         "by_cabinet": {name: asdict(rate) for name, rate in success_by_cabinet(results).items()},
         "failures": dict(Counter(result.failure.value for result in results)),
         "trials": [as_json(result) for result in results],

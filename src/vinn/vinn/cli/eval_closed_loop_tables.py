@@ -23,7 +23,7 @@ from vinn.evaluation.closed_loop_output import (
 )
 from vinn.evaluation.closed_loop_workers import run_closed_loop_by_workers
 from vinn.evaluation.methods import method_named
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.success import SuccessRate, share_at_first
 from vinn.evaluation.tables import measure_method
 from vinn.evaluation.tables_config import claim_workspace, load_tables_config
 from vinn.evaluation.workspace import Workspace
@@ -111,7 +111,8 @@ def _table(outcomes: Outcomes) -> Table:
     table = Table("method", *(TITLES[condition] for condition in conditions), title="opened doors")
     for method in dict.fromkeys(method for _, method in outcomes):
         cells = [
-            str(SuccessRate.of(trial.opened for trial in outcomes[condition, method]))
+            f"{SuccessRate.of(trial.opened for trial in outcomes[condition, method])}, first "
+            f"{share_at_first(trial.first_attempt for trial in outcomes[condition, method])}"
             if (condition, method) in outcomes
             else ""
             for condition in conditions

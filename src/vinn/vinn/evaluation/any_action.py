@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from vinn.robot.collision import clearances, way
 from vinn.robot.config import RobotConfig
+from vinn.robot.held_targets import HeldTargets
 from vinn.robot.kinematics import base_T_gripper
 from vinn.robot.limits import clamp
-from vinn.robot.motion_filter import FilterMemory, HeldTargets, MotionFilter
+from vinn.robot.motion_filter import FilterMemory, MotionFilter
 from vinn.robot.types import JointCommand, RobotState, StepRequest
 
 SLIDERS = ("lift_m", "arm_m")

@@ -14,7 +14,7 @@ from vinn.evaluation.closed_loop import (
 from vinn.evaluation.methods import BEYOND, method_named
 from vinn.evaluation.paired import PairedDifference, paired_difference
 from vinn.evaluation.results import Results
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.success import SuccessRate, said_at_first
 from vinn.evaluation.workspace import Workspace
 from vinn.tasks.data import TaskData
 
@@ -76,6 +76,7 @@ def _add_rate(results: Results, name: str, trials: Trials) -> None:
         name,
         round(100 * rate.successes / rate.trials, 1),
         f"% opened, 95 % {100 * rate.low:.0f} to {100 * rate.high:.0f}, n {rate.trials}; "
+        f"{said_at_first(t.first_attempt for t in trials)}"
         f"grasped {sum(t.grasped for t in trials)}, fully opened "
         f"{sum(t.fully_opened for t in trials)}",
     )

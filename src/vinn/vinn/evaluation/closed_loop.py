@@ -24,7 +24,14 @@ from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError, DatasetError
 from vinn.evaluation.closed_loop_config import ClosedLoopConfig
 from vinn.evaluation.methods import method_named
-from vinn.evaluation.trials import Failure, TrialResult, as_json, run_trial, trial_seed
+from vinn.evaluation.trials import (
+    Failure,
+    TrialResult,
+    as_json,
+    opened_at_first,
+    run_trial,
+    trial_seed,
+)
 from vinn.evaluation.workspace import HASH_LENGTH, Workspace
 from vinn.policies.artefact import load_policy
 from vinn.policies.types import Policy
@@ -79,6 +86,13 @@ class Outcome:
     opened: bool
     fully_opened: bool
     failure: Failure
+    attempts: int | None = None
+    """Closings of the gripper begun; None in files from before they were counted."""
+
+    @property
+    def first_attempt(self) -> bool | None:
+        """Whether the door was opened without a second closing; None: not known."""
+        return opened_at_first(self.opened, self.attempts)
 
 
 Outcomes = Mapping[tuple[str, str], tuple[Outcome, ...]]
@@ -253,6 +267,7 @@ def _outcome(line: Mapping[str, Any]) -> Outcome:
         opened=line["opened"],
         fully_opened=line["fully_opened"],
         failure=Failure(line["failure"]),
+        attempts=line.get("attempts"),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.evaluation.latency import stage_latencies, stamp_to_command
+from vinn.evaluation.trials import opened_at_first
 from vinn.policies.artefact import open_artefact
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import summarize_recording
@@ -29,6 +30,7 @@ class RolloutDigest:
         cabinet: from the simulated scene; empty on a robot.
         opened: the door reached 30 degrees; without a scene, the operator's label.
         grasped, fully_opened: from the scene.
+        attempts: closings of the gripper begun; None where the recording does not say.
         reason: why it ended; empty if the recording is incomplete.
         steps: taken on by the executor.
         duration_s: wall time.
@@ -55,6 +57,12 @@ class RolloutDigest:
     frame_stamps_ns: NDArray[np.int64]
     video: Path | None = None
     poster_rgb: NDArray[np.uint8] | None = None
+    attempts: int | None = None
+
+    @property
+    def first_attempt(self) -> bool | None:
+        """Whether the door was opened without a second closing; None: not known."""
+        return opened_at_first(self.opened, self.attempts)
 
     @property
     def final_angle_deg(self) -> float:
@@ -99,6 +107,7 @@ def digest_recording(
         opened=last.opened if last else bool(label and label.success),
         grasped=bool(last and last.grasped),
         fully_opened=bool(last and last.fully_opened),
+        attempts=summary.attempts,
         reason=outcome.get("reason", ""),
         steps=len(timeline.steps),
         duration_s=(timeline.end_ns - timeline.start_ns) / 1e9,

@@ -66,7 +66,13 @@ def record_trial(
             recorder.write_parameters({"vinn_policy.policy": str(policy_dir.resolve())})
         watched = _Watched(policy, world, recorder)
         result = run_trial(watched, world, trial, stop_at=stop_at, on_step=watched.step_ended)
-        recorder.close({"reason": result.reason.value, "steps": str(result.steps)})
+        recorder.close(
+            {
+                "reason": result.reason.value,
+                "steps": str(result.steps),
+                "attempts": str(result.attempts),
+            }
+        )
     return result
 
 

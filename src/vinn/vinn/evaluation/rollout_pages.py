@@ -10,7 +10,7 @@ import numpy as np
 
 from vinn.evaluation.digest import RolloutDigest, digest_recording
 from vinn.evaluation.rollout_findings import findings, neighbor_progress
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
 from vinn.policies.artefact import PolicyArtefact, open_artefact
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import RecordingSummary, summarize_recording
@@ -92,6 +92,7 @@ def rollout_page(
                 good=digest.opened,
             ),
             Tile("Ended by", summary.ended_by, f"{digest.steps} steps"),
+            *_attempts_tile(digest),
             *_novelty_tiles(timeline),
         ]
     )
@@ -124,6 +125,12 @@ def rollout_page(
     return report
 
 
+def _attempts_tile(digest: RolloutDigest) -> list[Tile]:
+    if digest.attempts is None:
+        return []
+    return [Tile("Attempts", str(digest.attempts), "how often the gripper closed")]
+
+
 def _novelty_tiles(timeline: RolloutTimeline) -> list[Tile]:
     predictions = [recorded.prediction for recorded in timeline.predictions]
     novelty = np.array([p.novelty for p in predictions])
@@ -150,36 +157,38 @@ def _index(digests: Sequence[tuple[RolloutDigest, RecordingSummary]]) -> Report:
     interval = f"95 % interval {rate.low:.0%} to {rate.high:.0%}"
     report.tiles(
         [
-            Tile("Opened", f"{rate.successes} / {rate.trials}", interval),
+            Tile("Opened", rate.share, interval),
+            Tile("At the first attempt", share_at_first(d.first_attempt for d, _ in digests)),
             *(Tile(f"Ended by {reason}", str(count)) for reason, count in sorted(reasons.items())),
         ]
     )
-    groups: dict[str, list[bool]] = {}
+    groups: dict[str, list[RolloutDigest]] = {}
     for digest, _ in digests:
         key = ", ".join(filter(None, (digest.policy.partition("@")[0], digest.cabinet))) or "all"
-        groups.setdefault(key, []).append(digest.opened)
+        groups.setdefault(key, []).append(digest)
     section = report.section("Success")
-    rates = {name: SuccessRate.of(outcomes) for name, outcomes in groups.items()}
-    section.table(
-        ["policy, cabinet", "opened", "of", "95 % interval"],
-        [
-            [name, r.successes, r.trials, f"{r.low:.0%} to {r.high:.0%}"]
-            for name, r in rates.items()
-        ],
-    )
+    by_group = []
+    for name, own in groups.items():
+        r = SuccessRate.of(digest.opened for digest in own)
+        first = share_at_first(digest.first_attempt for digest in own)
+        by_group.append([name, r.successes, r.trials, f"{r.low:.0%} to {r.high:.0%}", first])
+    header = ["policy, cabinet", "opened", "of", "95 % interval", "at the first attempt"]
+    section.table(header, by_group)
     rows = [
         [
             Link(d.recording.name.partition(".")[0], _page_name(d.recording)),
             summary.info.get("name", ""),
             d.cabinet,
             d.opened,
+            UNKNOWN if d.attempts is None else d.attempts,
             d.reason or "incomplete",
             d.steps,
             round(d.duration_s, 1),
         ]
         for d, summary in digests
     ]
-    header = ["recording", "name", "cabinet", "opened", "ended by", "steps", "wall time [s]"]
+    header = ["recording", "name", "cabinet", "opened", "attempts", "ended by", "steps"]
+    header += ["wall time [s]"]
     report.section("Every rollout").table(header, rows)
     return report
 

@@ -11,7 +11,7 @@ import numpy as np
 from vinn.errors import DatasetError
 from vinn.evaluation.digest import RolloutDigest
 from vinn.evaluation.latency import LatencySummary
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
 from vinn.viz import plots
 from vinn.viz.report import Report, Section, Tile, VideoItem
 
@@ -34,10 +34,12 @@ def summarize(digests: Sequence[RolloutDigest], policy: str) -> dict[str, object
     if not own:
         raise DatasetError(f"no recorded rollout of policy {policy!r} to summarise")
     rate = SuccessRate.of(digest.opened for digest in own)
+    at_first = SuccessRate.at_first(digest.first_attempt for digest in own)
     return {
         "policy": policy,
         "trials": rate.trials,
         "successes": rate.successes,
+        "first_attempt": None if at_first is None else at_first.successes,
         "wilson_low": round(rate.low, 4),
         "wilson_high": round(rate.high, 4),
         "grasped": sum(digest.grasped for digest in own),
@@ -52,6 +54,7 @@ def summarize(digests: Sequence[RolloutDigest], policy: str) -> dict[str, object
             {
                 "cabinet": digest.cabinet,
                 "opened": digest.opened,
+                "attempts": digest.attempts,
                 "angle_deg": _rounded(digest.final_angle_deg, 1),
                 "reason": digest.reason,
                 "steps": digest.steps,
@@ -123,11 +126,15 @@ def _tiles(
 ) -> list[Tile]:
     rate = SuccessRate.of(digest.opened for digest in own)
     interval = f"95 % interval {rate.low:.0%} to {rate.high:.0%}"
-    tiles = [Tile("Doors opened", _share(rate), interval)]
+    at_first = share_at_first(digest.first_attempt for digest in own)
+    tiles = [
+        Tile("Doors opened", rate.share, interval),
+        Tile("At the first attempt", at_first, "the gripper closed once"),
+    ]
     for control in controls:
         part = SuccessRate.of(d.opened for d in digests if d.policy == control)
         interval = f"control; {part.low:.0%} to {part.high:.0%}"
-        tiles.append(Tile(f"By {control}", _share(part), interval))
+        tiles.append(Tile(f"By {control}", part.share, interval))
     command = LatencySummary.of(stage_samples(own)["stamp_to_command"])
     if command.count:
         value, note = f"{command.median_ms:.0f} ms", f"median; 95 % below {command.p95_ms:.0f} ms"
@@ -150,7 +157,7 @@ def _success(
     for control in controls:
         rates[control] = SuccessRate.of(d.opened for d in digests if d.policy == control)
     bars = [
-        plots.Bar(name, rate.successes / rate.trials, rate.low, rate.high, _share(rate))
+        plots.Bar(name, rate.successes / rate.trials, rate.low, rate.high, rate.share)
         for name, rate in rates.items()
     ]
     section.svg(
@@ -173,6 +180,7 @@ def _success(
             digest.policy,
             digest.cabinet,
             digest.opened,
+            UNKNOWN if digest.attempts is None else digest.attempts,
             _rounded(digest.final_angle_deg, 1),
             digest.steps,
             round(digest.duration_s, 1),
@@ -180,7 +188,8 @@ def _success(
         ]
         for digest in digests
     ]
-    header = ["policy", "cabinet", "opened", "angle [deg]", "steps", "wall time [s]", "ended by"]
+    header = ["policy", "cabinet", "opened", "attempts", "angle [deg]", "steps"]
+    header += ["wall time [s]", "ended by"]
     section.table(header, rows, "Every rollout")
 
 
@@ -235,10 +244,6 @@ def _rates(digests: Sequence[RolloutDigest]) -> dict[str, SuccessRate]:
         cabinet: SuccessRate.of(d.opened for d in digests if d.cabinet == cabinet)
         for cabinet in cabinets
     }
-
-
-def _share(rate: SuccessRate) -> str:
-    return f"{rate.successes} / {rate.trials}"
 
 
 def _rounded(value: float, digits: int) -> float | None:

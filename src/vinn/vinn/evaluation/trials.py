@@ -73,6 +73,7 @@ class TrialResult:
         failure: NONE if opened.
         duration_s: simulated time.
         predict_s: wall time per prediction, in order, rendering not included.
+        attempts: closings of the gripper begun; None in results from before they were counted.
     """
 
     cabinet: str
@@ -87,6 +88,17 @@ class TrialResult:
     failure: Failure
     duration_s: float
     predict_s: tuple[float, ...] = ()
+    attempts: int | None = None
+
+    @property
+    def first_attempt(self) -> bool | None:
+        """Whether the door was opened without a second closing; None: not known."""
+        return opened_at_first(self.opened, self.attempts)
+
+
+def opened_at_first(opened: bool, attempts: int | None) -> bool | None:
+    """Whether a door was opened with one closing at most; None: the closings were not counted."""
+    return None if attempts is None else opened and attempts <= 1
 
 
 def trial_seed(seed: int, scene: int, trial: int) -> int:
@@ -177,6 +189,7 @@ def run_trial(
                 gripper_value=prediction.gripper_value,
                 gripper_probabilities=prediction.gripper_probabilities,
                 novelty=prediction.novelty,
+                refusal=prediction.refusal,
                 action_scale=prediction.action_scale,
             )
         )
@@ -208,6 +221,7 @@ def run_trial(
             for record in outcome.records
             if record.prediction is not None
         ),
+        attempts=outcome.attempts,
     )
 
 
@@ -222,8 +236,13 @@ def classify(outcome: RolloutOutcome, opened: bool, grasped: bool, grasping: boo
     """
     if opened:
         return Failure.NONE
-    limits = (ReasonCode.STEP_LIMIT, ReasonCode.TIME_LIMIT, ReasonCode.STALLED)
-    if outcome.reason not in limits:
+    ends = (
+        ReasonCode.STEP_LIMIT,
+        ReasonCode.TIME_LIMIT,
+        ReasonCode.STALLED,
+        ReasonCode.NO_GRASP,
+    )
+    if outcome.reason not in ends:
         return Failure.FAULT
     if grasped:
         return Failure.STALLED if grasping else Failure.SLIPPED
@@ -260,4 +279,5 @@ def as_json(result: TrialResult) -> dict[str, object]:
         "steps": result.steps,
         "failure": result.failure.value,
         "duration_s": round(result.duration_s, 2),
+        "attempts": result.attempts,
     }

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.demos.types import ActionScale
-from vinn.robot.types import StepResult
+from vinn.robot.types import ReasonCode, StepResult
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,8 @@ class Prediction:
             the view is unlike every demonstration. NaN where a policy cannot tell.
         latency_s: seconds per stage, e.g. {"preprocess": .., "encode": .., "retrieve": ..}.
         grasp_point: where the gripper will close; None where a policy does not say.
+        refusal: why this is not to be acted on, one of `vinn.robot.types.REFUSALS`: a policy that
+            needs a place to grasp and sees none says NO_GRASP_POINT. None: it may be.
         trace: what the policy's own `advance` needs of it; never leaves the process.
     """
 
@@ -113,6 +115,7 @@ class Prediction:
     novelty: float = float("nan")
     latency_s: Mapping[str, float] = field(default_factory=dict)
     grasp_point: GraspPoint | None = None
+    refusal: ReasonCode | None = None
     trace: object = field(default=None, repr=False, compare=False)
 
 

@@ -13,9 +13,10 @@ from vinn.errors import RobotError
 from vinn.robot.arrival import ARM_JOINTS, ArrivalMonitor, base_advance_m
 from vinn.robot.config import ExecutorConfig, StartPose
 from vinn.robot.gripper import note_motion
-from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter, held_targets
+from vinn.robot.held_targets import held_targets
+from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter
 from vinn.robot.odometry import base_R_camera, grasp_translation_m
-from vinn.robot.readiness import not_ready
+from vinn.robot.readiness import Halted, check_ready
 from vinn.robot.session import SessionTally
 from vinn.robot.start_motion import StartMotion, start_goal, too_far, unreachable
 from vinn.robot.types import (
@@ -29,15 +30,6 @@ from vinn.robot.types import (
 
 ShouldStop = Callable[[], ReasonCode | None]
 """Polled while the robot moves; a reason ends the motion with a hold."""
-
-
-class Halted(Exception):
-    """Ends a motion inside the executor; becomes a `StepResult`."""
-
-    def __init__(self, reason: ReasonCode, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
 
 
 class StepExecutor:
@@ -76,6 +68,11 @@ class StepExecutor:
         return self._memory.gripper.closed
 
     @property
+    def attempts(self) -> int:
+        """Closings on nothing that are allowed in a session."""
+        return self._memory.attempts or self._filter.config.gripper.attempts
+
+    @property
     def latched(self) -> ReasonCode | None:
         """The fault that an operator has to clear before anything moves again."""
         return self._latched
@@ -88,11 +85,16 @@ class StepExecutor:
         """Judge the steps to come by another filter; a latch stays. Between two motions only."""
         self._filter = motion_filter
 
-    def begin_session(self, session: str) -> None:
-        """Execute the steps of `session` from now on, and of no other."""
+    def begin_session(self, session: str, attempts: int | None = None) -> None:
+        """Execute the steps of `session` from now on, and of no other.
+
+        Args:
+            session: id of the rollout.
+            attempts: closings on nothing that are allowed in it, 1 or more; None: as configured.
+        """
         self._tally = SessionTally(session)
         # Joint targets stay: they are what the robot was last told. The gripper is open by now.
-        self._memory = FilterMemory(held=self._memory.held)
+        self._memory = FilterMemory(held=self._memory.held, attempts=attempts)
 
     def end_session(self) -> None:
         """Refuse every step until a session begins."""
@@ -318,9 +320,7 @@ class StepExecutor:
             state = self._newest = self._driver.state()
         except RobotError as error:
             raise Halted(ReasonCode.STATE_STALE, str(error)) from error
-        problem = not_ready(state, self._driver.now_s() - state.steady_s, self._config)
-        if problem is not None:
-            raise Halted(*problem)
+        check_ready(state, self._driver.now_s() - state.steady_s, self._config)
         return state
 
     def _send(

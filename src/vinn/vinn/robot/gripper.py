@@ -17,7 +17,8 @@ against the door. So when the hand moved less than `stall.motion_m` in each of t
 
 Empty rule. A gripper that closed to less than `empty.aperture_m` holds nothing, and a policy that
 sees closed fingers would pull its empty hand away. So it opens again, takes the step that the
-policy wants (it backs off), and does not close for `empty.open_steps` steps: a new approach.
+policy wants (it backs off), and does not close for `empty.open_steps` steps: a new approach. After
+`attempts` closings on nothing the rollout ends (NO_GRASP): the gripper opens and stays where it is.
 """
 
 from __future__ import annotations

@@ -58,6 +58,12 @@ class GripperConfig(Settings):
     sticky: bool = Field(
         default=False, description="once something is held it is held to the end of the rollout"
     )
+    attempts: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="closings on nothing that are allowed in a rollout; 1: no second try",
+    )
     stall: StallRule = StallRule()
     empty: EmptyRule = EmptyRule()
 

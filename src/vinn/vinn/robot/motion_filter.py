@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.robot.collision import check_motion, clearances, way
-from vinn.robot.config import MotionConfig, RobotConfig
+from vinn.robot.config import RobotConfig
 from vinn.robot.gripper import GripperMemory, decide_gripper, gripper_signal
+from vinn.robot.held_targets import HeldTargets, held_targets
 from vinn.robot.ik import JointIncrement, pose_ik, translation_fk, translation_ik
 from vinn.robot.kinematics import (
     base_R_gripper,
@@ -25,7 +26,7 @@ from vinn.robot.kinematics import (
     yaw_axis_p_grasp,
 )
 from vinn.robot.limits import clamp, effective_limits, with_margin
-from vinn.robot.request_checks import check_finite, check_fresh, check_novelty
+from vinn.robot.request_checks import check_finite, check_fresh, check_novelty, check_refusal
 from vinn.robot.types import (
     JointCommand,
     JointLimits,
@@ -44,21 +45,6 @@ SMALLEST_BASE_MOTION_M = 1e-6
 
 
 @dataclass(frozen=True)
-class HeldTargets:
-    """The joint targets of the last command.
-
-    A joint that a step does not move keeps its *target*. Were it re-targeted to what is measured,
-    gravity or the pull of a door would move it a little each step and it would creep away.
-    """
-
-    lift_m: float
-    arm_m: float
-    wrist_yaw_rad: float
-    wrist_pitch_rad: float
-    wrist_roll_rad: float
-
-
-@dataclass(frozen=True)
 class FilterMemory:
     """What the filter remembers from step to step; the executor keeps it, the filter never does."""
 
@@ -66,6 +52,8 @@ class FilterMemory:
     held: HeldTargets | None = None
     base_origin_m: tuple[float, float] | None = None
     """Base position by odometry where the session began."""
+    attempts: int | None = None
+    """Closings on nothing that are allowed in the session; None: as configured."""
 
 
 @dataclass(frozen=True)
@@ -93,25 +81,6 @@ def clip_length(vector: NDArray[np.float64], longest: float) -> NDArray[np.float
     """`vector` shortened to `longest`, its direction kept. The vector must be finite."""
     length = float(np.linalg.norm(vector))
     return vector if length <= longest else vector * (longest / length)
-
-
-def held_targets(state: RobotState, held: HeldTargets | None, config: MotionConfig) -> HeldTargets:
-    """Where each joint is counted from: its last target, or what is measured if far from it."""
-
-    def pick(name: str, tolerance: float) -> float:
-        measured = float(getattr(state, name))
-        if held is None:
-            return measured
-        target = float(getattr(held, name))
-        return target if abs(target - measured) <= tolerance else measured
-
-    return HeldTargets(
-        lift_m=pick("lift_m", config.resync_m),
-        arm_m=pick("arm_m", config.resync_m),
-        wrist_yaw_rad=pick("wrist_yaw_rad", config.resync_rad),
-        wrist_pitch_rad=pick("wrist_pitch_rad", config.resync_rad),
-        wrist_roll_rad=pick("wrist_roll_rad", config.resync_rad),
-    )
 
 
 def limit_target(
@@ -174,7 +143,13 @@ class MotionFilter:
         problem = check_novelty(request.novelty, motion)
         if problem:
             return Decision(ReasonCode.NOVEL, problem, memory)
+        refused = check_refusal(request)
+        if refused:
+            return Decision(*refused, memory)
 
+        allowed = memory.attempts or self.config.gripper.attempts
+        if memory.gripper.misses >= allowed:
+            return Decision(ReasonCode.NO_GRASP, _no_grasp(memory.gripper.misses, allowed), memory)
         signal = gripper_signal(
             request.gripper_value, request.gripper_probabilities, self.config.gripper
         )
@@ -183,13 +158,14 @@ class MotionFilter:
         )
         changes = gripper.closed != memory.gripper.closed
         missed = gripper.misses > memory.gripper.misses
+        given_up = missed and gripper.misses >= allowed
 
         requested_gripper_m = np.asarray(motion.scale) * (
             self._gripper_R_camera @ request.camera_delta.astype(np.float64)
         )
         held = held_targets(state, memory.held, motion)
         rotation = base_R_gripper(held.wrist_yaw_rad, held.wrist_pitch_rad, held.wrist_roll_rad)
-        frozen = changes and motion.freeze_on_gripper_change and not missed
+        frozen = given_up or (changes and motion.freeze_on_gripper_change and not missed)
         held_memory = replace(memory, held=held)
         requested_base_m = rotation @ requested_gripper_m
         plain_m = np.zeros(3) if frozen else clip_length(requested_base_m, motion.step_cap_m)
@@ -206,6 +182,9 @@ class MotionFilter:
                 decision = replace(decision, message=decision.message or left_out)
         else:
             decision = self.limit(plain_m, gripper.closed, state, held_memory)
+        if given_up:
+            said = _no_grasp(gripper.misses, allowed)
+            decision = replace(decision, reason=ReasonCode.NO_GRASP, message=said)
         # A refused motion leaves the gripper as it was: nothing is sent.
         return replace(
             decision,
@@ -398,3 +377,8 @@ class MotionFilter:
             ReasonCode.UNREACHABLE,
             f"limits leave {reached * 100:.0f} % of a step of {length * 1000:.0f} mm",
         )
+
+
+def _no_grasp(misses: int, allowed: int) -> str:
+    times = "once" if misses == 1 else f"{misses} times"
+    return f"closed on nothing {times}; allowed: {allowed}"

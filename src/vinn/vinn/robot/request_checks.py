@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from vinn.robot.config import MotionConfig
-from vinn.robot.types import StepRequest
+from vinn.robot.types import REFUSALS, ReasonCode, StepRequest
 
 LARGEST_COMPONENT = 1000.0
 """A request with a larger component is nonsense, not a motion (and could overflow)."""
@@ -55,6 +55,17 @@ def check_novelty(novelty: float, config: MotionConfig) -> str | None:
     if config.novelty_action == "halt" and novelty > config.novelty_limit:
         return f"novelty: {novelty:.2f}; allowed: at most {config.novelty_limit:g}"
     return None
+
+
+def check_refusal(request: StepRequest) -> tuple[ReasonCode, str] | None:
+    """Why the policy itself does not want to be acted on, or None."""
+    if request.refusal is None:
+        return None
+    if request.refusal not in REFUSALS:
+        allowed = ", ".join(reason.value for reason in REFUSALS)
+        return ReasonCode.INVALID_INPUT, f"refusal: {request.refusal.value}; allowed: {allowed}"
+    said = {ReasonCode.NO_GRASP_POINT: "the policy sees no place to grasp"}
+    return request.refusal, said.get(request.refusal, "the policy does not know this view")
 
 
 def _describe(value: object) -> str:

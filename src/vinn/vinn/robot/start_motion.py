@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from vinn.robot.arrival import wrap_angle
 from vinn.robot.config import RobotConfig, StartPose
+from vinn.robot.held_targets import held_targets
 from vinn.robot.ik import translation_ik
 from vinn.robot.kinematics import base_R_gripper
-from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter, clip_length, held_targets
+from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter, clip_length
 from vinn.robot.types import JointLimits, ReasonCode, RobotState
 
 _WRIST_JOINTS = ("wrist_yaw_rad", "wrist_pitch_rad", "wrist_roll_rad")

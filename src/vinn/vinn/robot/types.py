@@ -25,6 +25,7 @@ class ReasonCode(str, Enum):
     SUCCESS = "SUCCESS"
     STEP_LIMIT = "STEP_LIMIT"
     TIME_LIMIT = "TIME_LIMIT"
+    NO_GRASP = "NO_GRASP"
     OPERATOR_STOP = "OPERATOR_STOP"
     # refused requests
     BUSY = "BUSY"
@@ -44,6 +45,7 @@ class ReasonCode(str, Enum):
     INVALID_IMAGE = "INVALID_IMAGE"
     STALE_INPUT = "STALE_INPUT"
     NOVEL = "NOVEL"
+    NO_GRASP_POINT = "NO_GRASP_POINT"
     # something went away
     CAMERA_STALE = "CAMERA_STALE"
     POLICY_LOST = "POLICY_LOST"
@@ -58,6 +60,10 @@ class ReasonCode(str, Enum):
     ROBOT_ERROR = "ROBOT_ERROR"
     TIMEOUT = "TIMEOUT"
     LATCHED = "LATCHED"
+
+
+REFUSALS = (ReasonCode.NOVEL, ReasonCode.NO_GRASP_POINT)
+"""Why a policy may ask that a prediction of its own is not acted on."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,8 @@ class StepRequest:
     image_age_s: float = 0.0
     """Age of the image behind this step when the request arrived."""
     novelty: float = float("nan")
+    refusal: ReasonCode | None = None
+    """Why the policy asks not to be acted on (one of `REFUSALS`); None: it does not."""
     action_scale: ActionScale | None = None
     """Unit of `camera_delta`; refused if it is not the configured one. None: not checked."""
     camera_rotation_rad: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))

@@ -58,6 +58,7 @@ class RolloutConfig(_Settings):
             ReasonCode.STALE_INPUT: 3,
             ReasonCode.INVALID_IMAGE: 3,
             ReasonCode.NOVEL: 3,
+            ReasonCode.NO_GRASP_POINT: 3,
         },
         description="troubled steps in a row, of each kind, that do not yet end the rollout",
     )

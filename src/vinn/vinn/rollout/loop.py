@@ -61,6 +61,11 @@ class RolloutOutcome:
         """Steps the robot was sent."""
         return sum(r.result is not None and r.result.sent is not None for r in self.records)
 
+    @property
+    def attempts(self) -> int:
+        """How often the gripper began to close."""
+        return max((r.result.attempt for r in self.records if r.result is not None), default=0)
+
 
 def run_rollout(
     predict: Callable[[float], Prediction],

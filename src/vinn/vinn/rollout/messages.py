@@ -152,6 +152,7 @@ def prediction_fields(
             for neighbor in prediction.neighbors
         ],
         "novelty": prediction.novelty,
+        "refusal": prediction.refusal.value if prediction.refusal else "",
         "preprocess_latency_s": latency.get("preprocess", 0.0),
         "encode_latency_s": latency.get("encode", 0.0),
         "retrieve_latency_s": latency.get("retrieve", 0.0),

@@ -65,6 +65,12 @@ class RecordingSummary:
         return int(said) if said.isdecimal() else 0
 
     @property
+    def attempts(self) -> int | None:
+        """Closings of the gripper begun; None: the recording does not say."""
+        said = (self.outcome or {}).get("attempts", "")
+        return int(said) if said.isdecimal() else None
+
+    @property
     def ended_by(self) -> str:
         """Why the rollout ended, and whether the recording has everything; for people."""
         reason = (self.outcome or {}).get("reason", "incomplete")

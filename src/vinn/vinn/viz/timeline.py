@@ -15,6 +15,7 @@ from vinn.demos.frames import encode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.policies.episode import Position, StepReport
 from vinn.policies.types import GraspPoint, Neighbor, Prediction
+from vinn.robot.types import ReasonCode
 from vinn.rollout.images import COMPRESSED_IMAGE, RGB_OF
 from vinn.rollout.reader import RecordedMessage, read_recording
 from vinn.rollout.step_report import step_report
@@ -251,8 +252,14 @@ def to_prediction(message: Any) -> Prediction:
             "encode": float(message.encode_latency_s),
             "retrieve": float(message.retrieve_latency_s),
         },
+        refusal=_refusal(message),
         grasp_point=_grasp_point(message) if getattr(message, "has_grasp_point", False) else None,
     )
+
+
+def _refusal(message: Any) -> ReasonCode | None:
+    said = getattr(message, "refusal", "")
+    return ReasonCode(said) if said in set(ReasonCode) else None
 
 
 def _grasp_point(message: Any) -> GraspPoint:

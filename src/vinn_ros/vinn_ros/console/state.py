@@ -85,6 +85,9 @@ class Board:
             "requested_base_delta_m": _vector(status.requested_base_delta),
             "sent_base_delta_m": _vector(status.sent_base_delta),
             "gripper_closed": bool(status.gripper_closed),
+            "attempt": status.attempt,
+            "attempts": status.attempts,
+            "missed": bool(status.missed),
         }
         self._take("executor", values)
 

@@ -25,7 +25,7 @@ from vinn_ros.console.backend import Picture
 from vinn_ros.console.state import Board
 from vinn_ros.lifecycle import OK, Diagnosis, VinnNode, run_node
 from vinn_ros.parameters import Parameter
-from vinn_ros.tuning import TUNING
+from vinn_ros.tuning import ATTEMPTS, TUNING
 
 TUNABLE: Mapping[str, str] = {
     "k": "vinn_policy",
@@ -176,7 +176,9 @@ class OperatorConsoleNode(VinnNode):
 
     def _run_start(self, arguments: Mapping[str, Any]) -> tuple[bool, str]:
         request = StartRollout.Request(
-            name=str(arguments.get("name", "")), max_steps=int(arguments.get("max_steps", 0))
+            name=str(arguments.get("name", "")),
+            max_steps=int(arguments.get("max_steps", 0)),
+            attempts=int(arguments.get("attempts", 0)),
         )
         answer = call(self._start, request, _ANSWER_S)
         return answer.accepted, answer.session or f"{answer.reason}: {answer.message}"
@@ -243,7 +245,7 @@ def _parameter_value(name: str, value: Any) -> ParameterValue:
     """A JSON value as the parameter's own type."""
     if name == "step_mode":
         return ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=bool(value))
-    if name == "k":
+    if name in ("k", ATTEMPTS.name):
         return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=int(value))
     return ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=float(value))
 

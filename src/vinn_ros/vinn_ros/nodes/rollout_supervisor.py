@@ -42,7 +42,13 @@ from vinn_ros.rollout_reset import ResetClients, ResetSettings, RolloutReset
 from vinn_ros.step_mode import StepMode
 from vinn_ros.supervisor_parameters import PARAMETERS
 
-_NO_FAULT = (ReasonCode.NONE, ReasonCode.SUCCESS, ReasonCode.STEP_LIMIT, ReasonCode.TIME_LIMIT)
+_NO_FAULT = (
+    ReasonCode.NONE,
+    ReasonCode.SUCCESS,
+    ReasonCode.STEP_LIMIT,
+    ReasonCode.TIME_LIMIT,
+    ReasonCode.NO_GRASP,
+)
 _SEEDS = 2**32
 _PARAMETER_TIMEOUT_S = 2.0
 _WITH_PARAMETERS = ("vinn_policy", "stretch_executor", "wrist_camera", "stretch_sim")
@@ -225,7 +231,13 @@ class RolloutSupervisorNode(VinnNode):
             session = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
             self._links.begin(session)
             self._started_s = time.monotonic()
-            self._set_status(session=session, step=0, max_steps=max_steps, recording="")
+            self._set_status(
+                session=session,
+                step=0,
+                max_steps=max_steps,
+                attempts=request.attempts,
+                recording="",
+            )
         self._worker = threading.Thread(
             target=self._run, args=(session, request.name, max_steps), name="rollout", daemon=True
         )
@@ -317,6 +329,7 @@ class RolloutSupervisorNode(VinnNode):
             "reason": outcome.reason.value,
             "message": outcome.message,
             "steps": str(outcome.steps),
+            "attempts": str(outcome.attempts),
             "duration_s": f"{outcome.duration_s:.3f}",
         }
         if scene is not None:

@@ -133,7 +133,9 @@ class StretchExecutorNode(VinnNode):
         self.subscribe(
             RolloutStatus,
             "supervisor/status",
-            lambda status: self._lease.renew(status.session, status.state == RolloutStatus.RUNNING),
+            lambda status: self._lease.renew(
+                status.session, status.state == RolloutStatus.RUNNING, int(status.attempts)
+            ),
             qos.STREAM,
             QuickGroup(),
         )
@@ -225,8 +227,9 @@ class StretchExecutorNode(VinnNode):
             if executor.session != request.session:
                 # A stop holds for the rest of the session in which it came.
                 self._stop.clear()
-                executor.begin_session(request.session)
+                executor.begin_session(request.session, self._lease.attempts)
                 fresh = {"taken_step": 0, "steps_taken": 0, "attempt": 0}
+                fresh["attempts"] = executor.attempts
             self._set_status(
                 state=_STATES.EXECUTING,
                 session=request.session,

@@ -6,6 +6,7 @@ const $ = (id) => document.getElementById(id);
 const NAMES = {
   k: "neighbours k", scale_right: "scale c, right", scale_forward: "scale c, forward",
   scale_up: "scale c, up", gripper_close_above: "gripper closes at", gripper_open_below: "gripper opens below",
+  gripper_attempts: "gripper attempts",
 };
 let socket = null;
 let state = {};
@@ -50,7 +51,9 @@ function stop() {
 
 const actions = {
   reset: () => post("do/reset"),
-  start: () => post("do/start", { name: $("name").value, max_steps: Number($("max-steps").value) || 0 }),
+  start: () => post("do/start", {
+    name: $("name").value, max_steps: Number($("max-steps").value) || 0, attempts: Number($("max-attempts").value) || 0,
+  }),
   ready: () => post("do/ready"),
   step: () => post("do/step"),
   clear_latch: () => post("do/clear_latch"),
@@ -84,6 +87,8 @@ function show() {
   text("reason", trouble || reason);
   text("message", supervisor.message || "");
   text("steps", supervisor.session ? `step ${supervisor.step} of ${supervisor.max_steps}` : "");
+  const tried = supervisor.session && executor.attempt ? `attempt ${executor.attempt} of ${executor.attempts}` : "";
+  text("attempts", tried + (tried && executor.missed ? ", missed" : ""));
   text("elapsed", supervisor.session ? `${fixed(supervisor.elapsed_s, 1)} s` : "");
   const scene = state.scene ? `; door ${state.scene.door_angle_deg}°${state.scene.grasped ? ", grasped" : ""}` : "";
   text("outcome", supervisor.session ? `${supervisor.session}: ${supervisor.outcome}${scene}` : "");
@@ -143,7 +148,7 @@ function showSettings(parameters) {
       const row = element("div", undefined, "setting");
       const caption = element("label", NAMES[name]);
       input = element("input");
-      input.id = `set-${name}`; input.type = "number"; input.step = name === "k" ? "1" : "0.01";
+      input.id = `set-${name}`; input.type = "number"; input.step = ["k", "gripper_attempts"].includes(name) ? "1" : "0.01";
       caption.htmlFor = input.id;
       const button = element("button", "set");
       button.onclick = () => { post("do/set_parameter", { name, value: Number(input.value) }); input.dataset.edited = ""; };
