@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from vinn.ingest.batch import ClipTask, clip_name, process_clips
+from vinn.ingest.assignment import clip_name
+from vinn.ingest.batch import ClipTask, process_clips
 from vinn.ingest.camera_profile import load_profile
 from vinn.ingest.pipeline import IngestSettings
 

@@ -152,6 +152,31 @@ def test_labels_then_the_same_command(ingested: Ingested, tmp_path: Path) -> Non
     assert demonstration.gripper.tolist() == [0, 1, 3, 3]
 
 
+def test_another_film_of_the_name_and_this_one_by_another(
+    film, ingested: Ingested, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ingested.copied(tmp_path)
+    before = {
+        path: path.read_bytes()
+        for name in ("data", "data.ingest")
+        for path in (tmp_path / name / "walls").rglob("*")
+        if path.is_file()
+    }
+    folder, _ = film
+    (tmp_path / "day2").mkdir()
+    grey = [cv2.resize(image, (320, 240)) for image in grey_levels(13)]
+    other = write_video(tmp_path / "day2" / "walls.mp4", grey, RATE)
+    assert run([command[0], str(other), *command[2:]]) == 2  # grey: nothing to reconstruct
+    assert "another film is called 'walls'" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+    renamed = shutil.copy(folder / "walls.mp4", tmp_path / "day2" / "GX010001.MP4")
+    assert run([command[0], str(renamed), *command[2:]]) == 0
+    assert "is the film of clip 'walls'" in capfd.readouterr().err
+    evidence = tmp_path / "data.ingest" / "walls" / "evidence.npz"
+    assert evidence.read_bytes() == before[evidence]
+    assert [d.meta.name for d in Dataset.open(tmp_path / "data").demonstrations] == ["walls"]
+
+
 def test_a_clip_that_is_rejected_now_leaves_the_dataset(ingested: Ingested, tmp_path: Path) -> None:
     ingested.copied(tmp_path)
     clip = ClipFolder(tmp_path / "data.ingest" / "walls")

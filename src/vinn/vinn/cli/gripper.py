@@ -17,7 +17,7 @@ from vinn.cli.ingest_page import write_clip_page
 from vinn.demos.types import GripperState
 from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.camera_profile import CameraProfile, find_profile
-from vinn.ingest.clip import ClipFolder, clip_folders
+from vinn.ingest.clip import MANUAL, ClipFolder, clip_folders
 from vinn.ingest.gripper_classifier import check_crop, confusion, train_classifier
 from vinn.ingest.gripper_mask import read_mask, still_mask
 from vinn.ingest.gripper_source import clip_profile, default_crop, open_source
@@ -87,7 +87,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of test clips.")] = 0,
 ) -> None:
     """Train the classifier on manual labels; prints the confusion matrix on held-out clips."""
-    clips = [clip for clip in clip_folders(work) if clip.gripper_source == "manual"]
+    clips = [clip for clip in clip_folders(work) if clip.gripper_source == MANUAL]
     if not clips:
         raise DatasetError(f"{work}: no clip has manual labels; run 'vinn gripper label' first")
     box = default_crop(clip_profile(clips[0])) if crop is None else _parsed_crop(crop)
@@ -120,7 +120,7 @@ def apply(
     for clip in clip_folders(work):
         if clip.assessment is None:
             continue
-        if relabel or clip.gripper_source != "manual":
+        if relabel or clip.gripper_source != MANUAL:
             clip.write_gripper(labeller.name, labeller.states(clip))
         written += write_clip(clip, dataset, task) is not None
         write_clip_page(clip)

@@ -13,10 +13,11 @@ from rich.table import Table
 
 from vinn.cli.console import err, out
 from vinn.cli.ingest_page import write_clip_page
-from vinn.errors import ConfigError, DatasetError, VinnError
-from vinn.ingest.batch import ClipResult, ClipTask, clip_name, process_clips
+from vinn.errors import DatasetError, VinnError
+from vinn.ingest.assignment import assign_clips
+from vinn.ingest.batch import ClipResult, process_clips
 from vinn.ingest.camera_profile import find_profile
-from vinn.ingest.clip import ClipFolder
+from vinn.ingest.clip import MANUAL, ClipFolder
 from vinn.ingest.gripper_source import open_source
 from vinn.ingest.pipeline import IngestSettings, write_clip
 from vinn.ingest.sfm import require_pycolmap
@@ -72,8 +73,12 @@ def ingest(
     )
     source = None if gripper is None else open_source(gripper)
     require_pycolmap()
-    tasks = _tasks(videos, settings)
     work_root = out_root.parent / f"{out_root.name}.ingest"
+    with err.status("looking at the films"):
+        assigned = assign_clips(videos, work_root, out_root, start, end)
+    tasks = assigned.tasks
+    for note in assigned.notes:
+        err.print(note, markup=False, highlight=False, soft_wrap=True)
     rows: list[tuple[str, str, str]] = []
     problems: list[str] = []
     with _bars() as bars:
@@ -85,7 +90,7 @@ def ingest(
             if error is None:
                 try:
                     accepted = clip.assessment is not None and clip.assessment.failure is None
-                    if source is not None and accepted and clip.gripper_source != "manual":
+                    if source is not None and accepted and clip.gripper_source != MANUAL:
                         clip.write_gripper(source.name, source.states(clip))
                     written = write_clip(clip, out_root, task)
                     write_clip_page(clip)
@@ -120,14 +125,6 @@ def ingest(
         raise DatasetError(f"{len(problems)} of {len(tasks)} clips failed; first: {problems[0]}")
     if not kept:
         raise DatasetError(f"no clip of {len(tasks)} passed the quality gate; see {work_root}")
-
-
-def _tasks(videos: list[Path], settings: IngestSettings) -> list[ClipTask]:
-    names = [clip_name(video, settings.start_s, settings.end_s) for video in videos]
-    doubled = [name for name, count in Counter(names).items() if count > 1]
-    if doubled:
-        raise ConfigError(f"two videos would become the clip '{doubled[0]}'; rename one")
-    return [ClipTask(v, n) for v, n in zip(videos, names, strict=True)]
 
 
 def _verdict(clip: ClipFolder) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import re
 import shutil
 import signal
 import time
@@ -27,16 +26,6 @@ class ClipTask:
 
     video: Path
     name: str
-
-
-def clip_name(video: Path, start_s: float = 0.0, end_s: float = float("inf")) -> str:
-    """Name of the clip that a range of a video becomes; ranges of one file differ in it."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", video.stem).strip("-._") or "clip"
-    if start_s == 0.0 and end_s == float("inf"):
-        return stem
-    # Written out, since "1e+06" would not do as a name.
-    bounds = [f"{bound:.3f}".rstrip("0").rstrip(".") for bound in (start_s, end_s)]
-    return f"{stem}-{bounds[0]}-{bounds[1]}s" if end_s < float("inf") else f"{stem}-{bounds[0]}s"
 
 
 @dataclass(frozen=True)

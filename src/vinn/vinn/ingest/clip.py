@@ -28,6 +28,7 @@ from vinn.demos.frames import encode_jpeg, read_frame
 from vinn.demos.types import GripperState
 from vinn.errors import DatasetError
 from vinn.ingest.decode import SampledFrame
+from vinn.ingest.film import Film
 from vinn.ingest.mappers import Mapping
 from vinn.ingest.sfm import Reconstruction
 from vinn.ingest.steps import Assessment
@@ -35,6 +36,9 @@ from vinn.reading.arrays import read_npz
 from vinn.reading.documents import read_json
 from vinn.reading.regular import parsing
 
+MANUAL = "manual"
+"""Source of gripper states that a person gave."""
+_LABELS = "gripper.json"
 _MAPPING_ARRAYS = ("segment", "world_centre", "camera_from_world", "observations")
 
 
@@ -66,18 +70,37 @@ class ClipFolder:
         return self.path / "frames"
 
     def start(self, key: dict[str, Any]) -> None:
-        """Keep the stages if they were made from `key`, else remove them.
+        """Keep the stages if they were made from `key`, else remove them; labels stay.
+
+        What the film's file is called does not count.
 
         Raises:
-            DatasetError: the folder holds something else, or cannot be written.
+            DatasetError: the folder is of another film, holds something else, cannot be written, or
+                has manual labels of frames that were sampled in another way.
         """
         known = self._read("key.json")
-        if known == key:
+        if known is None:
+            if self.path.exists() and any(self.path.iterdir()):
+                raise DatasetError(f"{self.path}: exists and is not a clip's work folder")
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write("key.json", key)
             return
-        if self.path.exists() and known is None and any(self.path.iterdir()):
-            raise DatasetError(f"{self.path}: exists and is not a clip's work folder")
+        if Film.of_key(known) != Film.of_key(key):
+            raise DatasetError(
+                f"{self.path}: is of another film: {_described(known)}, not {_described(key)}"
+            )
+        if {**known, "video": None} == {**key, "video": None}:
+            return
+        labels = self._read(_LABELS) if self.gripper_source == MANUAL else None
+        if labels is not None and _sampling(known) != _sampling(key):
+            raise DatasetError(
+                f"{self.path}: has {len(labels['states'])} manual labels of frames that would be "
+                "sampled in another way now; choose another --out, or move the folder away"
+            )
         shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        if labels is not None:
+            self.write(_LABELS, labels)
         self.write("key.json", key)
 
     def write(self, name: str, content: Any) -> None:
@@ -116,6 +139,9 @@ class ClipFolder:
     def frames(self) -> list[dict[str, float]] | None:
         """Rows {slot, time_s, sharpness} of the sampled frames; None before that stage."""
         found: list[dict[str, float]] | None = self._read("frames.json")
+        with parsing(self.path / "frames.json", DatasetError, "rows of sampled frames"):
+            for row in found or []:
+                _ = int(row["slot"]), float(row["time_s"]), float(row["sharpness"])
         return found
 
     @property
@@ -177,7 +203,8 @@ class ClipFolder:
     def assessment(self) -> Assessment | None:
         """Steps and verdict; None before that stage."""
         found = self._read("assessment.json")
-        return None if found is None else Assessment.from_json(found)
+        with parsing(self.path / "assessment.json", DatasetError, "steps and a verdict"):
+            return None if found is None else Assessment.from_json(found)
 
     def write_assessment(self, assessment: Assessment) -> None:
         """Store the verdict."""
@@ -198,19 +225,33 @@ class ClipFolder:
     @property
     def gripper_states(self) -> dict[int, GripperState]:
         """Slot to the gripper state seen in it, for labelled frames."""
-        found = self._read("gripper.json") or {"states": {}}
-        return {int(slot): GripperState(state) for slot, state in found["states"].items()}
+        found = self._read(_LABELS) or {"states": {}}
+        with parsing(self.path / _LABELS, DatasetError, "gripper states by slot"):
+            return {int(slot): GripperState(state) for slot, state in found["states"].items()}
 
     @property
     def gripper_source(self) -> str | None:
         """Where the gripper states come from; None without any."""
-        found = self._read("gripper.json")
-        return None if found is None else str(found["source"])
+        found = self._read(_LABELS)
+        with parsing(self.path / _LABELS, DatasetError, "gripper states by slot"):
+            return None if found is None else str(found["source"])
 
     def write_gripper(self, source: str, states: dict[int, GripperState]) -> None:
         """Store gripper states by slot."""
         plain = {str(slot): int(state) for slot, state in sorted(states.items())}
-        self.write("gripper.json", {"source": source, "states": plain})
+        self.write(_LABELS, {"source": source, "states": plain})
+
+
+def _sampling(key: dict[str, Any]) -> tuple[Any, ...]:
+    """What says which frame a slot is."""
+    settings = key.get("settings") or {}
+    return tuple(settings.get(name) for name in ("action_rate_hz", "frames_per_step", "start_s"))
+
+
+def _described(key: dict[str, Any]) -> str:
+    film = Film.of_key(key)
+    mark = "unknown" if film is None else film.sha256[:12]
+    return f"{key.get('video', 'a video')} (sha256 {mark})"
 
 
 def clip_folders(work_root: Path) -> list[ClipFolder]:

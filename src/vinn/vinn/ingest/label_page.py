@@ -8,7 +8,7 @@ from threading import Lock
 
 from vinn.demos.types import GripperState
 from vinn.errors import ConfigError, DatasetError
-from vinn.ingest.clip import clip_folders
+from vinn.ingest.clip import MANUAL, clip_folders
 from vinn.ingest.gripper_source import frames_per_step
 from vinn.ingest.local_page import Answer, LocalPage
 from vinn.reading.regular import read_bytes
@@ -52,8 +52,8 @@ class LabelServer(LocalPage):
         if clip is None or slot not in clip.slots or state not in (0, 1, 2, 3):
             raise ConfigError(f"label of clip {clip_name!r}, slot {slot}, state {state}: unknown")
         with self._lock:
-            states = clip.gripper_states if clip.gripper_source == "manual" else {}
-            clip.write_gripper("manual", {**states, slot: GripperState(state)})
+            states = clip.gripper_states if clip.gripper_source == MANUAL else {}
+            clip.write_gripper(MANUAL, {**states, slot: GripperState(state)})
 
     def image(self, clip_name: str, slot: int) -> bytes:
         """JPEG of a frame.

@@ -21,11 +21,12 @@ from vinn.demos.types import (
     GripperState,
     new_meta,
 )
-from vinn.errors import ConfigError, DatasetError
+from vinn.errors import CameraError, ConfigError, DatasetError
 from vinn.ingest.camera_profile import CameraProfile
 from vinn.ingest.clip import ClipFolder, Evidence
 from vinn.ingest.consistency import consistent_share
 from vinn.ingest.decode import SampledFrame, probe_video, sample_frames
+from vinn.ingest.film import TOOL, Film
 from vinn.ingest.gripper_mask import read_mask, still_mask
 from vinn.ingest.lens import Lens
 from vinn.ingest.linearize import Linearizer
@@ -39,9 +40,9 @@ from vinn.ingest.steps import (
     assess,
     step_rows,
 )
+from vinn.reading.documents import read_json
 
 AUTO_MASK_FRAMES = 24
-_TOOL = "vinn ingest"
 Progress = Callable[[str, float], None]
 """Called with the stage's name and how much of it is done, 0..1."""
 
@@ -136,7 +137,8 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
     if assessment is None:
         raise DatasetError(f"{clip.path}: not assessed yet; run 'vinn ingest' again")
     target = Path(dataset_root) / clip.name
-    _check_replaceable(target)
+    film = Film.of_key(key)
+    _check_replaceable(target, film, str(key.get("video")))
     if assessment.failure is not None:
         shutil.rmtree(target, ignore_errors=True)
         return None
@@ -173,9 +175,10 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
         frame_rate_hz=float(key["settings"]["action_rate_hz"]),
         action_scale=ActionScale.UNIT,
         provenance={
-            "tool": _TOOL,
+            "tool": TOOL,
             "video": key["video"],
             "video_sha256": key["video_sha256"],
+            "range_s": None if film is None else film.range_s,
             "gripper": clip.gripper_source or "unlabelled",
             "steps": [slot // per_step for slot in slots],
             "dropped": dropped,
@@ -185,19 +188,27 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
     return _replace_demonstration(clip, target, meta, slots, deltas, gripper)
 
 
-def _check_replaceable(target: Path) -> None:
-    """Refuse to replace or remove what `write_clip` did not write."""
+def _check_replaceable(target: Path, film: Film | None, video: str) -> None:
+    """Refuse to replace or remove what `write_clip` did not write, or wrote of another film."""
     if not target.exists():
         return
     try:
-        meta = json.loads((target / "meta.json").read_text(encoding="utf-8"))
-        own = meta["provenance"]["tool"] == _TOOL
-    except (OSError, ValueError, KeyError, TypeError):
+        provenance = read_json(target / "meta.json", DatasetError)["provenance"]
+        own = provenance["tool"] == TOOL
+        same = provenance.get("video_sha256") == (film and film.sha256)
+        there = Film.of_provenance(provenance)
+    except (DatasetError, KeyError, TypeError, AttributeError):
         own = False
     if not own:
         raise DatasetError(
             f"{target}: exists and is not from 'vinn ingest'; rename the video or choose another "
             "--out"
+        )
+    if not same or (there is not None and there != film):
+        raise DatasetError(
+            f"{target}: is of another film, {provenance.get('video')} (sha256 "
+            f"{str(provenance.get('video_sha256'))[:12]}), not of {video} (sha256 "
+            f"{film.sha256[:12] if film else 'unknown'}); write it to another dataset"
         )
 
 
@@ -240,7 +251,7 @@ def _key(video: Path, profile: CameraProfile, settings: IngestSettings) -> dict[
     plain.pop("gate")
     key: dict[str, Any] = {
         "video": video.name,
-        "video_sha256": sha256_file(video),
+        "video_sha256": sha256_file(video, CameraError),
         "profile": profile.model_dump(mode="json"),
         "stored_lens": profile.stored_lens.model_dump(mode="json"),
         "settings": plain,
