@@ -92,7 +92,13 @@ def as_started(spec: NodeSpec) -> dict[str, Any]:
         "remappings": [list(remapping) for remapping in spec.remappings],
         "ros_arguments": ["--log-level", "info"],
         "output": "screen",
-        "on_exit": {"reason": f"{spec.name} ended"},
+        "on_exit": (
+            {"reason": f"{spec.name} ended"}
+            if spec.required
+            else {"msg": f"WARNING: {spec.name} ended: the robot does without it meanwhile"}
+        ),
+        "respawn": not spec.required,
+        "respawn_delay": 10.0,
     }
 
 

@@ -93,7 +93,7 @@ class Bench:
         self.node = ros.add(RolloutSupervisorNode(arguments))
         self.statuses = ros.listen(RolloutStatus, "supervisor/status")
         ros.wait_for(lambda: self.node._links.fault() is None)
-        ros.wait_for(lambda: self.node._links.not_seeing() is None)
+        ros.wait_for(lambda: self.node._policy.not_seeing() is None)
         ros.wait_for(lambda: self.node._reset.refusal() is None or "disk" in self.refused())
         ros.wait_for(lambda: self.node._probe.observe().battery_v is not None)
 

@@ -175,17 +175,10 @@ def test_a_token_is_asked_for(serve: Serve, backend: FakeBackend) -> None:
     assert len(backend.stops) == 2
 
 
-@pytest.mark.parametrize(
-    ("host", "token", "problem"),
-    [
-        ("0.0.0.0", "", "token: empty with host '0.0.0.0'"),
-        ("192.168.1.4", "short", "token: 5 characters"),
-        ("robot.local", "", "token: empty"),
-    ],
-)
-def test_other_than_loopback_needs_a_token(host: str, token: str, problem: str) -> None:
-    with pytest.raises(ConfigError, match=problem):
-        Access(host, token)
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "robot.local", "", "128.0.0.1"])
+def test_other_than_loopback_needs_a_token(host: str) -> None:
+    with pytest.raises(ConfigError, match=f"token_file: empty with host '{host}'"):
+        Access(host, "")
 
 
 def test_a_port_in_use_is_named(serve: Serve, backend: FakeBackend, tmp_path: Path) -> None:

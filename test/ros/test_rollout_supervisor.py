@@ -36,7 +36,8 @@ class FakeRest(Node):
         self.seeing = self.predicting = self.alive = True
         self.status = ExecutorStatus(state=ExecutorStatus.IDLE, reason="NONE")
         self.homed: list[MoveToStart.Request] = []
-        self.home_reason = "NONE"
+        self.home_reason = self.error_code = "NONE"
+        self.prediction: dict[str, Any] = {"action_scale": "metric"}
         self.steps: list[ExecuteStep.Goal] = []
         self.stops = 0
         self.session, self.taken_step, self.forgetful = "", 0, False
@@ -73,7 +74,7 @@ class FakeRest(Node):
         if self.seeing:
             self._images.publish(CompressedImage(format="jpeg", data=b"x"))
         if self.predicting:
-            prediction = Prediction(action_scale="metric", image_age_s=0.01, novelty=0.1)
+            prediction = Prediction(**self.prediction, image_age_s=0.01, novelty=0.1)
             prediction.gripper_probabilities = [1.0, 0.0, 0.0, 0.0]
             prediction.session, prediction.after_step = self.session, self.taken_step
             self._predictions.publish(prediction)
@@ -102,7 +103,7 @@ class FakeRest(Node):
         self.steps.append(goal.request)
         self.release.wait(20.0)
         goal.succeed()
-        result = ExecuteStep.Result(error_code="NONE")
+        result = ExecuteStep.Result(error_code=self.error_code)
         result.sent.arm_m, result.attempt = 0.1, 1
         if not self.forgetful:
             self.taken_step = goal.request.sequence
@@ -129,7 +130,7 @@ class Bench:
         )
         self.statuses = ros.listen(RolloutStatus, "supervisor/status")
         ros.wait_for(lambda: self.node._links.fault() is None)
-        ros.wait_for(lambda: self.node._links.not_seeing() is None)
+        ros.wait_for(lambda: self.node._policy.not_seeing() is None)
 
     def reset(self) -> Trigger.Response:
         return self.ros.call(Trigger, "supervisor/reset")
@@ -293,7 +294,7 @@ def test_nothing_starts_while_something_is_missing(bench: Bench) -> None:
     bench.ros.wait_for(lambda: bench.node._links.fault() is None)
     assert bench.reset().success
     bench.rest.predicting = False
-    bench.ros.wait_for(lambda: bench.node._links.not_seeing() is not None)
+    bench.ros.wait_for(lambda: bench.node._policy.not_seeing() is not None)
     assert bench.start().reason == "POLICY_LOST"
     assert bench.rest.steps == []
 

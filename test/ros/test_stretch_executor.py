@@ -230,7 +230,7 @@ def test_joints_are_matched_by_name(bench: Bench) -> None:
     assert bench.robot.joints.position["wrist_extension"] == pytest.approx(0.23, abs=0.009)
     assert bench.robot.joints.position["joint_lift"] == pytest.approx(0.6, abs=0.009)
     bench.robot.hidden = {"joint_wrist_roll"}
-    bench.ros.wait_for(lambda: "joint_wrist_roll" not in bench.node._driver._joints)
+    bench.ros.wait_for(lambda: "joint_wrist_roll" not in bench.node._robot.driver._joints)
     sent = len(bench.robot.commands)
     result = bench.step(2)
     assert result.error_code in ("STATE_STALE", "LATCHED")
@@ -347,7 +347,7 @@ def test_a_runstop_latches_until_it_is_cleared(bench: Bench) -> None:
     bench.ros.wait_for(lambda: bench.statuses[-1].state == ExecutorStatus.LATCHED)
     assert bench.statuses[-1].reason == "RUNSTOP"
     bench.robot.release_runstop()
-    bench.ros.wait_for(lambda: bench.node._driver._runstopped is False)
+    bench.ros.wait_for(lambda: bench.node._robot.driver._runstopped is False)
     sent = len(bench.robot.commands)
     assert bench.step(2).error_code == "LATCHED"
     assert len(bench.robot.commands) == sent
@@ -357,7 +357,7 @@ def test_a_runstop_latches_until_it_is_cleared(bench: Bench) -> None:
 
 def test_a_robot_that_is_not_homed_does_not_move(bench: Bench) -> None:
     bench.robot.homed = False
-    bench.ros.wait_for(lambda: bench.node._driver._homed is False)
+    bench.ros.wait_for(lambda: bench.node._robot.driver._homed is False)
     assert bench.step(1).error_code == "NOT_HOMED"
     assert bench.robot.commands == []
 
@@ -366,7 +366,7 @@ def test_a_mode_that_someone_else_switches_ends_the_motion(bench: Bench) -> None
     # Before the first step the executor switches the mode itself.
     assert bench.step(1).error_code == "NONE"
     bench.robot.mode = "navigation"
-    bench.ros.wait_for(lambda: bench.node._driver._mode == "navigation")
+    bench.ros.wait_for(lambda: bench.node._robot.driver._mode == "navigation")
     sent = len(bench.robot.commands)
     assert bench.step(2).error_code == "WRONG_MODE"
     assert len(bench.robot.commands) == sent
@@ -378,7 +378,7 @@ def test_streaming_that_someone_else_switches_latches_and_clearing_switches_it_b
     assert bench.step(1).error_code == "NONE"
     wanted = bench.driver == "streaming"
     bench.robot.streaming = not wanted
-    bench.ros.wait_for(lambda: bench.node._driver._streaming is not wanted)
+    bench.ros.wait_for(lambda: bench.node._robot.driver._streaming is not wanted)
     sent = len(bench.robot.commands)
     result = bench.step(2)
     assert (result.error_code, "is_streaming_position" in result.error_msg) == ("ROBOT_ERROR", True)

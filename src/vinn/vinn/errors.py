@@ -33,5 +33,9 @@ class CameraError(VinnError):
     """A camera, video file or image folder cannot be opened or read."""
 
 
+class MessageError(VinnError):
+    """A message holds a word that this version does not know, or a number that is none."""
+
+
 class RobotError(VinnError):
     """The robot refused, timed out, or reports a state in which it must not move."""

@@ -104,8 +104,11 @@ sent reliably or best effort; all else is reliable, and a publisher that is not 
 Every node is a lifecycle node that configures and activates itself unless `autostart` is false.
 A bad parameter is refused with its name and range, at start (one line, exit code 2) and at run
 time (the value stays). Each publishes `/diagnostics`, in which a halt names its reason code.
-SIGINT and SIGTERM end a node with exit code 0. Parameters marked *run time* can be changed with
-`ros2 param set`; the others only at start.
+SIGINT and SIGTERM end a node with exit code 0, also while it still loads (within 5 s, whatever it
+is doing; before the interpreter itself has started, only `vinn-bringup` can hold them back).
+Parameters marked *run time* can be changed with `ros2 param set`; the others only at start, so
+`use_sim_time`. A service that fails for a reason nobody thought of answers `INTERNAL_ERROR` and
+leaves the node as it was; a message that cannot be taken is dropped and named in `/diagnostics`.
 """
 
 

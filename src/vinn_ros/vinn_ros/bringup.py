@@ -15,7 +15,8 @@ from vinn.errors import VinnError
 
 from vinn_ros import graph
 from vinn_ros.graph import NodeSpec
-from vinn_ros.lifecycle import EXIT_BUG, EXIT_OK, EXIT_REFUSED, VinnNode, spin
+from vinn_ros.lifecycle import VinnNode
+from vinn_ros.node_main import EXIT_BUG, EXIT_OK, EXIT_REFUSED, spin
 from vinn_ros.processes import BringUp, BringUpError
 from vinn_ros.signals import StopSignals
 

@@ -16,6 +16,7 @@ from geometry_msgs.msg import Vector3
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from vinn.demos.types import ActionScale
+from vinn.errors import MessageError
 from vinn.policies.types import GraspPoint, Neighbor, Prediction
 from vinn.robot.session import SessionTally
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest, StepResult
@@ -138,12 +139,16 @@ def to_prediction_msg(prediction: Prediction) -> PredictionMsg:
 
 
 def from_prediction_msg(message: PredictionMsg) -> Prediction:
-    """The prediction in a message."""
+    """The prediction in a message.
+
+    Raises:
+        vinn.errors.MessageError: its unit is one that this version does not know.
+    """
     return Prediction(
         camera_delta=from_vector3(message.camera_delta),
         gripper_value=float(message.gripper_value),
         gripper_probabilities=np.array(message.gripper_probabilities, dtype=np.float64),
-        action_scale=ActionScale(message.action_scale),
+        action_scale=_action_scale(message),
         neighbors=tuple(_from_neighbor_msg(neighbor) for neighbor in message.neighbors),
         novelty=float(message.novelty),
         latency_s={stage: float(getattr(message, field)) for stage, field in _LATENCIES.items()},
@@ -163,6 +168,16 @@ def _from_grasp_point(message: PredictionMsg) -> GraspPoint:
         std=from_vector3(message.grasp_point_std),
         image_uv=np.array(message.grasp_point_uv, dtype=np.float64),
     )
+
+
+def _action_scale(message: PredictionMsg) -> ActionScale:
+    try:
+        return ActionScale(message.action_scale)
+    except ValueError:
+        raise MessageError(
+            f"prediction: action_scale: {message.action_scale!r}; allowed: "
+            f"{', '.join(scale.value for scale in ActionScale)}"
+        ) from None
 
 
 def _to_neighbor_msg(neighbor: Neighbor) -> NeighborMsg:
@@ -192,8 +207,11 @@ def _from_neighbor_msg(message: NeighborMsg) -> Neighbor:
 def to_step_request(
     session: str, sequence: int, message: PredictionMsg, image_age_s: float
 ) -> StepRequest:
-    """What the executor is asked for; nothing is checked here, the motion filter does."""
-    scales = {scale.value: scale for scale in ActionScale}
+    """What the executor is asked for; numbers are not checked here, the motion filter does.
+
+    Raises:
+        vinn.errors.MessageError: its unit is one that this version does not know.
+    """
     return StepRequest(
         session=session,
         sequence=int(sequence),
@@ -203,7 +221,7 @@ def to_step_request(
         image_age_s=image_age_s,
         novelty=float(message.novelty),
         refusal=_from_refusal(message.refusal),
-        action_scale=scales.get(message.action_scale),
+        action_scale=_action_scale(message),
     )
 
 
@@ -245,14 +263,20 @@ def to_step_result_msg(
     )
 
 
+def explained(reason: ReasonCode, word: str, message: str) -> str:
+    """The sentence beside a reason code; with the sender's word where this version has none."""
+    foreign = reason is ReasonCode.UNKNOWN and word != reason.value
+    return f"reason {word!r} is not known here: {message}" if foreign else message
+
+
 def to_step_result(message: ExecuteStep.Result) -> StepResult:
     """What became of a step, from the action's result."""
-    reason = ReasonCode(message.error_code)
+    reason = ReasonCode.of(message.error_code)
     sent = from_joint_command_msg(message.sent)
     nothing = sent == from_joint_command_msg(JointCommandMsg())
     return StepResult(
         reason=reason,
-        message=message.error_msg,
+        message=explained(reason, message.error_code, message.error_msg),
         requested_base_delta_m=from_vector3(message.requested_base_delta),
         sent_base_delta_m=from_vector3(message.sent_base_delta),
         sent=None if nothing else sent,

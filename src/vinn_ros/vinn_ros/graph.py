@@ -38,6 +38,8 @@ class NodeSpec:
     remappings: tuple[tuple[str, str], ...] = ()
     namespace: str = ""
     package: str = "vinn_ros"
+    required: bool = True
+    """Whether the robot can do nothing without it; else it may end, and is started again."""
 
     @property
     def module(self) -> str:
@@ -109,8 +111,12 @@ def door_opening(
         raise ConfigError(f"camera: {camera!r}; allowed: {CAMERA_TOPIC}/NAME, on the real robot")
     remappings = _frames_of(topic) if topic else ()
 
-    def node(name: str, parameters: Mapping[str, Value] | None = None) -> NodeSpec:
-        return NodeSpec(name, name, files, parameters or {}, remappings, namespace)
+    def node(
+        name: str, parameters: Mapping[str, Value] | None = None, required: bool = True
+    ) -> NodeSpec:
+        return NodeSpec(
+            name, name, files, parameters or {}, remappings, namespace, required=required
+        )
 
     if robot == "sim":
         source = [node("stretch_sim")]
@@ -124,8 +130,8 @@ def door_opening(
         node("stretch_executor"),
         node("vinn_policy", {"policy": _absolute(policy)} if policy else {}),
         node("rollout_supervisor", kept),
-        *([node("operator_console", kept)] if console else []),
-        *([node("views")] if views else []),
+        *([node("operator_console", kept, required=False)] if console else []),
+        *([node("views", required=False)] if views else []),
     ]
 
 

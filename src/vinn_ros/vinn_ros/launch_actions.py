@@ -9,6 +9,7 @@ from typing import Any
 from launch import LaunchContext
 from launch.actions import (
     DeclareLaunchArgument,
+    LogInfo,
     OpaqueFunction,
     SetEnvironmentVariable,
     Shutdown,
@@ -25,6 +26,7 @@ Arguments = Mapping[str, str]
 
 # Who shares a ROS 2 network decides how far discovery reaches; `vinn-bringup` decides for others.
 _LEFT_TO_ROS = {"ROS_AUTOMATIC_DISCOVERY_RANGE"}
+_RESPAWN_DELAY_S = 10.0
 _LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"]
 
 
@@ -82,7 +84,8 @@ def start_graph(
 def node_action(spec: NodeSpec, log_level: str) -> Node:
     """One node of the graph. The nodes configure and activate themselves (`autostart`).
 
-    Without one of its nodes the system can do nothing, so the end of one is the end of all.
+    The end of one without which the robot can do nothing is the end of all; another one is started
+    again.
     """
     parameters: list[Any] = [str(path) for path in spec.parameter_files]
     if spec.parameters:
@@ -102,7 +105,13 @@ def node_action(spec: NodeSpec, log_level: str) -> Node:
         remappings=list(spec.remappings),
         ros_arguments=["--log-level", log_level, *spec.security_arguments()],
         output="screen",
-        on_exit=Shutdown(reason=f"{spec.name} ended"),
+        on_exit=(
+            Shutdown(reason=f"{spec.name} ended")
+            if spec.required
+            else LogInfo(msg=f"WARNING: {spec.name} ended: the robot does without it meanwhile")
+        ),
+        respawn=not spec.required,
+        respawn_delay=_RESPAWN_DELAY_S,
     )
 
 

@@ -42,6 +42,13 @@ class Lease:
             return self._attempts or None
 
     @property
+    def lost_session(self) -> str:
+        """The session that ran when the supervisor fell silent; empty: none, or it speaks."""
+        with self._lock:
+            lost = time.monotonic() - self._renewed_s > self._duration_s
+            return self._session if lost else ""
+
+    @property
     def alive(self) -> bool:
         """Whether the supervisor is heard, whatever it says."""
         with self._lock:

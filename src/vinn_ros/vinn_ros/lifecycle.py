@@ -1,34 +1,26 @@
-"""The base of every node: lifecycle, parameters, diagnostics, start, stop and exit codes."""
+"""The base of every node: lifecycle, parameters, diagnostics, what comes in."""
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, qos_policy_name_from_kind
-from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from vinn.errors import VinnError
+from vinn.robot.types import ReasonCode
 
 from vinn_ros import parameters, qos
 from vinn_ros.node_executor import NodeExecutor, QuickGroup
 from vinn_ros.parameters import Parameter
 from vinn_ros.sensor_stream import SensorStream, SubscriptionEventCallbacks
-from vinn_ros.signals import StopSignals
-
-EXIT_OK, EXIT_BUG, EXIT_REFUSED = 0, 1, 2
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -68,9 +60,13 @@ class VinnNode(LifecycleNode):
         self.active = False
         self.refusal: str | None = None
         """Why the last transition failed."""
+        self.abandoned = False
+        """The process ends in the middle of a transition: what that leads to is of no interest."""
         self._table = parameters.declare(self, (*self.COMMON_PARAMETERS, *self.PARAMETERS))
         self.add_on_set_parameters_callback(self._check_parameters)
         self._qos_problems: dict[str, str] = {}
+        self._message_problems: dict[str, str] = {}
+        """By topic: why its newest message was dropped."""
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._told: tuple[bytes, str] | None = None
         """Level and message of the diagnostics that were published last."""
@@ -121,11 +117,15 @@ class VinnNode(LifecycleNode):
         group: Any = None,
         raw: bool = False,
     ) -> Any:
-        """A subscription; a publisher whose QoS does not fit shows up in the diagnostics."""
+        """A subscription; a publisher whose QoS does not fit shows up in the diagnostics.
+
+        So does a message that `callback` stumbles over. It is dropped: what is on a topic is data,
+        perhaps of another version of this software, and silence is what the watchdogs act on.
+        """
         return self.create_subscription(
             message_type,
             topic,
-            callback,
+            self._guarded(topic, callback),
             profile,
             callback_group=group,
             raw=raw,
@@ -146,7 +146,23 @@ class VinnNode(LifecycleNode):
     ) -> None:
         """As `subscribe`, to what drivers publish: reliable and best-effort ones are heard."""
         complain = self._qos_complaint(topic)
-        SensorStream(self, message_type, topic, callback, profile, group, raw, complain)
+        take = self._guarded(topic, callback)
+        SensorStream(self, message_type, topic, take, profile, group, raw, complain)
+
+    def _guarded(self, topic: str, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        def take(message: Any) -> None:
+            try:
+                callback(message)
+            except Exception as error:
+                self._message_problems[topic] = f"{topic}: a message was dropped: {error!r}"
+                self.get_logger().error(
+                    f"{topic}: a message was dropped\n{traceback.format_exc()}",
+                    throttle_duration_sec=1.0,
+                )
+            else:
+                self._message_problems.pop(topic, None)
+
+        return take
 
     def _qos_complaint(self, topic: str) -> Callable[[Any], None]:
         """What to do about a publisher that cannot be heard: say it."""
@@ -161,10 +177,42 @@ class VinnNode(LifecycleNode):
     def serve(
         self, service_type: type, name: str, callback: Callable[[Any, Any], Any], group: Any
     ) -> None:
-        """A service that answers every one of many simultaneous requests."""
+        """A service that answers every one of many simultaneous requests.
+
+        Whatever goes wrong in `callback` is a refusal, and costs neither node nor rollout.
+        """
+
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                return callback(request, response)
+            except Exception as error:
+                if not isinstance(error, VinnError):
+                    self.get_logger().error(f"{name}: failed\n{traceback.format_exc()}")
+                return _refused(service_type, error)
+
         self.create_service(
-            service_type, name, callback, qos_profile=qos.SERVICE, callback_group=group
+            service_type, name, answer, qos_profile=qos.SERVICE, callback_group=group
         )
+
+    def discard(self, entity: Any) -> None:
+        """Destroy a subscription or a publisher, when nobody waits for it.
+
+        Destroyed under an executor that just builds its wait set, it would end the spinning.
+        """
+
+        def destroy() -> None:
+            if isinstance(entity, Subscription):
+                self.destroy_subscription(entity)
+            else:
+                self.destroy_lifecycle_publisher(entity)
+
+        executor = self.executor
+        if isinstance(executor, NodeExecutor):
+            executor.between_waits(destroy)
+        elif executor is None:
+            destroy()
+        else:
+            raise TypeError(f"{self.NAME}: spun by {type(executor).__name__}, not by NodeExecutor")
 
     def publish_diagnostics(self) -> None:
         """Say how the node is, now."""
@@ -188,8 +236,9 @@ class VinnNode(LifecycleNode):
 
     def _diagnosis(self) -> Diagnosis:
         level, message, values = self.diagnose()
-        if self._qos_problems:
-            level, message = ERROR, "; ".join([*self._qos_problems.values(), message])
+        problems = [*list(self._qos_problems.values()), *list(self._message_problems.values())]
+        if problems:
+            level, message = ERROR, "; ".join([*problems, message])
         return level, message, values
 
     # Lifecycle
@@ -232,6 +281,8 @@ class VinnNode(LifecycleNode):
             self.refusal = f"{self.NAME}: {name} failed: {error}"
             return TransitionCallbackReturn.FAILURE
         except Exception:
+            if self.abandoned:
+                return TransitionCallbackReturn.FAILURE
             # rclpy drops exceptions of transitions without a word.
             self.get_logger().fatal(f"{self.NAME}: {name} failed\n{traceback.format_exc()}")
             raise
@@ -241,6 +292,11 @@ class VinnNode(LifecycleNode):
         """Refuse bad values at run time. Those given at start were checked before."""
         values = {}
         for parameter in changed:
+            if parameter.name == "use_sim_time" and not self._unconfigured:
+                return SetParametersResult(
+                    successful=False,
+                    reason="use_sim_time: fixed after configure; allowed: set it at start",
+                )
             specification = self._table.get(parameter.name)
             if specification is None:
                 continue
@@ -252,7 +308,14 @@ class VinnNode(LifecycleNode):
             self.parameters_changed(values)
         except VinnError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:
+            self.get_logger().error(f"{', '.join(values)}: refused\n{traceback.format_exc()}")
+            return SetParametersResult(successful=False, reason=repr(error))
         return SetParametersResult(successful=True)
+
+    @property
+    def _unconfigured(self) -> bool:
+        return bool(self._state_machine.current_state[0] == State.PRIMARY_STATE_UNCONFIGURED)
 
     def bring_up(self) -> bool:
         """Configure and activate, if `autostart` says so. False: refused, see `refusal`."""
@@ -269,106 +332,12 @@ class VinnNode(LifecycleNode):
             self.trigger_shutdown()
 
 
-NodeFactory = Callable[[], VinnNode]
-_LEAVING_S = 2.0
-_SWITCH_S = 5e-4
-"""A thread that has something to do gets the interpreter after this from one that goes on; Python's
-own 5 ms, several times between a frame and its command, are a tenth of a step."""
-
-
-def spin(factories: Sequence[NodeFactory]) -> int:
-    """Run nodes in this process until SIGINT or SIGTERM; they stop in reverse order.
-
-    Returns:
-        The exit code: 0 stopped on request, 2 refused to start (one line on stderr says why).
-    """
-    nodes: list[VinnNode] = []
-    sys.setswitchinterval(_SWITCH_S)
-    with StopSignals() as signals:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        executor = NodeExecutor(threads=4 + 4 * len(factories))
-        ending = threading.Event()
-        spinner = threading.Thread(target=_spin, args=(executor, ending), name="spin", daemon=True)
-        try:
-            exit_code = _run(factories, nodes, executor, spinner, signals)
-        except VinnError as error:
-            print(error, file=sys.stderr, flush=True)
-            exit_code = EXIT_REFUSED
-        for node in reversed(nodes):
-            node.take_down()
-        ending.set()
-        # Nothing may run in the executor any more when the context goes.
-        executor.shutdown(timeout_sec=2.0)
-        if spinner.ident is not None:
-            spinner.join(timeout=2.0)
-        rclpy.try_shutdown()
-        for node in reversed(nodes):
-            node.destroy_node()
-    return exit_code
-
-
-def _run(
-    factories: Sequence[NodeFactory],
-    nodes: list[VinnNode],
-    executor: NodeExecutor,
-    spinner: threading.Thread,
-    signals: StopSignals,
-) -> int:
-    """Make the nodes, bring them up, wait for the end."""
-    for factory in factories:
-        node = factory()
-        nodes.append(node)
-        executor.add_node(node)
-    spinner.start()
-    for node in nodes:
-        if not node.bring_up():
-            if node.refusal is None:
-                return EXIT_BUG
-            print(node.refusal, file=sys.stderr, flush=True)
-            return EXIT_REFUSED
-    # Looking through all that was loaded takes the collector tens of milliseconds, in mid-step.
-    gc.collect()
-    gc.freeze()
-    while not signals.wait(0.5):
-        if not spinner.is_alive():
-            return EXIT_BUG
-    return EXIT_OK
-
-
-def _spin(executor: NodeExecutor, ending: threading.Event) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
-    except Exception:
-        # On a busy machine a callback may still hold what the shutdown destroys (InvalidHandle).
-        if not ending.is_set():
-            raise
-
-
-def leave_network() -> None:
-    """Destroy the context: only then Fast DDS removes its 16 MiB of shared memory.
-
-    Without, each end of a process would leave them behind until /dev/shm is full. It waits a
-    bounded time, since a node that ends must not hang on what it leaves.
-    """
-
-    def destroy() -> None:
-        # What still refers to the context keeps it: executors and nodes in reference cycles.
-        gc.unfreeze()
-        gc.collect()
-        rclpy.get_default_context().destroy()
-
-    leaving = threading.Thread(target=destroy, name="leave", daemon=True)
-    leaving.start()
-    leaving.join(timeout=_LEAVING_S)
-
-
-def run_node(node_class: NodeFactory) -> None:
-    """The `main` of a node's executable."""
-    exit_code = spin([node_class])
-    leave_network()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # DDS and inference threads sometimes outlive the interpreter's own shutdown and crash it.
-    os._exit(exit_code)
+def _refused(service_type: Any, error: Exception) -> Any:
+    """An answer that says no: every service here has a truth value that is false by default."""
+    response = service_type.Response()
+    lines = str(error).splitlines() or [repr(error)]
+    if hasattr(response, "message"):
+        response.message = lines[0] if isinstance(error, VinnError) else repr(error)
+    if hasattr(response, "reason"):
+        response.reason = ReasonCode.INTERNAL_ERROR.value
+    return response

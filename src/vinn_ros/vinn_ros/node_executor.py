@@ -7,7 +7,10 @@ frame and the command that follows from it. Most callbacks only put something do
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import (
@@ -35,6 +38,16 @@ class NodeExecutor(Executor):
         super().__init__()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="callback")
         self._running: list[Task] = []
+        self._between: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def between_waits(self, action: Callable[[], None]) -> None:
+        """Have `action` run by the spinning thread while it waits for nothing.
+
+        The one time at which entities may be destroyed: rclpy waits for all there are, gathered one
+        by one, and raises where one of them has gone in the meantime.
+        """
+        self._between.put(action)
+        self.wake()
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Wait for one callback and run it, or have it run.
@@ -42,6 +55,7 @@ class NodeExecutor(Executor):
         Raises:
             Exception: what a callback raised.
         """
+        self._run_between_waits()
         try:
             task, entity, _ = self.wait_for_ready_callbacks(timeout_sec=timeout_sec)
         except (ExternalShutdownException, ShutdownException, TimeoutException):
@@ -55,6 +69,15 @@ class NodeExecutor(Executor):
         for done in [task for task in self._running if task.done()]:
             self._running.remove(done)
             _raise_problem(done)
+
+    def _run_between_waits(self) -> None:
+        if self._between.empty():
+            return
+        # What was found ready and is not yet taken is found ready again.
+        self._cb_iter = None
+        with contextlib.suppress(Empty):
+            while True:
+                self._between.get_nowait()()
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
         """See `Executor.shutdown`; waits for the callbacks that run."""

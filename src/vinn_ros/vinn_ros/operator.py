@@ -349,12 +349,12 @@ def _report(answer: Any, shown: str = "") -> None:
 
 
 def _describe(status: RolloutStatus) -> str:
-    parts = [_STATES[status.state]]
+    parts = [_STATES.get(status.state, f"state {status.state}")]
     if status.session:
         parts.append(f"{status.session} step {status.step}/{status.max_steps}")
         parts.append(f"{status.elapsed_s:.1f} s")
     if status.state == RolloutStatus.ENDED:
-        parts.append(_OUTCOMES[status.outcome])
+        parts.append(_OUTCOMES.get(status.outcome, f"outcome {status.outcome}"))
     if status.reason not in ("", "NONE"):
         parts.append(f"{status.reason} {status.message}".strip())
     if status.recording:

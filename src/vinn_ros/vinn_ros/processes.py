@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -23,11 +24,14 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from vinn_ros.graph import NodeSpec
-from vinn_ros.lifecycle import EXIT_BUG, EXIT_REFUSED
+from vinn_ros.node_main import EXIT_BUG, EXIT_REFUSED
+from vinn_ros.signals import hold_stop_signals
 
 _PR_SET_PDEATHSIG = 1
 _STOP_TIMEOUT_S = 10.0
 """A killed node loses what it holds, so a busy machine gets more than the second it takes."""
+_MOST_DEATHS, _LONG_LIFE_S = 5, 60.0
+"""What ends so often, each time before it has run so long, is left out."""
 _ENDS_FIRST = "rollout_supervisor"
 
 Echo = Callable[[str, str], None]
@@ -60,8 +64,9 @@ class NodeProcess:
             errors="replace",
             # Ctrl-C in the terminal reaches the bring-up alone, which stops the nodes in order.
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_before_node,
         )
+        self.started_s = time.monotonic()
         self._last_line = ""
         self._asked = False
         self._reader = threading.Thread(target=self._read, name=f"read-{spec.name}", daemon=True)
@@ -135,6 +140,11 @@ class BringUp:
         self._echo = echo or (lambda name, line: None)
         self._log_directory = log_directory
         self.processes: list[NodeProcess] = []
+        self._active = False
+        """All have been active: from then on the robot does without those not required."""
+        self._deaths: dict[str, int] = {}
+        self._due: dict[str, float] = {}
+        """When to start again what has ended, by name (steady)."""
 
     def __enter__(self) -> BringUp:
         try:
@@ -157,8 +167,11 @@ class BringUp:
         if self._log_directory is not None:
             self._log_directory.mkdir(parents=True, exist_ok=True)
         for spec in self._specs:
-            log = self._log_directory / f"{spec.name}.log" if self._log_directory else None
-            self.processes.append(NodeProcess(spec, self._env, self._echo, log))
+            self._start(spec)
+
+    def _start(self, spec: NodeSpec) -> None:
+        log = self._log_directory / f"{spec.name}.log" if self._log_directory else None
+        self.processes.append(NodeProcess(spec, self._env, self._echo, log))
 
     def wait_active(
         self, timeout_s: float = 60.0, should_stop: Callable[[], bool] | None = None
@@ -174,6 +187,7 @@ class BringUp:
                 self.check()
                 waiting = reader.not_active()
                 if not waiting:
+                    self._active = True
                     return True
                 if should_stop is not None and should_stop():
                     return False
@@ -181,18 +195,37 @@ class BringUp:
                     raise BringUpError(f"{waiting[0]}: not active within {timeout_s:g} s", EXIT_BUG)
 
     def check(self) -> None:
-        """See that every process still runs.
+        """See that every process still runs; one that the robot can do without is started again.
 
         Raises:
-            BringUpError: one has ended; its exit code is 2 if it refused its configuration.
+            BringUpError: one has ended without which nothing goes; its exit code is 2 if it refused
+                its configuration.
         """
-        for process in self.processes:
+        for process in list(self.processes):
             code = process.exit_code
-            if code is not None:
-                raise BringUpError(
-                    f"{process.spec.name}: ended with exit code {code}: {process.last_line}",
-                    EXIT_REFUSED if code == EXIT_REFUSED else EXIT_BUG,
-                )
+            if code is None:
+                continue
+            ended = f"{process.spec.name}: ended with exit code {code}: {process.last_line}"
+            if process.spec.required or not self._active:
+                raise BringUpError(ended, EXIT_REFUSED if code == EXIT_REFUSED else EXIT_BUG)
+            self._go_on_without(process, code, ended)
+        for spec in self._specs:
+            if self._due.get(spec.name, math.inf) <= time.monotonic():
+                del self._due[spec.name]
+                self._start(spec)
+
+    def _go_on_without(self, process: NodeProcess, code: int, ended: str) -> None:
+        name = process.spec.name
+        self.processes.remove(process)
+        lived_s = time.monotonic() - process.started_s
+        deaths = 1 if lived_s > _LONG_LIFE_S else self._deaths.get(name, 0) + 1
+        self._deaths[name] = deaths
+        if code == EXIT_REFUSED or deaths > _MOST_DEATHS:
+            self._echo("bringup", f"WARNING: {ended}; left out, the robot does without it")
+            return
+        wait_s = 2.0 ** (deaths - 1)
+        self._due[name] = time.monotonic() + wait_s
+        self._echo("bringup", f"WARNING: {ended}; started again in {wait_s:g} s")
 
     def stop(self) -> dict[str, int]:
         """Stop every process; returns the exit codes.
@@ -256,6 +289,8 @@ class _StateReader:
         return self._waiting
 
 
-def _die_with_parent() -> None:
-    """Linux: a bring-up that is killed takes its nodes with it."""
+def _before_node() -> None:
+    """Before the node's interpreter starts, which inherits both."""
+    hold_stop_signals()
+    # Linux: a bring-up that is killed takes its nodes with it.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -156,12 +156,15 @@ class RolloutRecording:
 
         def take(cdr: bytes) -> None:
             arrived_ns = self._node.get_clock().now().nanoseconds
-            if raw_listener is not None:
-                raw_listener(cdr)
-            if listener is not None:
-                listener(deserialize_message(cdr, message_type))
-            writing = self._writing
-            if writing is not None:
-                writing.put(recorded_name, type_name, cdr, arrived_ns)
+            try:
+                if raw_listener is not None:
+                    raw_listener(cdr)
+                if listener is not None:
+                    listener(deserialize_message(cdr, message_type))
+            finally:
+                # What somebody stumbles over is wanted in the recording above all.
+                writing = self._writing
+                if writing is not None:
+                    writing.put(recorded_name, type_name, cdr, arrived_ns)
 
         return take

@@ -21,9 +21,10 @@ from vinn.robot.types import ReasonCode
 from vinn_msgs.srv import MoveToStart, ResetScene
 from vinn_ros.calls import call, checked
 from vinn_ros.camera_check import Stopped, run_sign_check
-from vinn_ros.conversions import to_vector3
+from vinn_ros.conversions import explained, to_vector3
 from vinn_ros.preflight_probe import PreflightProbe
 from vinn_ros.rollout_links import RolloutLinks
+from vinn_ros.sole_publishers import SolePublishers
 
 SIGN_CHECKS = ("off", "first", "every")
 """When a reset checks the camera's axes: never, once per run of the supervisor, each time."""
@@ -65,13 +66,15 @@ class RolloutReset:
         self,
         clients: ResetClients,
         links: RolloutLinks,
+        sole: SolePublishers,
         probe: PreflightProbe,
         settings: ResetSettings,
         tell: Callable[[str], None],
     ) -> None:
-        """Args: whom to ask, what is known, how, and who hears what is being done."""
+        """Args: whom to ask, what is known, who must be alone, how, who hears what is done."""
         self._clients = clients
         self._links = links
+        self._sole = sole
         self._probe = probe
         self._settings = settings
         self._tell = tell
@@ -112,6 +115,9 @@ class RolloutReset:
         if refusal is not None:
             return refusal
         try:
+            problem = self._sole.settled_problem(lambda: self._links.stopping, self._tell)
+            if problem:
+                return ReasonCode.DUPLICATE_NODE, problem
             self._reset_scene(scene_seed)
             outcome = self._go_to_start(offset_gripper_m)
             if outcome is None:
@@ -154,7 +160,7 @@ class RolloutReset:
         except RobotError:
             # Discovery may still know an executor that has died; then a request is lost with it.
             answer = self._ask_home(request)
-        return None if answer.success else (ReasonCode(answer.reason), answer.message)
+        return None if answer.success else _as_told(answer)
 
     def _check_camera(self) -> Outcome | None:
         wanted = self._settings.sign_check
@@ -191,6 +197,11 @@ class RolloutReset:
     def _stop_here(self) -> None:
         if self._links.stopping:
             raise Stopped
+
+
+def _as_told(answer: MoveToStart.Response) -> Outcome:
+    reason = ReasonCode.of(answer.reason)
+    return reason, explained(reason, answer.reason, answer.message)
 
 
 def _as_outcome(checks: tuple[Check, ...]) -> Outcome | None:

@@ -8,6 +8,11 @@ from types import TracebackType
 _STOP = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
+def hold_stop_signals() -> None:
+    """From here on a request to stop waits until `StopSignals.wait` asks for it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+
+
 class StopSignals:
     """While inside, a request to stop waits until `wait` asks for it.
 

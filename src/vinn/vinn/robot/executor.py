@@ -41,14 +41,19 @@ class StepExecutor:
     """
 
     def __init__(
-        self, driver: RobotDriver, motion_filter: MotionFilter, config: ExecutorConfig
+        self,
+        driver: RobotDriver,
+        motion_filter: MotionFilter,
+        config: ExecutorConfig,
+        latched: ReasonCode | None = None,
     ) -> None:
+        """Args: the robot, what judges its steps, settings, the fault that is latched already."""
         self._driver = driver
         self._filter = motion_filter
         self._config = config
         self._memory = FilterMemory()
         self._tally = SessionTally()
-        self._latched: ReasonCode | None = None
+        self._latched = latched
         self._newest: RobotState | None = None
         self._before: RobotState | None = None
 

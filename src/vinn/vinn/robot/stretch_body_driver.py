@@ -48,6 +48,11 @@ class StretchBodyDriver:
         self._received_s = -math.inf
         self._pushed_s = -math.inf
 
+    @property
+    def interrupted(self) -> bool:
+        """Never: the robot's side runs in this process."""
+        return False
+
     def start(self, config: RobotConfig) -> None:
         """Take the robot and set the base to increments. Homes nothing.
 

@@ -60,6 +60,16 @@ class ReasonCode(str, Enum):
     ROBOT_ERROR = "ROBOT_ERROR"
     TIMEOUT = "TIMEOUT"
     LATCHED = "LATCHED"
+    # the software
+    DUPLICATE_NODE = "DUPLICATE_NODE"
+    UNKNOWN = "UNKNOWN"
+    """A word of another version of this software."""
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+    @classmethod
+    def of(cls, word: str) -> ReasonCode:
+        """The reason code that a message names; UNKNOWN: this version has no such word."""
+        return cls.__members__.get(word, cls.UNKNOWN)
 
 
 REFUSALS = (ReasonCode.NOVEL, ReasonCode.NO_GRASP_POINT)

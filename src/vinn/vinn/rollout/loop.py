@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vinn.errors import CameraError, ImageError, RobotError, VinnError
+from vinn.errors import CameraError, ImageError, MessageError, RobotError, VinnError
 from vinn.policies.types import Prediction
 from vinn.robot.types import ReasonCode, StepResult
 from vinn.rollout.config import RolloutConfig
@@ -91,7 +91,8 @@ def run_rollout(
             prediction: what a policy remembers. None: the policy hears of it in another way.
 
     An `ImageError` of `predict` counts as INVALID_IMAGE, a `CameraError` as CAMERA_STALE, any other
-    `VinnError` as POLICY_LOST, one of `advance` too; a `RobotError` of `execute` as ROBOT_ERROR.
+    `VinnError` as POLICY_LOST, one of `advance` too; a `RobotError` of `execute` as ROBOT_ERROR, a
+    `MessageError` of either as INVALID_INPUT.
     """
     started_s = settled_s = clock()
     records: list[StepRecord] = []
@@ -176,6 +177,8 @@ def _turn(
 def _reason_of(error: VinnError, executing: bool) -> ReasonCode:
     if isinstance(error, ImageError):
         return ReasonCode.INVALID_IMAGE
+    if isinstance(error, MessageError):
+        return ReasonCode.INVALID_INPUT
     if isinstance(error, CameraError):
         return ReasonCode.CAMERA_STALE
     if isinstance(error, RobotError) or executing:

@@ -30,6 +30,11 @@ class RolloutState(IntEnum):
     ENDED = 4
     """May be labelled; needs a reset."""
 
+    @classmethod
+    def name_of(cls, number: int) -> str:
+        """The name of the state in a message; one that this version does not know is a number."""
+        return cls(number).name if number in list(cls) else f"state {number}"
+
 
 class RolloutEvent(str, Enum):
     """What an operator asks for, and what the work under way reports."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vinn.demos.encoded_image import is_jpeg
 from vinn.demos.frames import encode_jpeg
 from vinn.demos.types import ActionScale
+from vinn.errors import DatasetError
 from vinn.policies.episode import Position, StepReport
 from vinn.policies.types import GraspPoint, Neighbor, Prediction
 from vinn.robot.types import ReasonCode
@@ -227,13 +228,27 @@ def stamp_ns(stamp: Any) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
+def _action_scale(word: str) -> ActionScale:
+    try:
+        return ActionScale(word)
+    except ValueError:
+        raise DatasetError(
+            f"recording: a prediction's action_scale is {word!r}; allowed: "
+            f"{', '.join(scale.value for scale in ActionScale)}"
+        ) from None
+
+
 def to_prediction(message: Any) -> Prediction:
-    """A vinn_msgs/msg/Prediction as read from a recording."""
+    """A vinn_msgs/msg/Prediction as read from a recording.
+
+    Raises:
+        vinn.errors.DatasetError: its unit is one that this version does not know.
+    """
     return Prediction(
         camera_delta=_vector(message.camera_delta),
         gripper_value=float(message.gripper_value),
         gripper_probabilities=np.asarray(message.gripper_probabilities, dtype=np.float64),
-        action_scale=ActionScale(message.action_scale),
+        action_scale=_action_scale(message.action_scale),
         neighbors=tuple(
             Neighbor(
                 demonstration=neighbor.demonstration,

@@ -110,7 +110,7 @@ class _Reader:
             self._said.pop("executor", None)
 
     def _supervisor(self, now_ns: int, status: Any) -> None:
-        text = RolloutState(status.state).name
+        text = RolloutState.name_of(status.state)
         if status.reason not in ("", "NONE"):
             text += f": {status.reason} {status.message}".rstrip()
         self._changed(now_ns, "supervisor", text)

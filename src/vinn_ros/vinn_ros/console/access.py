@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
+import secrets
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
 
 from vinn.errors import ConfigError
 
-COOKIE = "vinn_console_token"
-MIN_TOKEN_LENGTH = 12
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+from vinn_ros.console.token import MIN_LENGTH, TOKEN_VARIABLE
+from vinn_ros.console.tries import WrongTries
+
+COOKIE = "vinn_console_session"
+_SESSIONS = 100
+_NETLOC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+"""A host and perhaps a port; `urlsplit` takes more."""
 
 
 def is_loopback(host: str) -> bool:
@@ -26,44 +33,95 @@ def is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """Why a request is refused."""
+
+    message: str
+    wait_s: float = 0.0
+    """Too many wrong tries came from there: so long it has to wait."""
+
+
+@dataclass(frozen=True)
 class Access:
-    """What a request must show.
+    """What a request must show. For one thread.
 
     A page of another site must not steer the robot through the operator's browser: requests that
     change something, and the socket, must come from our own page (`Origin`), and on loopback the
     name asked for must be a loopback name (no DNS rebinding).
+
+    Whoever showed the token once has a cookie that nobody can guess and is not slowed down by the
+    wrong tries of others: Stop must stay in reach.
     """
 
     host: str
     """Address the server is bound to."""
-    token: str
+    token: str = field(repr=False)
     """Empty: none is needed, which is allowed on loopback alone."""
+    tries: WrongTries = field(default_factory=WrongTries, repr=False)
+    _sessions: OrderedDict[str, None] = field(default_factory=OrderedDict, repr=False)
 
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
             raise ConfigError(
-                f"token: empty with host {self.host!r}; allowed: at least {MIN_TOKEN_LENGTH} "
-                "characters, or host 127.0.0.1"
-            )
-        if self.token and len(self.token) < MIN_TOKEN_LENGTH:
-            raise ConfigError(
-                f"token: {len(self.token)} characters; allowed: at least {MIN_TOKEN_LENGTH}"
+                f"token_file: empty with host {self.host!r}; allowed: a file with at least "
+                f"{MIN_LENGTH} characters, {TOKEN_VARIABLE}, or host 127.0.0.1"
             )
 
-    def refusal(self, headers: Mapping[str, str], given_token: str, changes: bool) -> str | None:
+    def new_session(self) -> str:
+        """A cookie for somebody who showed the token."""
+        session = secrets.token_urlsafe(32)
+        self._sessions[session] = None
+        while len(self._sessions) > _SESSIONS:
+            self._sessions.popitem(last=False)
+        return session
+
+    def refusal(
+        self, headers: Mapping[str, str], cookie: str, given: str, address: str, changes: bool
+    ) -> Refused | None:
         """Why a request is refused, or None.
 
         Args:
             headers: of the request, by name as browsers write them.
-            given_token: from the cookie, the query or the Authorization header.
+            cookie: as `new_session` made it; empty: none.
+            given: a token, from the link or the Authorization header; empty: none.
+            address: where the request comes from.
             changes: it asks for something (or opens the socket).
         """
-        if self.token and not hmac.compare_digest(given_token.encode(), self.token.encode()):
-            return "the token is missing or wrong"
-        asked = urlsplit(f"//{headers.get('Host', '')}")
-        if not self.token and asked.hostname not in _LOOPBACK_NAMES:
-            return f"host {asked.hostname!r} is not this machine"
+        if self.token and cookie not in self._sessions:
+            refused = self._try(given, address)
+            if refused is not None:
+                return refused
+        asked = _split(f"//{headers.get('Host', '')}")
+        if asked is None:
+            return Refused("the Host header is malformed")
+        if not self.token and not is_loopback(asked.hostname or ""):
+            return Refused(f"host {asked.hostname!r} is not this machine")
         origin = headers.get("Origin")
-        if changes and origin is not None and urlsplit(origin).netloc != asked.netloc:
-            return f"asked for by another page ({origin})"
+        if changes and origin is not None:
+            page = _split(origin)
+            if page is None or page.netloc.lower() != asked.netloc.lower():
+                return Refused(f"asked for by another page ({origin[:200]!r})")
         return None
+
+    def _try(self, given: str, address: str) -> Refused | None:
+        wait_s = self.tries.wait_s(address)
+        if wait_s > 0.0:
+            return Refused(f"too many wrong tokens: wait {wait_s:.0f} s", wait_s)
+        # Header bytes that are no text come as lone surrogates.
+        shown = given.encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(shown, self.token.encode()):
+            if given:
+                self.tries.wrong(address)
+            return Refused("the token is missing or wrong")
+        self.tries.right(address)
+        return None
+
+
+def _split(url: str) -> SplitResult | None:
+    """None: it is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts if _NETLOC.fullmatch(parts.netloc) else None

@@ -15,7 +15,7 @@ from vinn.rollout.label import read_label
 from vinn.rollout.reader import RecordingSummary, summarize_recording
 from vinn.rollout.recordings import find_recordings
 
-_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _SHOWN = 50
 _NICE = 15
 
@@ -34,8 +34,8 @@ class RecordingPages:
         """The newest recordings, the newest first."""
         try:
             paths = find_recordings([self._folder])
-        except DatasetError:
-            return []  # none yet
+        except (DatasetError, OSError):
+            return []  # none yet, or none that can be read
         return [self._row(path) for path in reversed(paths[-_SHOWN:])]
 
     async def page(self, session: str) -> Path:
@@ -45,7 +45,9 @@ class RecordingPages:
             vinn.errors.ConfigError: no such recording, or the page cannot be made.
         """
         if not _SESSION.fullmatch(session):
-            raise ConfigError(f"session: {session!r}; allowed: letters, digits, '-' and '_'")
+            raise ConfigError(
+                f"session: {session[:100]!r}; allowed: up to 100 letters, digits, '-' and '_'"
+            )
         recording = self._folder / f"{session}.mcap"
         if not recording.is_file():
             recording = recording.with_name(recording.name + ".partial")

@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import json
+import math
 import threading
 import time
 from collections import deque
@@ -76,10 +77,11 @@ class ConsoleServer:
         self._thread.start()
         try:
             asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10.0)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that is none
             self.stop()
+            why = getattr(error, "strerror", None) or str(error)
             raise ConfigError(
-                f"port: {self._access.host}:{self._port} cannot be used ({error.strerror})"
+                f"port: {self._access.host}:{self._port} cannot be used ({why})"
             ) from error
 
     def stop(self) -> None:
@@ -129,17 +131,27 @@ class ConsoleServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Let nobody in who may not; the token of a link becomes a cookie."""
+        linked = request.query.get("token", "")
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        given = request.query.get("token") or request.cookies.get(COOKIE) or bearer
-        changes = request.method != "GET" or request.path == "/socket"
-        refusal = self._access.refusal(request.headers, given, changes)
-        if refusal is not None:
-            raise web.HTTPForbidden(text=f"refused: {refusal}\n", headers=_HEADERS)
+        refused = self._access.refusal(
+            request.headers,
+            request.cookies.get(COOKIE, ""),
+            linked or bearer,
+            request.remote or "",
+            changes=request.method != "GET" or request.path == "/socket",
+        )
+        if refused is not None:
+            text = f"refused: {refused.message}\n"
+            if refused.wait_s > 0.0:
+                wait = {"Retry-After": str(math.ceil(refused.wait_s))}
+                raise web.HTTPTooManyRequests(text=text, headers={**_HEADERS, **wait})
+            raise web.HTTPForbidden(text=text, headers=_HEADERS)
         response = await handler(request)
         if not response.prepared:
             response.headers.update(_HEADERS)
-            if request.query.get("token"):
-                response.set_cookie(COOKIE, given, httponly=True, samesite="Strict")
+            if linked:
+                session = self._access.new_session()
+                response.set_cookie(COOKIE, session, httponly=True, samesite="Strict")
         return response
 
     def _page(self, name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -161,7 +173,7 @@ class ConsoleServer:
             raise web.HTTPNotFound(text=f"{command}: unknown; allowed: {', '.join(COMMANDS)}\n")
         try:
             arguments = await request.json() if request.can_read_body else {}
-        except ValueError as error:
+        except (ValueError, LookupError, RecursionError) as error:  # also: an unknown charset
             raise web.HTTPBadRequest(text="the body is not JSON\n") from error
         if not isinstance(arguments, dict):
             raise web.HTTPBadRequest(text="the body is not a JSON object\n")
@@ -239,6 +251,6 @@ class ConsoleServer:
         """The page of one recording, made when somebody asks for it."""
         try:
             page = await self._recordings.page(request.match_info["session"])
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:
             raise web.HTTPNotFound(text=f"{error}\n") from error
         return web.FileResponse(page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vinn.rollout.states import RolloutState
@@ -63,14 +63,14 @@ class Board:
     def take_supervisor(self, status: Any) -> None:
         """A vinn_msgs/RolloutStatus."""
         values = {
-            "state": RolloutState(status.state).name,
+            "state": RolloutState.name_of(status.state),
             "reason": status.reason,
             "message": status.message,
             "session": status.session,
             "step": status.step,
             "max_steps": status.max_steps,
-            "elapsed_s": round(float(status.elapsed_s), 1),
-            "outcome": _OUTCOMES[status.outcome],
+            "elapsed_s": _number(status.elapsed_s, 1),
+            "outcome": _name(_OUTCOMES, status.outcome),
             "recording": status.recording,
         }
         self._take("supervisor", values)
@@ -78,7 +78,7 @@ class Board:
     def take_executor(self, status: Any) -> None:
         """A vinn_msgs/ExecutorStatus."""
         values = {
-            "state": _EXECUTOR_STATES[status.state],
+            "state": _name(_EXECUTOR_STATES, status.state),
             "reason": status.reason,
             "message": status.message,
             "sequence": status.sequence,
@@ -123,7 +123,7 @@ class Board:
         """A vinn_msgs/SceneStatus."""
         values = {
             "cabinet": status.cabinet,
-            "door_angle_deg": round(math.degrees(status.door_angle_rad), 1),
+            "door_angle_deg": _number(math.degrees(status.door_angle_rad), 1),
             "grasped": bool(status.grasped),
             "opened": bool(status.opened),
         }
@@ -143,7 +143,7 @@ class Board:
                     now_s,
                     {
                         "name": status.name,
-                        "level": _LEVELS[min(level, 3)],
+                        "level": _name(_LEVELS, level),
                         "message": status.message,
                     },
                 )
@@ -158,6 +158,11 @@ def _vector(vector: Any) -> list[float | None]:
     return [_number(vector.x), _number(vector.y), _number(vector.z)]
 
 
-def _number(value: float) -> float | None:
-    """Five digits, and None for what JSON cannot say."""
-    return round(float(value), 5) if math.isfinite(value) else None
+def _number(value: float, digits: int = 5) -> float | None:
+    """Rounded, and None for what JSON cannot say."""
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _name(names: Sequence[str], number: int) -> str:
+    """One of `names`; what this version has no name for stays a number."""
+    return names[number] if 0 <= number < len(names) else str(number)

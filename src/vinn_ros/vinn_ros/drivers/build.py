@@ -21,6 +21,10 @@ DRIVERS = ("streaming", "trajectory", "stretch_body")
 class StartableDriver(RobotDriver, Protocol):
     """A driver that has to be set up before its first command, and left afterwards."""
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the robot's side may have been started again since `start`."""
+
     def start(self, config: RobotConfig) -> None:
         """Make the robot ready; blocks for some service calls.
 

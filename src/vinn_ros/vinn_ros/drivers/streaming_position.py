@@ -52,15 +52,11 @@ class StreamingPositionDriver(StretchTopics):
         """Position mode, streaming on, limits known. Blocks; another thread spins.
 
         Raises:
-            vinn.errors.RobotError: a service refused or did not answer, or another node commands
-                the robot as well.
+            vinn.errors.RobotError: a service refused or did not answer.
             vinn.errors.ConfigError: the layout of the tool's vector is not known.
         """
         if self._layout is None:
             self._layout = PoseLayout(layout_of_tool(config.tool.name), self._unit)
-        others = self._node.count_publishers(self._commands.topic_name) - 1
-        if others > 0:
-            raise RobotError(f"{_TOPIC}: {others} other publisher(s); allowed: this node alone")
         self._prepare(config, streaming=True)
 
     def stop(self) -> None:

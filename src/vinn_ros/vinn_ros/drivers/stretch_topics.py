@@ -28,6 +28,9 @@ from vinn_ros.drivers.pose_command import finger_rad_to_aperture
 from vinn_ros.lifecycle import VinnNode
 from vinn_ros.node_executor import QuickGroup
 
+_SILENCE_S = 0.7
+"""No driver starts within that, and none that runs is silent for so long (runstop excepted)."""
+
 
 class StretchTopics:
     """The reading half of a `vinn.robot.types.RobotDriver`, and the services.
@@ -48,6 +51,7 @@ class StretchTopics:
         self._mode: str | None = None
         self._streaming: bool | None = None
         """None: this driver does not tell."""
+        self._interrupted = False
         self._base = (0.0, 0.0, 0.0)
         self._fixed: dict[str, float] = {}
         """Joints that the tool does not have, and where they count as standing."""
@@ -73,6 +77,12 @@ class StretchTopics:
         self._activate = client("activate_streaming_position")
         self._deactivate = client("deactivate_streaming_position")
         self._stop = client("stop_the_robot")
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether its topics were silent since `start`: it may be another run of the driver."""
+        with self._changed:
+            return self._interrupted or time.monotonic() - self._received_s > _SILENCE_S
 
     # RobotDriver, but for `send` and `hold`
 
@@ -139,6 +149,10 @@ class StretchTopics:
             for name, limit in config.tool.limits
             if limit.lower == limit.upper and name in JOINTS
         }
+        with self._changed:
+            # A driver that was started again knows nothing of what the one before it said.
+            self._limits = self._mode = self._homed = self._runstopped = None
+            self._received_s, self._interrupted = -math.inf, False
         checked(self._position_mode, Trigger.Request(), self._timeout_s)
         if streaming:
             checked(self._activate, Trigger.Request(), self._timeout_s)
@@ -148,6 +162,8 @@ class StretchTopics:
         checked(self._get_joint_states, Trigger.Request(), self._timeout_s)
         self._await(lambda: self._limits is not None, "joint_limits: nothing received")
         self._await(lambda: self._received_s > -math.inf, "stretch/joint_states: nothing received")
+        self._await(lambda: self._homed is not None, "is_homed: nothing received")
+        self._await(lambda: self._runstopped is not None, "is_runstopped: nothing received")
         self._await(lambda: self._mode == "position", "mode: not position, though it was asked for")
         self._await(
             lambda: self._streaming in (streaming, None),
@@ -176,6 +192,8 @@ class StretchTopics:
         received_s = time.monotonic()
         with self._changed:
             self._joints = dict(zip(message.name, message.position, strict=False))
+            silent_s = received_s - self._received_s
+            self._interrupted = self._interrupted or _SILENCE_S < silent_s < math.inf
             self._received_s = received_s
             self._changed.notify_all()
 
@@ -192,6 +210,7 @@ class StretchTopics:
     def _take_homed(self, message: Bool) -> None:
         with self._changed:
             self._homed = bool(message.data)
+            self._changed.notify_all()
 
     def _take_runstopped(self, message: Bool) -> None:
         with self._changed:

@@ -13,7 +13,8 @@ from vinn.errors import ConfigError, VinnError
 
 from vinn_ros import qos
 from vinn_ros.bag_source import bag_messages, bag_types, restamped
-from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode
+from vinn_ros.node_main import run_node
 from vinn_ros.parameters import Parameter
 from vinn_ros.step_mode import StepMode
 
@@ -89,7 +90,7 @@ class BagPlayerNode(VinnNode):
     def cleanup(self) -> None:
         """Take the topics back."""
         for publisher, _ in self._outputs.values():
-            self.destroy_lifecycle_publisher(publisher)
+            self.discard(publisher)
         self._outputs = {}
 
     def diagnose(self) -> Diagnosis:

@@ -23,7 +23,10 @@ from vinn_ros.calls import call
 from vinn_ros.console.access import Access
 from vinn_ros.console.backend import Picture
 from vinn_ros.console.state import Board
-from vinn_ros.lifecycle import OK, Diagnosis, VinnNode, run_node
+from vinn_ros.console.token import read_token
+from vinn_ros.lifecycle import OK, Diagnosis, VinnNode
+from vinn_ros.node_executor import QuickGroup
+from vinn_ros.node_main import run_node
 from vinn_ros.parameters import Parameter
 from vinn_ros.tuning import ATTEMPTS, TUNING
 
@@ -46,7 +49,12 @@ class OperatorConsoleNode(VinnNode):
     PARAMETERS = (
         Parameter("host", "127.0.0.1", "address to listen on; other than loopback needs a token"),
         Parameter("port", 8765, "TCP port; 0: any free one", lower=0, upper=65535),
-        Parameter("token", "", "what a browser must show, as ?token=...; empty: loopback only"),
+        Parameter(
+            "token_file",
+            "",
+            "file (mode 600) with what a browser must show, as ?token=...; empty: the environment "
+            "variable VINN_CONSOLE_TOKEN; neither: loopback only",
+        ),
         Parameter("recordings", "runs/rollouts", "directory of the recordings"),
     )
 
@@ -109,7 +117,7 @@ class OperatorConsoleNode(VinnNode):
             raise ConfigError(
                 f"module {error.name!r} is not installed: pip install 'vinn[console]'"
             ) from error
-        access = Access(self.value("host"), self.value("token"))
+        access = Access(self.value("host"), read_token(self.value("token_file")))
         recordings = RecordingPages(
             Path(self.value("recordings")).absolute(), lambda: self._board.parameter("policy", "")
         )
@@ -169,7 +177,7 @@ class OperatorConsoleNode(VinnNode):
             return self._set_parameter(arguments)
         except RobotError as error:
             return False, str(error)
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
             return False, f"{command}: {dict(arguments)}: not understood ({error})"
 
     # Inside
@@ -234,10 +242,11 @@ class OperatorConsoleNode(VinnNode):
                 "policy/neighbors/compressed",
                 lambda image: self._take_picture("mosaic", image),
                 qos.NEWEST,
-                MutuallyExclusiveCallbackGroup(),
+                # In the spinning thread, so that none is being taken when it is discarded.
+                QuickGroup(),
             )
         elif not self._viewers and self._mosaic is not None:
-            self.destroy_subscription(self._mosaic)
+            self.discard(self._mosaic)
             self._mosaic = None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
+import traceback
 import uuid
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,12 +16,11 @@ from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 from vinn.errors import DatasetError
-from vinn.policies.types import Prediction
 from vinn.robot.config import load_robot_config
 from vinn.robot.types import ReasonCode
 from vinn.rollout.config import RolloutConfig, load_rollout_config
 from vinn.rollout.label import RolloutLabel, write_label
-from vinn.rollout.loop import RolloutOutcome, StepRecord, run_rollout
+from vinn.rollout.loop import RolloutOutcome
 from vinn.rollout.start_poses import StartPoses
 from vinn.rollout.states import RolloutEvent, RolloutMachine, RolloutState
 
@@ -31,14 +30,18 @@ from vinn_msgs.msg import Prediction as PredictionMsg
 from vinn_msgs.srv import Jog, LabelRollout, MoveToStart, ResetScene, StartRollout
 from vinn_ros import qos
 from vinn_ros.conversions import cdr_stamp_ns
-from vinn_ros.lifecycle import OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode
 from vinn_ros.node_executor import QuickGroup
+from vinn_ros.node_main import run_node
 from vinn_ros.parameter_snapshot import ParameterSnapshot
 from vinn_ros.paths import config_file
+from vinn_ros.policy_link import PolicyLimits, PolicyLink
 from vinn_ros.preflight_probe import PreflightProbe
+from vinn_ros.recorded_rollout import RecordedRollout, RolloutListener, RolloutPlan
 from vinn_ros.recording import JOINTS_TOPIC, WRIST_TOPIC, RolloutRecording
 from vinn_ros.rollout_links import Limits, RolloutLinks
 from vinn_ros.rollout_reset import ResetClients, ResetSettings, RolloutReset
+from vinn_ros.sole_publishers import COMMANDERS, SEERS, SolePublishers
 from vinn_ros.step_mode import StepMode
 from vinn_ros.supervisor_parameters import PARAMETERS
 
@@ -50,7 +53,9 @@ _NO_FAULT = (
     ReasonCode.NO_GRASP,
 )
 _SEEDS = 2**32
-_PARAMETER_TIMEOUT_S = 2.0
+_END_TIMEOUT_S = 4.0
+MAX_NAME, MAX_NOTE = 200, 2000
+"""Characters of a rollout's name, and of the note of its label."""
 _WITH_PARAMETERS = ("vinn_policy", "stretch_executor", "wrist_camera", "stretch_sim")
 
 
@@ -67,7 +72,6 @@ class RolloutSupervisorNode(VinnNode):
         self._machine = RolloutMachine()
         self._trial = -1
         self._offset_m: NDArray[np.float64] = np.zeros(3)
-        self._worker: threading.Thread | None = None
         self._status = RolloutStatus(reason=ReasonCode.NONE.value)
         self._status_lock = threading.RLock()
         """State of the machine and status change together, so that nobody sees half of a change."""
@@ -76,13 +80,20 @@ class RolloutSupervisorNode(VinnNode):
         stop_motion = self.create_client(Trigger, "executor/stop", callback_group=clients)
         step = ActionClient(self, ExecuteStep, "executor/step", callback_group=clients)
         success = self.value("success")
-        self._links = RolloutLinks(
-            step,
-            stop_motion,
-            Limits(
+        self._sole = SolePublishers(self, {**COMMANDERS, **SEERS})
+        self._policy = PolicyLink(
+            PolicyLimits(
                 prediction_timeout_s=self.value("prediction_timeout_s"),
                 policy_timeout_s=self.value("policy_timeout_s"),
                 camera_timeout_s=self.value("camera_timeout_s"),
+            )
+        )
+        self._links = RolloutLinks(
+            step,
+            stop_motion,
+            self._policy,
+            self._sole,
+            Limits(
                 executor_timeout_s=self.value("executor_timeout_s"),
                 step_timeout_s=self.value("step_timeout_s"),
                 success="" if success == "operator" else success,
@@ -97,6 +108,7 @@ class RolloutSupervisorNode(VinnNode):
                 scene=scene if self.value("has_simulation") else None,
             ),
             self._links,
+            self._sole,
             self._probe,
             ResetSettings(
                 timeout_s=self.value("reset_timeout_s"),
@@ -107,16 +119,19 @@ class RolloutSupervisorNode(VinnNode):
             self._tell,
         )
         self._step_mode = StepMode(self.value("step_mode"))
-        self._snapshot = ParameterSnapshot(self, (self.NAME, *_WITH_PARAMETERS))
-        self._recording = RolloutRecording(
+        recording = RolloutRecording(
             self,
             {
                 "policy/prediction": self._take_prediction,
-                "policy/status": self._links.take_policy_status,
+                "policy/status": self._policy.take_policy_status,
                 "executor/status": self._take_executor,
                 "scene/status": self._links.take_scene,
             },
             {WRIST_TOPIC: self._take_frame, JOINTS_TOPIC: self._probe.take_joints},
+        )
+        snapshot = ParameterSnapshot(self, (self.NAME, *_WITH_PARAMETERS))
+        self._rollout = RecordedRollout(
+            self, self._policy, self._links, self._step_mode, recording, snapshot
         )
         self._publisher = self.create_lifecycle_publisher(
             RolloutStatus, "supervisor/status", qos.STREAM
@@ -154,9 +169,7 @@ class RolloutSupervisorNode(VinnNode):
     def deactivate(self) -> None:
         """End a rollout; its recording is finished."""
         self._links.stop()
-        worker = self._worker
-        if worker is not None:
-            worker.join(timeout=4.0)
+        self._rollout.join(_END_TIMEOUT_S)
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
         """Another seed begins again with trial 0; step mode counts from the next step on."""
@@ -175,6 +188,9 @@ class RolloutSupervisorNode(VinnNode):
             "waiting_for_step": self._step_mode.waiting,
             "waiting_for_environment": self._reset.waiting,
         }
+        problem = self._sole.problem()
+        if problem:
+            return ERROR, f"{ReasonCode.DUPLICATE_NODE.value}: {problem}", values
         if status.reason not in {reason.value for reason in _NO_FAULT}:
             return WARN, f"{status.reason}: {status.message}", values
         return OK, self._machine.state.name if self.active else "not active", values
@@ -187,16 +203,14 @@ class RolloutSupervisorNode(VinnNode):
         if refusal is not None:
             response.message = f"{refusal[0].value}: {refusal[1]}"
             return response
-        self._trial += 1
         self._links.begin("")
         self._set_status(reason=ReasonCode.NONE, message="", step=0, outcome=RolloutStatus.UNKNOWN)
-        trial, seed = self._trial, self.value("seed")
-        self._offset_m = StartPoses(self._config.start_poses, seed).offset(trial)
-        reason, message = self._reset.run((seed + trial) % _SEEDS, self._offset_m)
+        try:
+            reason, message = self._reset_trial()
+        except Exception as error:
+            self.get_logger().error(f"reset: failed\n{traceback.format_exc()}")
+            reason, message = ReasonCode.INTERNAL_ERROR, repr(error)
         done = reason is ReasonCode.NONE
-        if done:
-            offset = ", ".join(f"{value:+.3f}" for value in self._offset_m)
-            message = f"trial {trial}, offset ({offset}) m right, forward, up"
         self._set_status(
             RolloutEvent.RESET_DONE if done else RolloutEvent.RESET_FAILED,
             reason=reason,
@@ -205,6 +219,17 @@ class RolloutSupervisorNode(VinnNode):
         response.success = done
         response.message = message if done else f"{reason.value}: {message}"
         return response
+
+    def _reset_trial(self) -> tuple[ReasonCode, str]:
+        """A reset for the next trial, which it becomes if all goes well: no start pose is lost."""
+        trial, seed = self._trial + 1, self.value("seed")
+        offset_m = StartPoses(self._config.start_poses, seed).offset(trial)
+        reason, message = self._reset.run((seed + trial) % _SEEDS, offset_m)
+        if reason is not ReasonCode.NONE:
+            return reason, message
+        self._trial, self._offset_m = trial, offset_m
+        offset = ", ".join(f"{value:+.3f}" for value in offset_m)
+        return reason, f"trial {trial}, offset ({offset}) m right, forward, up"
 
     def _on_environment_ready(
         self, request: Trigger.Request, response: Trigger.Response
@@ -219,9 +244,9 @@ class RolloutSupervisorNode(VinnNode):
     ) -> StartRollout.Response:
         """Start a rollout; of many simultaneous requests one is accepted."""
         with self._status_lock:
-            refusal = None
-            if self._machine.state is RolloutState.READY:
-                refusal = self._links.fault() or self._links.not_seeing() or self._reset.refusal()
+            refusal = _too_long("name", request.name, MAX_NAME)
+            if refusal is None and self._machine.state is RolloutState.READY:
+                refusal = self._links.fault() or self._policy.not_seeing() or self._reset.refusal()
             refusal = refusal or self._ask(RolloutEvent.START)
             response.accepted = refusal is None
             if refusal is not None:
@@ -238,10 +263,23 @@ class RolloutSupervisorNode(VinnNode):
                 attempts=request.attempts,
                 recording="",
             )
-        self._worker = threading.Thread(
-            target=self._run, args=(session, request.name, max_steps), name="rollout", daemon=True
+        self._rollout.start(
+            RolloutPlan(
+                session=session,
+                name=request.name,
+                config=self._config.model_copy(update={"max_steps": max_steps}),
+                recordings=Path(self.value("recordings")),
+                min_free_bytes=self.value("min_free_mib") * 2**20,
+                seed=self.value("seed"),
+                trial=self._trial,
+                offset_gripper_m=self._offset_m,
+            ),
+            RolloutListener(
+                recording=lambda path: self._set_status(recording=str(path or "")),
+                step=lambda: self._set_status(step=self._status.step + 1),
+                end=self._on_end,
+            ),
         )
-        self._worker.start()
         response.session, response.reason = session, ReasonCode.NONE.value
         return response
 
@@ -258,7 +296,7 @@ class RolloutSupervisorNode(VinnNode):
     ) -> LabelRollout.Response:
         """Keep the operator's verdict beside the recording."""
         status = self._status
-        refusal = self._ask(RolloutEvent.LABEL)
+        refusal = _too_long("note", request.note, MAX_NOTE) or self._ask(RolloutEvent.LABEL)
         if refusal is not None:
             response.message = f"{refusal[0].value}: {refusal[1]}"
         elif request.session not in ("", status.session):
@@ -285,61 +323,12 @@ class RolloutSupervisorNode(VinnNode):
         response.message = "one step" if response.success else "no step is waiting"
         return response
 
-    # The rollout
+    # What the rollout tells
 
-    def _run(self, session: str, name: str, max_steps: int) -> None:
-        """Record, run, finish; in the worker thread."""
-        path = Path(self.value("recordings")).absolute() / f"{session}.mcap"
-        info = {
-            "session": session,
-            "name": name,
-            "policy": self._links.policy,
-            "seed": str(self.value("seed")),
-            "trial": str(self._trial),
-            "offset_gripper_m": json.dumps([round(float(v), 6) for v in self._offset_m]),
-        }
-        recording = self._recording.open(path, info, self.value("min_free_mib") * 2**20)
-        self._set_status(recording=str(recording or ""))
-        threading.Thread(target=self._record_parameters, name="parameters", daemon=True).start()
-        config = self._config.model_copy(update={"max_steps": max_steps})
-        outcome = run_rollout(
-            self._predict, self._links.execute, self._links.check, config, self._on_step
-        )
-        self._end(outcome, session, name)
-
-    def _predict(self, settled_s: float) -> Prediction:
-        """In step mode, of an image captured after the operator's press."""
-        waited = self._step_mode.wait(lambda: self._links.check() is not None)
-        return self._links.predict(time.monotonic() if waited else settled_s)
-
-    def _record_parameters(self) -> None:
-        """In a thread of its own: nothing waits for nodes that do not answer."""
-        self._recording.write_parameters(self._snapshot.take(_PARAMETER_TIMEOUT_S))
-
-    def _on_step(self, record: StepRecord) -> None:
-        if record.result is not None and record.result.sent is not None:
-            self._set_status(step=self._status.step + 1)
-
-    def _end(self, outcome: RolloutOutcome, session: str, name: str) -> None:
+    def _on_end(self, outcome: RolloutOutcome, path: Path | None) -> None:
         verdict = RolloutStatus.UNKNOWN
         if self.value("success") != "operator":
             verdict = RolloutStatus.SUCCESS if outcome.success else RolloutStatus.FAILURE
-        scene = self._links.scene
-        facts = {
-            "reason": outcome.reason.value,
-            "message": outcome.message,
-            "steps": str(outcome.steps),
-            "attempts": str(outcome.attempts),
-            "duration_s": f"{outcome.duration_s:.3f}",
-        }
-        if scene is not None:
-            facts |= {
-                "door_angle_rad": f"{scene.door_angle_rad:.4f}",
-                "grasped": str(scene.grasped).lower(),
-                "opened": str(scene.opened).lower(),
-                "fully_opened": str(scene.fully_opened).lower(),
-            }
-        path = self._recording.close(facts)
         self._set_status(
             RolloutEvent.END,
             reason=outcome.reason,
@@ -349,11 +338,6 @@ class RolloutSupervisorNode(VinnNode):
             elapsed_s=float(outcome.duration_s),
         )
         self.publish_diagnostics()
-        self.get_logger().info(
-            f"rollout {session} {name!r}: {outcome.reason.value} after {outcome.steps} steps, "
-            f"{outcome.duration_s:.1f} s; {outcome.message or 'no trouble'}; "
-            f"{path or 'no recording'}"
-        )
 
     # Inside
 
@@ -364,11 +348,11 @@ class RolloutSupervisorNode(VinnNode):
         return None if refusal is None else (refusal.reason, refusal.message)
 
     def _take_prediction(self, prediction: PredictionMsg) -> None:
-        self._links.take_prediction(prediction)
+        self._policy.take_prediction(prediction)
         self._probe.take_policy(prediction)
 
     def _take_frame(self, cdr: bytes) -> None:
-        self._links.take_frame(cdr_stamp_ns(cdr))
+        self._policy.take_frame(cdr_stamp_ns(cdr))
         self._probe.take_frame(cdr)
 
     def _take_executor(self, status: ExecutorStatus) -> None:
@@ -380,7 +364,7 @@ class RolloutSupervisorNode(VinnNode):
         void = status.state == ExecutorStatus.LATCHED or status.reason == ReasonCode.NOT_READY.value
         if void and state is RolloutState.READY:
             self._set_status(
-                RolloutEvent.FAULT, reason=ReasonCode(status.reason), message=status.message
+                RolloutEvent.FAULT, reason=ReasonCode.of(status.reason), message=status.message
             )
 
     def _tell(self, doing: str) -> None:
@@ -406,6 +390,12 @@ class RolloutSupervisorNode(VinnNode):
                 status.elapsed_s = time.monotonic() - self._started_s
             status.header.stamp = self.get_clock().now().to_msg()
             self._publisher.publish(status)
+
+
+def _too_long(what: str, text: str, most: int) -> tuple[ReasonCode, str] | None:
+    if len(text) <= most:
+        return None
+    return ReasonCode.INVALID_INPUT, f"{what}: {len(text)} characters; allowed: {most}"
 
 
 NODE = RolloutSupervisorNode

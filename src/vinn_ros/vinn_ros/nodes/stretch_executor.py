@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,9 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
-from vinn.errors import ConfigError, RobotError
+from vinn.errors import ConfigError, MessageError, RobotError
 from vinn.robot.config import RobotConfig, StartPose, load_robot_config
 from vinn.robot.executor import ShouldStop, StepExecutor
-from vinn.robot.motion_filter import MotionFilter
 from vinn.robot.saved_start import load_start_pose, save_start_pose, start_pose_of
 from vinn.robot.types import ReasonCode, StepResult
 
@@ -31,16 +31,19 @@ from vinn_ros.conversions import (
     to_step_result_msg,
     to_vector3,
 )
-from vinn_ros.drivers.build import DRIVERS, build_driver
-from vinn_ros.drivers.pose_command import AUTO, GRIPPER_UNITS
+from vinn_ros.drivers.build import build_driver
+from vinn_ros.executor_parameters import PARAMETERS
 from vinn_ros.lease import Lease
-from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode
 from vinn_ros.node_executor import QuickGroup
-from vinn_ros.parameters import Parameter
+from vinn_ros.node_main import run_node
 from vinn_ros.paths import config_file
+from vinn_ros.robot_link import RobotLink
+from vinn_ros.sole_publishers import COMMANDERS, SolePublishers
 from vinn_ros.tuning import TUNING, tuned
 
 _STATES = ExecutorStatus
+_HOME = "executor/home"
 _FEEDBACK_PERIOD_S = 0.1
 
 
@@ -52,64 +55,34 @@ class StretchExecutorNode(VinnNode):
     """
 
     NAME = "stretch_executor"
-    PARAMETERS = (
-        Parameter("robot_config", "", "YAML file of vinn.robot: tool, filter, executor, start"),
-        Parameter("driver", "streaming", "how the robot is reached", choices=DRIVERS),
-        Parameter("pose_layout", [AUTO], "entries of joint_pose_cmd, in order; auto: by the tool"),
-        Parameter(
-            "gripper_unit", "finger_rad", "unit of joint_pose_cmd's gripper", choices=GRIPPER_UNITS
-        ),
-        Parameter(
-            "lease_s",
-            0.5,
-            "a supervisor/status older than this ends a step",
-            unit="s",
-            lower=0.05,
-            upper=5.0,
-        ),
-        Parameter(
-            "status_rate_hz", 10.0, "rate of executor/status", unit="Hz", lower=1.0, upper=100.0
-        ),
-        Parameter(
-            "start_pose_file",
-            "",
-            "where executor/save_start keeps the joints of the start pose; empty: nowhere",
-        ),
-        Parameter(
-            "service_timeout_s",
-            5.0,
-            "for an answer of the robot's services",
-            unit="s",
-            lower=0.1,
-            upper=120.0,
-        ),
-        *TUNING,
-    )
+    PARAMETERS = PARAMETERS
 
     def __init__(self, cli_args: list[str] | None = None) -> None:
         """See `VinnNode`."""
         super().__init__(cli_args)
         self._configured: RobotConfig | None = None
-        """As the file says; `_config` has the tuning parameters in it."""
-        self._config: RobotConfig | None = None
+        """As the file says; the link's has the tuning parameters in it."""
         self._start_pose: StartPose | None = None
         """As the operator saved it; None: as configured."""
         self._reset_needed = ""
         """Why a reset must come before the next step; empty: it need not."""
-        self._executor: StepExecutor | None = None
-        self._robot = threading.Lock()
         self._stop = threading.Event()
         self._lease = Lease(self.value("lease_s"))
+        self._lost_session = ""
+        """The last session that the supervisor left without a word."""
         self._status = ExecutorStatus(reason=ReasonCode.NONE.value)
         self._status_lock = threading.Lock()
         """What is said of a step changes together: nobody sees half of it."""
-        self._driver = build_driver(
-            self.value("driver"),
-            self,
-            pose_layout=self.value("pose_layout"),
-            gripper_unit=self.value("gripper_unit"),
-            service_timeout_s=self.value("service_timeout_s"),
+        self._robot = RobotLink(
+            build_driver(
+                self.value("driver"),
+                self,
+                pose_layout=self.value("pose_layout"),
+                gripper_unit=self.value("gripper_unit"),
+                service_timeout_s=self.value("service_timeout_s"),
+            )
         )
+        self._sole = SolePublishers(self, COMMANDERS)
         self._publisher = self.create_lifecycle_publisher(
             ExecutorStatus, "executor/status", qos.STREAM
         )
@@ -125,7 +98,7 @@ class StretchExecutorNode(VinnNode):
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
             result_timeout=10,
         )
-        self.serve(MoveToStart, "executor/home", self._home, moving)
+        self.serve(MoveToStart, _HOME, self._home, moving)
         self.serve(Jog, "executor/jog", self._jog, moving)
         self.serve(Trigger, "executor/save_start", self._save_start, moving)
         self.serve(Trigger, "executor/stop", self._on_stop, quick)
@@ -147,25 +120,22 @@ class StretchExecutorNode(VinnNode):
         """Read the robot's settings. The robot itself is met at the first motion."""
         file = config_file(self.value("robot_config"), "robot_config")
         self._configured = load_robot_config(file)
-        self._config = tuned(self._configured, self._tuning())
+        self._robot.config = tuned(self._configured, self._tuning())
         if self.value("start_pose_file"):
             self._start_pose = load_start_pose(Path(self.value("start_pose_file")))
 
     def activate(self) -> None:
-        """Allow motion."""
+        """Allow motion, unless a fault is latched."""
         self._stop.clear()
+        self._set_status(state=self._resting_state())
 
     def deactivate(self) -> None:
         """End what moves; leave the robot holding."""
         self._stop.set()
-        with self._robot:
-            if self._executor is not None:
-                executor, self._executor = self._executor, None
-                executor.end_session()
-                try:
-                    self._driver.stop()
-                except RobotError as error:
-                    self.get_logger().error(str(error))
+        with self._robot.lock:
+            self._robot.release()
+        # What the steps of a session built upon (an open gripper, say) is not known any more.
+        self._reset_needed = "it was deactivated: reset before the next step"
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
         """Take over tuning parameters, between two rollouts."""
@@ -176,15 +146,13 @@ class StretchExecutorNode(VinnNode):
         names = ", ".join(tuning)
         if self._lease.session:
             raise ConfigError(f"{names}: not during a rollout")
-        if not self._robot.acquire(blocking=False):
+        if not self._robot.lock.acquire(blocking=False):
             raise ConfigError(f"{names}: not while the robot moves")
         try:
-            self._config = config
-            if self._executor is not None:
-                self._executor.use_filter(MotionFilter(config, self._driver.limits()))
+            self._robot.use(config)
             self._reset_needed = f"{names} changed: reset before the next step"
         finally:
-            self._robot.release()
+            self._robot.lock.release()
         self._set_status(reason=ReasonCode.NOT_READY.value, message=self._reset_needed)
 
     def diagnose(self) -> Diagnosis:
@@ -194,14 +162,17 @@ class StretchExecutorNode(VinnNode):
             "session": self._status.session,
             "sequence": self._status.sequence,
         }
-        if self._config is not None:
-            gripper = self._config.gripper
+        if self._robot.config is not None:
+            gripper = self._robot.config.gripper
             values |= {
                 "gripper_close_above": gripper.close_above,
                 "gripper_open_below": gripper.open_below,
             }
         if self._status.state == _STATES.LATCHED:
             return ERROR, f"latched: {self._status.reason}: {self._status.message}", values
+        problem = self._sole.problem()
+        if problem:
+            return ERROR, f"{ReasonCode.DUPLICATE_NODE.value}: {problem}", values
         if self._status.reason != ReasonCode.NONE.value:
             return WARN, f"{self._status.reason}: {self._status.message}", values
         return OK, "active" if self.active else "not active", values
@@ -210,64 +181,93 @@ class StretchExecutorNode(VinnNode):
 
     def _execute(self, goal: ServerGoalHandle) -> ExecuteStep.Result:
         """Run one step of the action."""
-        request = goal.request
-        if not self._robot.acquire(blocking=False):
+        if not self._robot.lock.acquire(blocking=False):
             return self._finish(goal, _failure(ReasonCode.BUSY, "another motion is under way"))
         try:
-            refusal = self._lease.refusal(request.session)
-            if refusal is not None:
-                return self._finish(goal, _failure(*refusal))
-            if self._reset_needed:
-                return self._finish(goal, _failure(ReasonCode.NOT_READY, self._reset_needed))
-            try:
-                executor = self._meet_robot()
-            except (RobotError, ConfigError) as error:
-                return self._finish(goal, _failure(ReasonCode.ROBOT_ERROR, str(error)))
-            fresh: dict[str, int] = {}
-            if executor.session != request.session:
-                # A stop holds for the rest of the session in which it came.
-                self._stop.clear()
-                executor.begin_session(request.session, self._lease.attempts)
-                fresh = {"taken_step": 0, "steps_taken": 0, "attempt": 0}
-                fresh["attempts"] = executor.attempts
-            self._set_status(
-                state=_STATES.EXECUTING,
-                session=request.session,
-                sequence=request.sequence,
-                gripper_value=request.prediction.gripper_value,
-                **fresh,
-            )
-            step = to_step_request(
-                request.session,
-                request.sequence,
-                request.prediction,
-                float(request.prediction.image_age_s),
-            )
-            result = executor.execute(
-                step,
-                should_stop=lambda: self._should_stop(goal, request.session),
-                on_progress=_Feedback(goal),
-            )
-            number = int(request.prediction.sequence)
-            self._set_status(
-                state=self._resting_state(),
-                reason=result.reason.value,
-                message=result.message,
-                requested_base_delta=to_vector3(result.requested_base_delta_m),
-                sent_base_delta=to_vector3(result.sent_base_delta_m),
-                sent=to_joint_command_msg(result.sent),
-                gripper_closed=result.gripper_closed,
-                **(taken_step_fields(result, executor.tally, number) if result.sent else {}),
-            )
-            now = self.get_clock().now().to_msg()
-            return self._finish(goal, to_step_result_msg(result, number, now))
+            return self._finish(goal, self._step(goal))
+        except (RobotError, ConfigError) as error:
+            return self._finish(goal, _failure(ReasonCode.ROBOT_ERROR, str(error)))
+        except MessageError as error:
+            return self._finish(goal, _failure(ReasonCode.INVALID_INPUT, str(error)))
+        except Exception as error:
+            return self._finish(goal, _failure(*self._failed("executor/step", error)))
         finally:
-            self._robot.release()
+            self._robot.lock.release()
+
+    def _step(self, goal: ServerGoalHandle) -> ExecuteStep.Result:
+        request = goal.request
+        refusal = self._refusal(request.session)
+        if refusal is not None:
+            return _failure(*refusal)
+        step = to_step_request(
+            request.session,
+            request.sequence,
+            request.prediction,
+            float(request.prediction.image_age_s),
+        )
+        executor = self._robot.meet()
+        fresh: dict[str, int] = {}
+        if executor.session != request.session:
+            # A stop holds for the rest of the session in which it came.
+            self._stop.clear()
+            executor.begin_session(request.session, self._lease.attempts)
+            fresh = {"taken_step": 0, "steps_taken": 0, "attempt": 0}
+            fresh["attempts"] = executor.attempts
+        self._set_status(
+            state=_STATES.EXECUTING,
+            session=request.session,
+            sequence=request.sequence,
+            gripper_value=request.prediction.gripper_value,
+            **fresh,
+        )
+        number = int(request.prediction.sequence)
+        result = executor.execute(
+            step,
+            should_stop=lambda: self._should_stop(goal, request.session),
+            on_progress=_Feedback(goal),
+        )
+        self._set_status(
+            state=self._resting_state(),
+            reason=result.reason.value,
+            message=result.message,
+            requested_base_delta=to_vector3(result.requested_base_delta_m),
+            sent_base_delta=to_vector3(result.sent_base_delta_m),
+            sent=to_joint_command_msg(result.sent),
+            gripper_closed=result.gripper_closed,
+            **(taken_step_fields(result, executor.tally, number) if result.sent else {}),
+        )
+        return to_step_result_msg(result, number, self.get_clock().now().to_msg())
+
+    def _refusal(self, session: str) -> tuple[ReasonCode, str] | None:
+        """Why no step of `session` may be executed now, or None."""
+        problem = self._sole.problem()
+        if problem:
+            return ReasonCode.DUPLICATE_NODE, problem
+        refusal = self._lease.refusal(session)
+        if refusal is None and self._reset_needed:
+            return ReasonCode.NOT_READY, self._reset_needed
+        return refusal
+
+    def _failed(self, what: str, error: Exception) -> tuple[ReasonCode, str]:
+        """What nobody thought of: in the log, in the status, and nothing goes on moving."""
+        self.get_logger().error(f"{what}: failed\n{traceback.format_exc()}")
+        reason, message = ReasonCode.INTERNAL_ERROR, repr(error)
+        try:
+            if self._robot.executor is not None:
+                self._robot.driver.hold()
+        except Exception as hold_error:
+            message += f"; hold failed: {hold_error!r}"
+        self._reset_needed = f"{what} failed: reset before the next step"
+        self._set_status(state=self._resting_state(), reason=reason.value, message=message)
+        return reason, message
 
     def _home(
         self, request: MoveToStart.Request, response: MoveToStart.Response
     ) -> MoveToStart.Response:
-        """Open the gripper and go to the start pose."""
+        """Open the gripper and go to the start pose.
+
+        Where its driver may have been started again since the last motion, it is met anew.
+        """
 
         def move(executor: StepExecutor, should_stop: ShouldStop) -> StepResult:
             # What was wrong before is over: READY must not be undone by an older status.
@@ -275,7 +275,7 @@ class StretchExecutorNode(VinnNode):
                 state=_STATES.HOMING, session="", reason=ReasonCode.NONE.value, message=""
             )
             result = executor.move_to_start(
-                self._start_pose or self._settings.start_pose,
+                self._start_pose or self._robot.settings.start_pose,
                 from_vector3(request.offset),
                 should_stop=should_stop,
                 on_progress=lambda doing: self._set_status(message=doing),
@@ -284,7 +284,7 @@ class StretchExecutorNode(VinnNode):
                 self._reset_needed = ""
             return result
 
-        reason, response.message = self._outside_rollouts(move)
+        reason, response.message = self._outside_rollouts(_HOME, move)
         response.success, response.reason = reason is ReasonCode.NONE, reason.value
         return response
 
@@ -297,12 +297,12 @@ class StretchExecutorNode(VinnNode):
             response.moved = to_vector3(result.measured_camera_delta_m)
             return result
 
-        reason, response.message = self._outside_rollouts(move)
+        reason, response.message = self._outside_rollouts("executor/jog", move)
         response.success, response.reason = reason is ReasonCode.NONE, reason.value
         return response
 
     def _outside_rollouts(
-        self, move: Callable[[StepExecutor, ShouldStop], StepResult]
+        self, what: str, move: Callable[[StepExecutor, ShouldStop], StepResult]
     ) -> tuple[ReasonCode, str]:
         """Do a motion that belongs to no session; its reason is in the status as well.
 
@@ -320,14 +320,23 @@ class StretchExecutorNode(VinnNode):
             return ReasonCode.NOT_READY, "the executor is not active"
         if self._lease.session:
             return ReasonCode.BUSY, "a rollout is running"
-        if not self._robot.acquire(blocking=False):
+        if not self._robot.lock.acquire(blocking=False):
             return ReasonCode.BUSY, "another motion is under way"
         try:
             self._stop.clear()
+            if what == _HOME and self._robot.driver.interrupted:
+                self._robot.meet_anew()
             # Said at once: who asked knows by it that the request has arrived.
-            doing = "meeting the robot" if self._executor is None else ""
+            doing = "meeting the robot" if self._robot.executor is None else ""
             self._set_status(state=_STATES.HOMING, message=doing)
-            result = move(self._meet_robot(), should_stop)
+            problem = self._sole.settled_problem(
+                lambda: should_stop() is not None, lambda told: self._set_status(message=told)
+            )
+            if problem:
+                reason, message = ReasonCode.DUPLICATE_NODE, problem
+                self._set_status(state=self._resting_state(), reason=reason.value, message=message)
+                return reason, message
+            result = move(self._robot.meet(), should_stop)
             self._set_status(
                 state=self._resting_state(),
                 reason=result.reason.value,
@@ -339,17 +348,18 @@ class StretchExecutorNode(VinnNode):
             reason, message = ReasonCode.ROBOT_ERROR, str(error)
             self._set_status(state=self._resting_state(), reason=reason.value, message=message)
             return reason, message
+        except Exception as error:
+            return self._failed(what, error)
         finally:
-            self._robot.release()
+            self._robot.lock.release()
 
     def _save_start(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Where the robot stands now is where rollouts start from now on."""
         try:
-            if not self.active or self._lease.session or self._robot.locked():
+            if not self.active or self._lease.session or self._robot.lock.locked():
                 raise RobotError("executor: not active, or the robot is moving")
-            with self._robot:
-                self._meet_robot()
-                pose = start_pose_of(self._driver.state())
+            with self._robot.lock:
+                pose = start_pose_of(self._robot.state())
             if self.value("start_pose_file"):
                 save_start_pose(Path(self.value("start_pose_file")), pose)
         except (RobotError, ConfigError) as error:
@@ -369,20 +379,15 @@ class StretchExecutorNode(VinnNode):
         """End what moves; at rest there is nothing to do."""
         self._stop.set()
         response.success = True
-        response.message = "stopping" if self._robot.locked() else "nothing was moving"
+        response.message = "stopping" if self._robot.lock.locked() else "nothing was moving"
         return response
 
     def _clear_latch(
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         """Allow motion again after a fault."""
-        executor = self._executor
-        latched = executor.latched if executor is not None else None
-        if executor is not None and latched is not None:
-            executor.clear_latch()
-            if latched is ReasonCode.ROBOT_ERROR:
-                # The driver may have left its mode: the next motion meets the robot anew.
-                self._executor = None
+        latched = self._robot.clear_latch()
+        if latched is not None:
             self._set_status(state=_STATES.IDLE, reason=ReasonCode.NONE.value, message="")
         response.success = True
         response.message = f"cleared: {latched.value}" if latched else "nothing was latched"
@@ -390,29 +395,8 @@ class StretchExecutorNode(VinnNode):
 
     # Inside
 
-    @property
-    def _settings(self) -> RobotConfig:
-        if self._config is None:
-            raise RobotError("stretch_executor: not configured")
-        return self._config
-
     def _tuning(self) -> dict[str, float]:
         return {parameter.name: self.value(parameter.name) for parameter in TUNING}
-
-    def _meet_robot(self) -> StepExecutor:
-        """The executor over the robot, made at first need: its limits come from the robot.
-
-        Raises:
-            vinn.errors.RobotError: the robot does not answer.
-            vinn.errors.ConfigError: its limits do not fit the tool profile.
-        """
-        if self._executor is None:
-            config = self._settings
-            self._driver.start(config)
-            self._executor = StepExecutor(
-                self._driver, MotionFilter(config, self._driver.limits()), config.executor
-            )
-        return self._executor
 
     def _should_stop(self, goal: ServerGoalHandle | None, session: str | None) -> ReasonCode | None:
         """Why the motion under way must end; polled by `StepExecutor`."""
@@ -423,26 +407,33 @@ class StretchExecutorNode(VinnNode):
         if session is not None:
             refusal = self._lease.refusal(session)
             if refusal is not None:
-                return refusal[0]
+                # Two supervisors take the lease from each other.
+                return ReasonCode.DUPLICATE_NODE if self._sole.problem() else refusal[0]
         return None
 
     def _resting_state(self) -> int:
-        executor = self._executor
-        latched = executor is not None and executor.latched is not None
-        return int(_STATES.LATCHED if latched else _STATES.IDLE)
+        return int(_STATES.IDLE if self._robot.latched is None else _STATES.LATCHED)
 
     def _tick(self) -> None:
-        """Publish the status; between the steps of a session, look at the robot."""
-        if self._lease.session and self._executor is not None:
+        """Publish the status; between the steps of a session, look at robot and supervisor."""
+        lost = self._lease.lost_session
+        if self._lease.session and self._robot.executor is not None:
             self._look()
+        elif lost and lost != self._lost_session and not self._robot.lock.locked():
+            self._lost_session = lost
+            # A supervisor that comes back must not go on as if nothing had been.
+            self._reset_needed = "the supervisor was lost: reset before the next step"
+            self._set_status(
+                reason=ReasonCode.SUPERVISOR_LOST.value, message="lost between two steps"
+            )
         self._publish()
 
     def _look(self) -> None:
         """A fault between two steps latches as one during a step does."""
-        if not self._robot.acquire(blocking=False):
+        if not self._robot.lock.acquire(blocking=False):
             return
         try:
-            executor = self._executor
+            executor = self._robot.executor
             if executor is None or executor.latched is not None:
                 return
             reason = executor.check_robot()
@@ -453,7 +444,7 @@ class StretchExecutorNode(VinnNode):
                     message="seen between two steps",
                 )
         finally:
-            self._robot.release()
+            self._robot.lock.release()
 
     def _set_status(self, **fields: Any) -> None:
         """Change the status and publish it at once."""

@@ -33,8 +33,9 @@ from vinn_ros.drivers.pose_command import (
     GRIPPER_UNITS,
     PoseLayout,
 )
-from vinn_ros.lifecycle import ERROR, OK, Diagnosis, VinnNode, run_node
+from vinn_ros.lifecycle import ERROR, OK, Diagnosis, VinnNode
 from vinn_ros.node_executor import QuickGroup
+from vinn_ros.node_main import run_node
 from vinn_ros.parameters import Parameter
 from vinn_ros.paths import config_file
 from vinn_ros.simulation import Outputs, Rates, Simulation

@@ -11,7 +11,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from vinn_msgs.msg import Prediction
 from vinn_ros import qos
-from vinn_ros.lifecycle import OK, Diagnosis, VinnNode, run_node
+from vinn_ros.lifecycle import OK, Diagnosis, VinnNode
+from vinn_ros.node_main import run_node
 from vinn_ros.parameters import Parameter
 from vinn_ros.paths import config_file
 from vinn_ros.transforms import camera_transform, gripper_transform

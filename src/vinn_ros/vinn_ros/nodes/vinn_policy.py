@@ -31,10 +31,11 @@ from vinn_ros.conversions import (
     to_prediction_msg,
 )
 from vinn_ros.frame_gate import FrameGate, GateLimits
-from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode
 from vinn_ros.loaded_policy import LoadedPolicy
 from vinn_ros.newest import Newest
 from vinn_ros.node_executor import QuickGroup
+from vinn_ros.node_main import run_node
 from vinn_ros.parameters import Parameter
 
 _IMAGE_TYPES = {"compressed": CompressedImage, "raw": Image}

@@ -19,7 +19,8 @@ from vinn.ingest.lens import Lens
 
 from vinn_ros import qos
 from vinn_ros.conversions import compress, to_image, to_stamp
-from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode, run_node
+from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode
+from vinn_ros.node_main import run_node
 from vinn_ros.parameters import Parameter
 from vinn_ros.paths import config_directory
 

@@ -31,6 +31,13 @@ class SetEnvironmentVariable:
 
 
 @dataclass
+class LogInfo:
+    """Says something."""
+
+    msg: str
+
+
+@dataclass
 class Shutdown:
     """Ends the whole launch."""
 

@@ -17,3 +17,5 @@ class Node:
     ros_arguments: list[str]
     output: str
     on_exit: Any
+    respawn: bool
+    respawn_delay: float
