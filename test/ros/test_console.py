@@ -236,6 +236,8 @@ def test_the_board_says_what_came_in_and_how_long_ago() -> None:
             sequence=1, policy="p@1", camera_delta=vector, action_scale="metric",
             gripper_value=1.5, novelty=float("nan"), preprocess_latency_s=0.001,
             encode_latency_s=0.02, retrieve_latency_s=0.0, image_age_s=0.05, neighbors=[],
+            has_grasp_point=True, grasp_point=vector, grasp_point_std=vector,
+            grasp_point_uv=[0.5, float("nan")], grasp_point_uv_std=[0.1, 0.2],
         )
     )  # fmt: skip
     snapshot = board.snapshot()
@@ -243,4 +245,10 @@ def test_the_board_says_what_came_in_and_how_long_ago() -> None:
     assert snapshot["supervisor"]["state"] == "RUNNING"
     assert snapshot["waiting_for_environment"] is True
     assert snapshot["policy"]["camera_delta"] == [0.1, None, 0.3]
+    assert snapshot["policy"]["grasp_point"] == {
+        "delta": [0.1, None, 0.3],
+        "std": [0.1, None, 0.3],
+        "uv": [0.5, None],
+        "uv_std": [0.1, 0.2],
+    }
     assert set(snapshot["ages_s"]) == {"supervisor", "policy"}

@@ -9,13 +9,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("aiohttp", reason="needs vinn[console]")
 
 from headless_chromium import HeadlessChromium, find_chromium
 from test_console import FakeBackend
+from vinn.demos.frames import encode_jpeg
 from vinn_ros.console.access import Access
+from vinn_ros.console.backend import Picture
 from vinn_ros.console.recordings import RecordingPages
 from vinn_ros.console.server import ConsoleServer
 
@@ -81,7 +84,7 @@ def test_every_key_does_what_the_manual_says(backend: FakeBackend, tmp_path: Pat
         for key, command, arguments in (
             ("r", "reset", {}),
             ("e", "ready", {}),
-            ("s", "start", {"name": "oak", "max_steps": 0}),
+            ("s", "start", {"name": "oak", "max_steps": 0, "attempts": 0}),
             ("n", "step", {}),
             ("c", "clear_latch", {}),
             ("y", "label", {"success": True, "note": "well done"}),
@@ -169,5 +172,61 @@ def test_on_a_phone_nothing_is_cut_off_and_stop_is_in_reach(
         assert seen["first"], "what a rollout needs is in sight without scrolling"
         assert seen["free"], "the last card can be scrolled out from under Stop"
         assert seen["lowest"] >= 44, "large enough for a finger"
+
+    in_browser(backend, tmp_path, use)
+
+
+def test_the_grasp_point_lies_over_the_wrist_picture_and_attempts_are_counted(
+    backend: FakeBackend, tmp_path: Path
+) -> None:
+    picture = np.full((48, 64, 3), 90, np.uint8)
+    nothing = SimpleNamespace(x=0.0, y=0.0, z=0.0)
+    said = SimpleNamespace(
+        sequence=1, policy="p@1", camera_delta=nothing, action_scale="metric",
+        gripper_value=1.5, novelty=0.5, preprocess_latency_s=0.001,
+        encode_latency_s=0.02, retrieve_latency_s=0.0, image_age_s=0.05, neighbors=[],
+        has_grasp_point=True, grasp_point=SimpleNamespace(x=0.01, y=-0.02, z=0.125),
+        grasp_point_std=SimpleNamespace(x=0.004, y=0.005, z=0.03),
+        grasp_point_uv=[0.75, 0.25], grasp_point_uv_std=[0.125, 0.0625],
+    )  # fmt: skip
+    tried = SimpleNamespace(
+        state=1, reason="NONE", message="", sequence=4, requested_base_delta=nothing,
+        sent_base_delta=nothing, gripper_closed=False, attempt=2, attempts=3, missed=True,
+    )  # fmt: skip
+    running = SimpleNamespace(
+        state=3, reason="NONE", message="", session="s", step=2, max_steps=9, outcome=0,
+        recording="", elapsed_s=1.25,
+    )  # fmt: skip
+    where = """(() => {
+      const of = (node) => { const b = node.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; };
+      const image = document.getElementById('wrist'), svg = document.getElementById('grasp');
+      const cross = svg.querySelector('path'), around = svg.querySelector('ellipse');
+      return { image: of(image), cross: cross && of(cross), around: around && of(around),
+               hidden: svg.hasAttribute('hidden'), attempts: document.getElementById('attempts').textContent,
+               facts: document.getElementById('prediction').textContent };
+    })()"""  # noqa: E501
+
+    async def use(page: HeadlessChromium) -> None:
+        backend.board.take_supervisor(running)
+        backend.board.take_executor(tried)
+        backend.board.take_prediction(said)
+        backend.picture = Picture(8, encode_jpeg(picture))
+        await page.wait_for("document.getElementById('wrist').naturalWidth == 64")
+        await page.wait_for("!document.getElementById('grasp').hasAttribute('hidden')")
+        seen = await page.evaluate(where)
+        left, top, width, height = seen["image"]
+        # The picture is 4 : 3 and stands in the middle of its box.
+        scale = min(width / 64, height / 48)
+        x = left + (width - 64 * scale) / 2 + 0.75 * 64 * scale
+        y = top + (height - 48 * scale) / 2 + 0.25 * 48 * scale
+        for name, wide in (("cross", 0.09 * 48 * scale), ("around", 2 * 0.125 * 64 * scale)):
+            box = seen[name]
+            assert abs(box[0] + box[2] / 2 - x) < 2 and abs(box[1] + box[3] / 2 - y) < 2
+            assert abs(box[2] - wide) < 6
+        assert (seen["hidden"], seen["attempts"]) == (False, "attempt 2 of 3, missed")
+        assert "0.010 ±0.004, -0.020 ±0.005, 0.125 ±0.030" in seen["facts"]
+        said.has_grasp_point = False
+        backend.board.take_prediction(said)
+        await page.wait_for("document.getElementById('grasp').hasAttribute('hidden')")
 
     in_browser(backend, tmp_path, use)

@@ -141,13 +141,14 @@ def test_a_grasp_point_round_trips_and_none_stays_none() -> None:
     rng = np.random.default_rng(4)
     for outside in (False, True):
         uv = np.full(2, np.nan) if outside else rng.uniform(size=2)
-        point = GraspPoint(rng.normal(size=3), rng.uniform(size=3), uv)
+        point = GraspPoint(rng.normal(size=3), rng.uniform(size=3), uv, uv / 3)
         sent = dataclasses.replace(a_prediction(), grasp_point=point)
         back = from_prediction_msg(to_prediction_msg(sent)).grasp_point
         assert back is not None
         assert (back.camera_delta == point.camera_delta).all()
         assert (back.std == point.std).all()
         np.testing.assert_allclose(back.image_uv, uv, atol=1e-7)
+        np.testing.assert_allclose(back.image_std, point.image_std, atol=1e-7)
     assert from_prediction_msg(to_prediction_msg(a_prediction())).grasp_point is None
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ros_harness import Harness
 from vinn.robot.config import CameraMount, RobotConfig
 from vinn.robot.kinematics import base_T_gripper, gripper_R_camera
+from vinn_ros.conversions import to_vector3
 from vinn_ros.transforms import camera_transform, gripper_transform, quaternion
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,46 @@ def test_predictions_become_arrows(ros: Harness) -> None:
     assert [m.ns for m in neighbors] == ["neighbors"] * 2
     assert neighbors[0].color.a > neighbors[1].color.a
     assert node.active
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("scale", ["metric", "unit"])
+def test_the_grasp_point_is_a_ball_with_its_ellipsoid_before_the_gripper(
+    ros: Harness, scale: str
+) -> None:
+    markers = pytest.importorskip("visualization_msgs.msg")
+    from vinn_ros.nodes.views import ViewsNode
+
+    from vinn_msgs.msg import Prediction
+
+    node = ros.add(ViewsNode(["--ros-args", "-p", "unit_length_m:=0.5"]))
+    shown = ros.listen(markers.MarkerArray, "policy/markers")
+    publisher = ros.node.create_publisher(Prediction, "policy/prediction", 1)
+    delta, std = np.array([0.02, -0.03, 0.2]), np.array([0.004, 0.006, 0.03])
+    prediction = Prediction(action_scale=scale, novelty=0.5, has_grasp_point=True)
+    prediction.header.frame_id = "wrist_camera_optical_frame"
+    prediction.grasp_point, prediction.grasp_point_std = to_vector3(delta), to_vector3(std)
+
+    def drawn() -> bool:
+        publisher.publish(prediction)
+        return bool(shown)
+
+    ros.wait_for(drawn)
+    point, around = (m for m in shown[-1].markers if m.ns == "grasp_point")
+    metres = 1.0 if scale == "metric" else 0.5
+    rotation = gripper_R_camera(node._config.camera)
+    for marker in (point, around):
+        assert (marker.type, marker.header.frame_id) == (markers.Marker.SPHERE, "vinn_gripper")
+        p, q = marker.pose.position, marker.pose.orientation
+        np.testing.assert_allclose([p.x, p.y, p.z], metres * rotation @ delta, atol=1e-9)
+        np.testing.assert_allclose(rotation_of((q.x, q.y, q.z, q.w)), rotation, atol=1e-9)
+    diameters = [around.scale.x, around.scale.y, around.scale.z]
+    np.testing.assert_allclose(diameters, 2 * metres * std, atol=1e-9)
+    assert around.color.a < point.color.a
+    shown.clear()
+    prediction.has_grasp_point = False
+    ros.wait_for(drawn)
+    assert not [m for m in shown[-1].markers if m.ns == "grasp_point"]
 
 
 def test_layouts_name_topics_that_exist() -> None:

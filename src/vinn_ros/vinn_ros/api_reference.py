@@ -56,7 +56,7 @@ MEANINGS = {
     "odom": "base pose since the start (simulation: since the last reset)",
     "overview_camera/image_raw/compressed": "the scene from beside the robot, if someone looks",
     "policy/load": "use another policy artefact; the old one stays if that fails",
-    "policy/markers": "arrows of prediction and neighbours, in the camera's frame",
+    "policy/markers": "arrows of prediction and neighbours in the camera's frame; the grasp point",
     "policy/neighbors/compressed": "query and neighbours with arrows, if someone looks",
     "policy/prediction": "what the policy wants next, from which image",
     "policy/status": "why a frame was refused, and that one is fit again",

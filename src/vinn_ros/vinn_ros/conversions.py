@@ -126,6 +126,7 @@ def to_prediction_msg(prediction: Prediction) -> PredictionMsg:
         novelty=float(prediction.novelty),
         refusal=prediction.refusal.value if prediction.refusal else "",
         grasp_point_uv=np.full(2, np.nan, np.float32),
+        grasp_point_uv_std=np.full(2, np.nan, np.float32),
     )
     point = prediction.grasp_point
     if point is not None:
@@ -133,6 +134,7 @@ def to_prediction_msg(prediction: Prediction) -> PredictionMsg:
         message.grasp_point = to_vector3(point.camera_delta)
         message.grasp_point_std = to_vector3(point.std)
         message.grasp_point_uv = point.image_uv.astype(np.float32)
+        message.grasp_point_uv_std = point.image_std.astype(np.float32)
     for stage, field in _LATENCIES.items():
         setattr(message, field, float(prediction.latency_s.get(stage, 0.0)))
     return message
@@ -167,6 +169,7 @@ def _from_grasp_point(message: PredictionMsg) -> GraspPoint:
         camera_delta=from_vector3(message.grasp_point),
         std=from_vector3(message.grasp_point_std),
         image_uv=np.array(message.grasp_point_uv, dtype=np.float64),
+        image_std=np.array(message.grasp_point_uv_std, dtype=np.float64),
     )
 
 

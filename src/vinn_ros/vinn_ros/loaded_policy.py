@@ -84,7 +84,7 @@ def _check_finite(prediction: Prediction, label: str) -> None:
     point = prediction.grasp_point
     if point is not None and not (
         np.shape(point.camera_delta) == np.shape(point.std) == (3,)
-        and np.shape(point.image_uv) == (2,)
+        and np.shape(point.image_uv) == np.shape(point.image_std) == (2,)
         and np.isfinite([point.camera_delta, point.std]).all()
         and (np.asarray(point.std) >= 0).all()
     ):

@@ -8,11 +8,15 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.evaluation.replay import SAME_ACTION, Replay, ReplaySummary
-from vinn.viz import plots
+from vinn.evaluation.replay import SAME_ACTION, Replay, ReplayedPrediction, ReplaySummary
+from vinn.policies.types import GraspPoint
+from vinn.viz import plots, style
+from vinn.viz.grasp import draw_grasp_point, format_grasp_point
+from vinn.viz.mosaic import fit_image, fitted_box
 from vinn.viz.report import Report, Tile
 
 _SHOWN_ROWS = 200
+_SHOWN_POINTS, _POINT_PX = 4, 280
 _Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Times [s] and values, (N,) each."""
 
@@ -27,6 +31,7 @@ def build_replay_report(replays: Mapping[str, Replay]) -> Report:
     _plots(report, replays)
     for name, replay in replays.items():
         _changes(report, name, replay)
+        _grasp_points(report, name, replay)
     return report
 
 
@@ -108,6 +113,60 @@ def _changes(report: Report, name: str, replay: Replay) -> None:
     header = ["time [s]", "sequence", "angle [deg]", "length", "gripper", "neighbours changed"]
     more = len(changed) - len(rows)
     section.table(header, rows, f"Largest differences first{f'; {more} more' if more else ''}")
+
+
+def _grasp_points(report: Report, name: str, replay: Replay) -> None:
+    """The recorded point (blue) and the one of now (yellow), where they are farthest apart."""
+    rows = [row for row in replay.rows if _points(row)]
+    if not rows:
+        return
+    section = report.section(f"Grasp points, {name}")
+    apart = {id(row): _apart(row) for row in rows}
+    rows.sort(key=lambda row: -apart[id(row)] if math.isfinite(apart[id(row)]) else 0.0)
+    pictures = []
+    for row in rows[:_SHOWN_POINTS]:
+        image = replay.timeline.image_of(row.recorded)
+        if image is None:
+            continue
+        picture = fit_image(image.decode(), _POINT_PX, _POINT_PX)
+        box = fitted_box(image.decode().shape[:2], _POINT_PX, _POINT_PX)
+        for said, color in (
+            (row.recorded.prediction, style.BACKWARD),
+            (row.replayed, style.GRASP),
+        ):
+            if said.grasp_point is not None:
+                draw_grasp_point(picture, said.grasp_point, box, color)
+        pictures.append(picture)
+    section.image(
+        np.hstack(pictures), "Recorded: blue; now: yellow; one standard deviation around each."
+    )
+    table = [
+        [
+            round((row.recorded.recorded_ns - replay.timeline.start_ns) / 1e9, 2),
+            row.recorded.sequence,
+            *(
+                "" if said.grasp_point is None
+                else format_grasp_point(said.grasp_point, said.action_scale)
+                for said in (row.recorded.prediction, row.replayed)
+            ),
+            _known(apart[id(row)]),
+        ]
+        for row in rows[:_SHOWN_ROWS]
+    ]  # fmt: skip
+    section.table(["time [s]", "sequence", "recorded", "now", "apart"], table)
+
+
+def _points(row: ReplayedPrediction) -> list[GraspPoint]:
+    both = (row.recorded.prediction.grasp_point, row.replayed.grasp_point)
+    return [point for point in both if point is not None]
+
+
+def _apart(row: ReplayedPrediction) -> float:
+    """Distance of the two points, in the action scale; NaN where one is missing."""
+    points = _points(row)
+    if len(points) < 2:
+        return math.nan
+    return float(np.linalg.norm(points[0].camera_delta - points[1].camera_delta))
 
 
 def _known(value: float) -> float | None:

@@ -42,6 +42,8 @@ class GraspPoint:
     """(3,) standard deviations, same axes and unit."""
     image_uv: NDArray[np.float64]
     """(2,) where it is in the image, 0..1 from the left and from the top; NaN: outside."""
+    image_std: NDArray[np.float64] = field(default_factory=lambda: np.full(2, np.nan))
+    """(2,) standard deviations there, in the same unit; NaN: not known, a cross alone is drawn."""
 
 
 @dataclass(frozen=True)

@@ -120,13 +120,15 @@ def prediction_fields(
     """Fields of vinn_msgs/msg/Prediction; `stamp_ns` and `frame_id` are the image's."""
     latency, point = prediction.latency_s, prediction.grasp_point
     position = position or Position()
-    grasp: dict[str, Any] = {"grasp_point_uv": np.full(2, np.nan)}
+    unknown = np.full(2, np.nan)
+    grasp: dict[str, Any] = {"grasp_point_uv": unknown, "grasp_point_uv_std": unknown}
     if point is not None:
         grasp = {
             "has_grasp_point": True,
             "grasp_point": vector_fields(point.camera_delta),
             "grasp_point_std": vector_fields(point.std),
             "grasp_point_uv": point.image_uv,
+            "grasp_point_uv_std": point.image_std,
         }
     return {
         **grasp,

@@ -14,6 +14,7 @@ from vinn.errors import ImageError
 from vinn.policies.types import Neighbor, Prediction
 from vinn.viz import style
 from vinn.viz.arrow import draw_action
+from vinn.viz.grasp import Box, draw_grasp_point, format_grasp_point
 from vinn.viz.text import TextLayer, shorten
 
 MOSAIC_HEIGHT_PX = 480
@@ -73,17 +74,21 @@ def fit_image(image_rgb: NDArray[np.uint8], height_px: int, width_px: int) -> ND
         raise ImageError(f"image to draw is empty: {image_rgb.shape}")
     if image_rgb.shape[:2] == (height_px, width_px):
         return image_rgb.copy()
-    scale = min(height_px / image_rgb.shape[0], width_px / image_rgb.shape[1])
-    height = max(1, round(image_rgb.shape[0] * scale))
-    width = max(1, round(image_rgb.shape[1] * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    left, top, width, height = fitted_box(image_rgb.shape[:2], height_px, width_px)
+    method = cv2.INTER_AREA if height < image_rgb.shape[0] else cv2.INTER_CUBIC
     box = np.empty((height_px, width_px, 3), np.uint8)
     box[:] = style.CANVAS
-    top, left = (height_px - height) // 2, (width_px - width) // 2
     box[top : top + height, left : left + width] = cv2.resize(
         image_rgb, (width, height), interpolation=method
     )
     return box
+
+
+def fitted_box(shape_px: tuple[int, ...], height_px: int, width_px: int) -> Box:
+    """Where `fit_image` puts an image of a shape (H, W) in a box."""
+    scale = min(height_px / shape_px[0], width_px / shape_px[1])
+    height, width = max(1, round(shape_px[0] * scale)), max(1, round(shape_px[1] * scale))
+    return (width_px - width) // 2, (height_px - height) // 2, width, height
 
 
 def grid_shape(count: int, height_px: int, width_px: int, caption_px: int) -> tuple[int, int]:
@@ -109,6 +114,10 @@ def _draw_query(
 ) -> None:
     box = fit_image(query_rgb, _QUERY_SIZE, _QUERY_SIZE)
     draw_action(box, prediction.camera_delta, prediction.action_scale)
+    point = prediction.grasp_point
+    if point is not None:
+        place = fitted_box(query_rgb.shape[:2], _QUERY_SIZE, _QUERY_SIZE)
+        inside = draw_grasp_point(box, point, place)
     canvas[_MARGIN : _MARGIN + _QUERY_SIZE, _MARGIN : _MARGIN + _QUERY_SIZE] = box
 
     right = _MARGIN + _QUERY_SIZE
@@ -124,12 +133,13 @@ def _draw_query(
     label = f"gripper {prediction.gripper_value:.2f}  {_GRIPPER_NAMES[nearest]}"
     text.add(label, (_MARGIN, top + 26), 14)
     text.add("0 open … 3 closed", (right, top + 26), 12, style.MUTED, "right")
-    text.add(
-        "arrow: motion in the image    bar: forward (up), back (down)",
-        (_MARGIN, top + 46),
-        11,
-        style.MUTED,
-    )
+    if point is None:
+        legend = "arrow: motion in the image    bar: forward (up), back (down)"
+        text.add(legend, (_MARGIN, top + 46), 11, style.MUTED)
+    else:
+        where = format_grasp_point(point, prediction.action_scale)
+        said = f"grasp {where}" + ("" if inside else "  (outside)")
+        text.add(said, (_MARGIN, top + 46), 12, style.GRASP)
 
 
 def _draw_neighbors(

@@ -17,6 +17,7 @@ from vinn.demos.frames import encode_jpeg
 from vinn.errors import ArtefactError
 from vinn.policies.types import Neighbor, Prediction
 from vinn.viz.arrow import arrow_geometry
+from vinn.viz.grasp import format_grasp_point
 from vinn.viz.mosaic import Thumbnail
 from vinn.viz.timeline import RecordedImage, RecordedPrediction, RolloutTimeline
 from vinn.viz.tracks import RolloutTracks, SentStep
@@ -101,7 +102,21 @@ def _frame(
         "novelty": _number(said.novelty),
         "latency": {name: round(1e3 * s, 1) for name, s in said.latency_s.items()},
         "neighbors": [_neighbor(neighbor, said) for neighbor in shown],
+        "grasp": _grasp(said),
         "sent": _sent(tracks.steps, recorded.recorded_ns),
+    }
+
+
+def _grasp(said: Prediction) -> dict[str, Any] | None:
+    """In the image, 0..1 (None: outside, or no deviation known), and in words."""
+    point = said.grasp_point
+    if point is None:
+        return None
+    inside, known = np.isfinite(point.image_uv).all(), np.isfinite(point.image_std).all()
+    return {
+        "uv": _rounded(point.image_uv) if inside else None,
+        "std": _rounded(point.image_std) if inside and known else None,
+        "text": format_grasp_point(point, said.action_scale),
     }
 
 
@@ -178,6 +193,8 @@ def _tracks(
         _track("gripper", "0 open .. 3 closed", limits,
                value=(times, [p.gripper_value for p in said]),
                closed=(closed_times, closed)),
+        _track("grasp point", "from between the finger tips, camera axes; m (unit actions: 1)", [],
+               **_grasp_lines(times, said)),
         _track("novelty", "1: the limit", [{"y": 1.0, "name": "limit"}],
                novelty=(times, [p.novelty for p in said])),
         _track("nearest demonstration", "number, in order of appearance", [],
@@ -199,6 +216,17 @@ def _tracks(
         )),
     ]  # fmt: skip
     return [track for track in result if track["lines"]]
+
+
+def _grasp_lines(
+    times: Sequence[float], said: Sequence[Prediction]
+) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
+    """Right, down, forward, and the largest standard deviation, of each prediction."""
+    points = [p.grasp_point for p in said]
+    delta = np.array([np.full(3, np.nan) if p is None else p.camera_delta for p in points])
+    largest = [math.nan if p is None else float(p.std.max()) for p in points]
+    lines = dict(zip(("right", "down", "forward"), delta.reshape(-1, 3).T.tolist(), strict=True))
+    return {name: (times, values) for name, values in {**lines, "deviation": largest}.items()}
 
 
 def _as_steps(timeline: RolloutTimeline, tracks: RolloutTracks) -> tuple[list[float], list[float]]:

@@ -22,6 +22,8 @@ SIDEWAYS: RGB = (255, 255, 255)
 WEIGHT: RGB = (0, 190, 140)
 """Share of a neighbour in the average."""
 GRIPPER: RGB = (204, 121, 167)
+GRASP: RGB = (240, 228, 66)
+"""Where the gripper will close."""
 
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 """Colours of plotted series, in order of use."""

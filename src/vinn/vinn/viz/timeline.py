@@ -282,6 +282,7 @@ def _grasp_point(message: Any) -> GraspPoint:
         camera_delta=_vector(message.grasp_point),
         std=_vector(message.grasp_point_std),
         image_uv=np.asarray(message.grasp_point_uv, dtype=np.float64),
+        image_std=np.asarray(message.grasp_point_uv_std, dtype=np.float64),
     )
 
 

@@ -100,6 +100,7 @@ class Board:
             "action_scale": prediction.action_scale,
             "gripper_value": _number(prediction.gripper_value),
             "novelty": _number(prediction.novelty),
+            "grasp_point": _grasp_point(prediction),
             "latency_ms": {
                 "preprocess": _number(1e3 * prediction.preprocess_latency_s),
                 "encode": _number(1e3 * prediction.encode_latency_s),
@@ -152,6 +153,17 @@ class Board:
         with self._lock:
             self._values[kind] = values
             self._seen_s[kind] = time.monotonic()
+
+
+def _grasp_point(prediction: Any) -> dict[str, Any] | None:
+    if not prediction.has_grasp_point:
+        return None
+    return {
+        "delta": _vector(prediction.grasp_point),
+        "std": _vector(prediction.grasp_point_std),
+        "uv": [_number(value) for value in prediction.grasp_point_uv],
+        "uv_std": [_number(value) for value in prediction.grasp_point_uv_std],
+    }
 
 
 def _vector(vector: Any) -> list[float | None]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from geometry_msgs.msg import Point, Vector3
+import numpy as np
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import JointState
-from std_msgs.msg import ColorRGBA
+from std_msgs.msg import ColorRGBA, Header
 from vinn.robot.config import RobotConfig, load_robot_config
+from vinn.robot.kinematics import gripper_R_camera
 from visualization_msgs.msg import Marker, MarkerArray
 
 from vinn_msgs.msg import Prediction
 from vinn_ros import qos
+from vinn_ros.conversions import from_vector3, to_vector3
 from vinn_ros.lifecycle import OK, Diagnosis, VinnNode
 from vinn_ros.node_main import run_node
 from vinn_ros.parameters import Parameter
 from vinn_ros.paths import config_file
-from vinn_ros.transforms import camera_transform, gripper_transform
+from vinn_ros.transforms import GRIPPER_FRAME, camera_transform, gripper_transform, quaternion
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -26,6 +30,9 @@ _PREDICTED = ColorRGBA(r=1.0, g=0.62, b=0.11, a=1.0)
 _NEIGHBOR = (0.0, 0.75, 0.55)
 _NOVEL = ColorRGBA(r=0.8, g=0.1, b=0.1, a=1.0)
 _DRAWN_NEIGHBORS = 20
+_GRASP = (0.94, 0.89, 0.26)
+_POINT_M, _SMALLEST_M = 0.01, 0.002
+"""Diameters of the grasp point and of the thinnest ellipsoid around it."""
 
 
 class ViewsNode(VinnNode):
@@ -105,6 +112,8 @@ class ViewsNode(VinnNode):
             markers.append(
                 self._arrow(prediction, "neighbors", number, neighbor.camera_delta, faint, 1.0)
             )
+        if prediction.has_grasp_point:
+            markers += self._grasp_point(prediction)
         self._drawn += 1
         self._markers.publish(MarkerArray(markers=markers))
 
@@ -116,6 +125,33 @@ class ViewsNode(VinnNode):
         if gripper is not None:
             camera = camera_transform(self._config, joints.header.stamp)
             self._transforms.publish(TFMessage(transforms=[gripper, camera]))
+
+    def _grasp_point(self, prediction: Prediction) -> list[Marker]:
+        """Where the gripper will close, and the ellipsoid of one standard deviation around it."""
+        unit = prediction.action_scale == Prediction.ACTION_SCALE_UNIT
+        scale = self.value("unit_length_m") if unit else 1.0
+        rotation = gripper_R_camera(self._config.camera)
+        position_m = scale * rotation @ from_vector3(prediction.grasp_point)
+        std_m = np.maximum(scale * from_vector3(prediction.grasp_point_std), _SMALLEST_M / 2)
+        x, y, z, w = quaternion(rotation)
+        pose = Pose(orientation=Quaternion(x=x, y=y, z=z, w=w))
+        pose.position = Point(**dict(zip("xyz", position_m.tolist(), strict=True)))
+
+        def sphere(number: int, diameters_m: NDArray[np.float64], opacity: float) -> Marker:
+            red, green, blue = _GRASP
+            # It counts from between the finger tips, wherever the camera sits.
+            return Marker(
+                header=Header(stamp=prediction.header.stamp, frame_id=GRIPPER_FRAME),
+                ns="grasp_point",
+                id=number,
+                type=Marker.SPHERE,
+                action=Marker.ADD,
+                pose=pose,
+                scale=to_vector3(diameters_m),
+                color=ColorRGBA(r=red, g=green, b=blue, a=opacity),
+            )
+
+        return [sphere(0, np.full(3, _POINT_M), 1.0), sphere(1, 2 * std_m, 0.3)]
 
     def _arrow(
         self,

@@ -41,7 +41,23 @@ for (const root of document.querySelectorAll(".scrubber")) {
     context.fillRect(size - 14, c, 8, -forward * size * 0.4);
   }
 
-  function paint(target, uri, spec, wide) {
+  function grasp(context, left, top, width, height, spec) {
+    if (!spec || !spec.uv) return;
+    const x = left + spec.uv[0] * width, y = top + spec.uv[1] * height, arm = 0.045 * Math.min(width, height);
+    for (const [style, wide] of [["#0a0c10", 4], ["#f0e442", 2]]) {
+      context.strokeStyle = style; context.lineWidth = wide; context.lineCap = "round";
+      context.beginPath();
+      context.moveTo(x - arm, y); context.lineTo(x + arm, y);
+      context.moveTo(x, y - arm); context.lineTo(x, y + arm);
+      context.stroke();
+      if (!spec.std) continue;
+      context.beginPath();
+      context.ellipse(x, y, spec.std[0] * width, spec.std[1] * height, 0, 0, 7);
+      context.stroke();
+    }
+  }
+
+  function paint(target, uri, spec, wide, point) {
     const context = target.getContext("2d"), size = target.width;
     const draw = (image) => {
       context.fillStyle = "#12151b"; context.fillRect(0, 0, size, size);
@@ -49,6 +65,7 @@ for (const root of document.querySelectorAll(".scrubber")) {
         const scale = Math.min(size / image.width, size / image.height);
         const w = image.width * scale, h = image.height * scale;
         context.drawImage(image, (size - w) / 2, (size - h) / 2, w, h);
+        grasp(context, (size - w) / 2, (size - h) / 2, w, h, point);
       }
       arrow(context, size, spec, wide);
     };
@@ -83,6 +100,7 @@ for (const root of document.querySelectorAll(".scrubber")) {
       ["gripper", `${frame.gripper.toFixed(2)}  (open … closed: ${frame.states.map((p) => `${(100 * p).toFixed(0)} %`).join(", ")})`],
       ["novelty", frame.novelty === null ? "–" : frame.novelty.toFixed(2) + (frame.novelty > 1 ? "  above the limit" : "")],
       ["latency", Object.entries(frame.latency).map(([name, ms]) => `${name} ${ms}`).join(", ") + " ms"]];
+    if (frame.grasp) rows.push(["grasp point, camera", frame.grasp.text + (frame.grasp.uv ? "" : "  (outside)")]);
     if (frame.sent) rows.push(["requested, base x, y, z [m]", list(frame.sent.requested)],
       ["sent, base x, y, z [m]", list(frame.sent.sent) + (frame.sent.closed ? "  gripper closed" : "") +
         (frame.sent.reason && frame.sent.reason !== "NONE" ? `  ${frame.sent.reason}` : "")]);
@@ -140,7 +158,7 @@ for (const root of document.querySelectorAll(".scrubber")) {
     const frame = frames[shown];
     slider.value = shown;
     clock.textContent = `${frame.t.toFixed(2)} s  ${shown + 1} / ${frames.length}`;
-    paint(canvas, frame.image, frame.arrow, 6);
+    paint(canvas, frame.image, frame.arrow, 6, frame.grasp);
     neighbors(frame); facts(frame);
     cursors.forEach((move) => move(frame.t));
     events.forEach(([t, row]) => row.classList.toggle("past", t <= frame.t));

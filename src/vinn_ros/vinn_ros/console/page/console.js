@@ -121,6 +121,9 @@ function showPrediction(policy) {
     "sent (base x, y, z)": ((state.executor || {}).sent_base_delta_m || []).map((v) => fixed(v, 3)).join(", ") + " m",
     latency: Object.entries(policy.latency_ms).map(([name, ms]) => `${name} ${fixed(ms, 0)}`).join(", ") + " ms",
   };
+  showGrasp(policy.grasp_point);
+  if (policy.grasp_point)
+    rows["grasp point (x, y, z)"] = policy.grasp_point.delta.map((v, i) => `${fixed(v, 3)} ±${fixed(policy.grasp_point.std[i], 3)}`).join(", ") + unit;
   replace("prediction", Object.entries(rows).flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
   const closed = state.executor && state.executor.gripper_closed ? " closed" : "";
   $("gripper").style.width = `${(100 * (policy.gripper_value || 0)) / 3}%`;
@@ -137,6 +140,21 @@ function showPrediction(policy) {
       element("td", fixed(neighbor.distance, 2), "number"), element("td", `${fixed(100 * neighbor.weight, 0)} %`, "number"));
     return row;
   })]);
+}
+
+function showGrasp(point) {
+  const image = $("wrist"), width = image.naturalWidth, height = image.naturalHeight;
+  const seen = point && width && point.uv.every((value) => value !== null);
+  $("grasp").toggleAttribute("hidden", !seen);
+  if (!seen) return;
+  // As the picture below it: scaled to fit, in the middle.
+  $("grasp").setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const x = point.uv[0] * width, y = point.uv[1] * height, arm = 0.045 * Math.min(width, height);
+  const [cross, around] = $("grasp").children;
+  cross.setAttribute("d", `M${x - arm} ${y}H${x + arm}M${x} ${y - arm}V${y + arm}`);
+  // A deviation that is not known is an ellipse without size.
+  const size = { cx: x, cy: y, rx: (point.uv_std[0] || 0) * width, ry: (point.uv_std[1] || 0) * height };
+  for (const [name, value] of Object.entries(size)) around.setAttribute(name, value);
 }
 
 function showSettings(parameters) {
