@@ -46,6 +46,9 @@ def import_(
         GripperOrder | None, typer.Option(help="Which end of the source's gripper scale is open.")
     ] = None,
     rate: Annotated[float, typer.Option(help="Actions per second (record3d, rosbag2).")] = 1.0,
+    rotate: Annotated[
+        int, typer.Option(help="record3d: turn frames clockwise to be upright: 0, 90, 180, 270.")
+    ] = 0,
     camera: Annotated[str | None, typer.Option(help="Camera key (lerobot).")] = None,
     scale: Annotated[
         ActionScale, typer.Option(help="Unit of the actions (lerobot).")
@@ -66,7 +69,7 @@ def import_(
     elif kind is ImportFormat.DOOR_OPENING_DATA:
         found = read_layout(Layout.DOOR_OPENING_DATA, source, gripper_order, task)
     elif kind is ImportFormat.RECORD3D:
-        found = read_record3d(source, task, rate)
+        found = read_record3d(source, task, rate, rotate)
     elif kind is ImportFormat.LEROBOT:
         from vinn.ingest.formats.lerobot_import import read_lerobot  # needs the extra 'report'
 

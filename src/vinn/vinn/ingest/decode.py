@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import CameraError
+from vinn.ingest.sample_times import slot_of
+from vinn.ingest.video_frame import frame_rgb
 
-_MAX_SIDE_PX = 8192
 _WORTH_A_JUMP_S = 5.0
 
 
@@ -52,7 +53,7 @@ def probe_video(path: Path) -> VideoInfo:
     """
     with _open(Path(path)) as (container, stream):
         for frame in _frames(Path(path), container, stream):
-            image = _image(frame, Path(path))
+            image = frame_rgb(frame, str(path))
             rate = float(stream.average_rate or stream.base_rate or 0)
             if not rate > 0:
                 raise CameraError(f"{path}: the video states no frame rate")
@@ -69,8 +70,8 @@ def sample_frames(
 ) -> Iterator[SampledFrame]:
     """Yield, for each time start, start + 1 / rate, ... < end, the first frame at or after it.
 
-    Half a source frame of slack absorbs time stamps that are rounded. A frame is yielded once, for
-    the latest sample time it can answer.
+    Time stamps are rounded: `sample_times.slot_of` says how far a frame may lie before the time it
+    answers. A frame is yielded once, for the latest sample time it can answer.
 
     Raises:
         CameraError: not a video, damaged at its head, or without a frame in the range.
@@ -79,19 +80,32 @@ def sample_frames(
     found = False
     with _open(path) as (container, stream):
         source_rate = float(stream.average_rate or stream.base_rate or 30.0)
-        slack_s = 0.5 / source_rate
         wanted = 0
-        for time_s, frame in _timed_frames(path, container, stream, source_rate, start_s):
+        frames = _timed_frames(path, container, stream, source_rate, start_s)
+        for time_s, gap_s, frame in _with_gaps(frames):
             if time_s >= end_s:
                 break
-            if time_s + slack_s < start_s + wanted / rate_hz:
+            slot = slot_of(time_s - start_s, gap_s, rate_hz)
+            if slot < wanted:
                 continue
-            slot = int(np.floor((time_s + slack_s - start_s) * rate_hz))
             wanted = slot + 1
             found = True
-            yield SampledFrame(slot, time_s, _image(frame, path))
+            yield SampledFrame(slot, time_s, frame_rgb(frame, str(path)))
     if not found:
         raise CameraError(f"{path}: no frame between {start_s:g} s and {end_s:g} s")
+
+
+def _with_gaps(frames: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, float, Any]]:
+    """Each frame with the time to its nearer neighbour [s]; infinite for a single one."""
+    before_s = float("-inf")
+    held: tuple[float, Any] | None = None
+    for time_s, frame in frames:
+        if held is not None:
+            yield held[0], min(held[0] - before_s, time_s - held[0]), held[1]
+            before_s = held[0]
+        held = (time_s, frame)
+    if held is not None:
+        yield held[0], held[0] - before_s, held[1]
 
 
 def _timed_frames(
@@ -168,17 +182,6 @@ def _frames(path: Path, container: Any, stream: Any) -> Iterator[Any]:
         raise CameraError(
             f"{path}: the video is damaged after frame {count} ({_reason(cause)})"
         ) from cause
-
-
-def _image(frame: Any, path: Path) -> NDArray[np.uint8]:
-    if max(frame.width, frame.height) > _MAX_SIDE_PX:
-        raise CameraError(
-            f"{path}: frames of {frame.width}x{frame.height}; at most {_MAX_SIDE_PX} a side"
-        )
-    image = frame.to_ndarray(format="rgb24")
-    # The display matrix of a phone's video, counter-clockwise in degrees.
-    quarter_turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
 
 
 def _reason(cause: BaseException) -> str:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vinn.demos.frames import decode_image
-from vinn.errors import DatasetError, ImageError
+from vinn.errors import CameraError, DatasetError, ImageError
+from vinn.ingest.video_frame import frame_rgb
 from vinn.reading.regular import check_regular
 
 TOLERANCE_S = 0.002
@@ -46,6 +47,8 @@ def video_pictures(
         # groups of pictures), and some files are searched by guessing: then all is read.
         jump = start > 0 and _first_from(path, start) <= stamps_s[0] + tolerance_s
         yield from _matched(path, start if jump else 0.0, stamps_s, tolerance_s, what)
+    except CameraError as cause:
+        raise DatasetError(str(cause)) from cause
     except (av.error.FFmpegError, OSError, IndexError, ValueError) as cause:
         raise DatasetError(f"{what}: {path}: cannot be read as a video") from cause
 
@@ -65,7 +68,7 @@ def _matched(
                 continue
             if frame.time > wanted_s + tolerance_s:
                 break
-            yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+            yield frame_rgb(frame, f"{what}: {path}")
             found += 1
             if found == len(stamps_s):
                 return
