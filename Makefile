@@ -55,6 +55,10 @@ test: lint pytest ## Set up, lint, check types and imports, run every test
 pytest: setup $(STAMPS)/test_msgs ## Set up and run the tests alone (PYTEST_ARGS='test/robot -k limits')
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: test-lowest
+test-lowest: ## Run the suites with the lowest versions that setup.cfg allows, in an environment of its own
+	tools/test_lowest.sh
+
 .PHONY: lint
 lint: setup ## Style, formatting, types and the import contract: what CI checks
 	$(BIN)/ruff check .

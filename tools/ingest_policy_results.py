@@ -31,7 +31,7 @@ from vinn.evaluation.results import Results
 from vinn.evaluation.selection import select_k_and_bandwidth
 from vinn.evaluation.statistics import wilson_interval
 from vinn.evaluation.trials import StopAt, run_trials
-from vinn.ingest.camera_profile import load_profile
+from vinn.ingest.camera_profile import SHIPPED, load_profile
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.pipeline import IngestSettings, process_clip
 from vinn.ingest.pipeline import write_clip as write_ingested
@@ -44,7 +44,7 @@ from vinn.sim.difficulty import DIFFICULTIES
 from vinn.sim.episode import robot_config
 from vinn.sim.scene import SceneConfig
 
-PROFILE = Path(__file__).parents[1] / "config" / "cameras" / "sim_fisheye.yaml"
+PROFILE = SHIPPED / "sim_fisheye.yaml"
 EASY = DIFFICULTIES["easy"]
 PER_STEP = 3
 FIRST_SEED = 500

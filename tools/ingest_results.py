@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from vinn.evaluation.ingest_clips import FilmedEpisode, film_expert, film_gripper, write_clip
 from vinn.evaluation.results import Results
-from vinn.ingest.camera_profile import load_profile
+from vinn.ingest.camera_profile import SHIPPED, load_profile
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.decode import sample_frames
 from vinn.ingest.gripper_classifier import confusion, train_classifier
@@ -36,7 +36,7 @@ from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import DIFFICULTIES
 from vinn.sim.scene import SceneConfig
 
-PROFILE = Path(__file__).parents[1] / "config" / "cameras" / "sim_fisheye.yaml"
+PROFILE = SHIPPED / "sim_fisheye.yaml"
 COMMAND = "python tools/ingest_results.py"
 PER_STEP = 3
 MOVES_M = 0.005

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from vinn.ingest.assignment import clip_name
 from vinn.ingest.batch import ClipTask, process_clips
-from vinn.ingest.camera_profile import load_profile
+from vinn.ingest.camera_profile import SHIPPED, load_profile
 from vinn.ingest.pipeline import IngestSettings
-
-CAMERAS = Path(__file__).parents[2] / "config" / "cameras"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +37,7 @@ def test_one_bad_clip_does_not_stop_the_others(tmp_path: Path) -> None:
     bad[0].write_bytes(b"")
     bad[1].write_bytes(b"no video" * 100)
     tasks = [ClipTask(path, path.stem) for path in (*bad, tmp_path / "missing.mp4")]
-    profile = load_profile(CAMERAS / "sim_fisheye.yaml")
+    profile = load_profile(SHIPPED / "sim_fisheye.yaml")
     results = process_clips(tasks, profile, IngestSettings(), tmp_path / "work", jobs=2)
     assert [result.name for result in results] == ["empty", "text", "missing"]
     for result, reason in zip(results, ("is empty", "not a video", "no such video"), strict=True):

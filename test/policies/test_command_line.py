@@ -260,6 +260,7 @@ def test_preset_with_switches_is_built_and_shown(
 def test_difference_aware_policy_is_trained_and_runs_without_torch(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("torch", reason="needs the 'train' extra")
     from vinn.learning import darp_training
 
     short = darp_training.DarpConfig(k=3, hidden=(16,), steps=5)

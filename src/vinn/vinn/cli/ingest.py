@@ -26,7 +26,7 @@ PROFILE_FOLDERS = (
     Path("config/cameras"),
     Path(__file__).parents[4] / "config" / "cameras",
 )
-"""Where profiles are looked up by name: here, and in a checkout of the project."""
+"""Where your own profiles are looked up by name: here, and in a checkout of the project."""
 
 app = typer.Typer(no_args_is_help=True)
 

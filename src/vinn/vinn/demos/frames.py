@@ -119,7 +119,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     data = read_bytes(path, ImageError)
     if is_jpeg(data) or is_png(data):
         return decode_image(data, str(path))
-    return _decode(data, str(path), "image")
+    return _decode(data, str(path), "file, or not an image")
 
 
 def _decode(data: bytes | NDArray[np.uint8], what: str, kind: str) -> NDArray[np.uint8]:

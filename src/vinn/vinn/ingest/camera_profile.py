@@ -1,4 +1,7 @@
-"""Camera profiles: which lens filmed, and what its frames become (`config/cameras/*.yaml`)."""
+"""Camera profiles: which lens filmed, and what its frames become.
+
+Those of `vinn/ingest/cameras` come with the package; yours are files, or stand in `config/cameras`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from vinn.ingest.intrinsics import read_intrinsics
 from vinn.ingest.lens import Lens
 from vinn.robot.config_file import read_mapping, validated
 
+SHIPPED = Path(__file__).parent / "cameras"
 _ASPECT_TOLERANCE = 0.01
 Fraction = Annotated[float, Field(ge=-0.01, le=1.01)]
 
@@ -117,14 +121,16 @@ def load_profile(path: Path) -> CameraProfile:
 
 
 def find_profile(name_or_path: str, folders: tuple[Path, ...]) -> CameraProfile:
-    """A profile by file path, or by name from `folders`.
+    """A profile by file path, or by name from `folders`, then of those with the package.
 
     Raises:
-        ConfigError: neither a file nor a known name; the names that exist are listed.
+        ConfigError: neither a file nor a known name; the names that exist are listed, and how to
+            make one.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml", ".json") or path.exists():
         return load_profile(path)
+    folders = (*folders, SHIPPED)
     for folder in folders:
         for suffix in (".yaml", ".json"):
             candidate = folder / f"{name_or_path}{suffix}"
@@ -133,5 +139,6 @@ def find_profile(name_or_path: str, folders: tuple[Path, ...]) -> CameraProfile:
     files = (file for folder in folders for file in folder.glob("*") if file.is_file())
     known = sorted({file.stem for file in files if file.suffix in (".yaml", ".json")})
     raise ConfigError(
-        f"camera profile '{name_or_path}': no such file or name; known: {', '.join(known) or '-'}"
+        f"camera profile '{name_or_path}': no such file or name; known: {', '.join(known)}; make "
+        f"one of a film of a printed board: vinn camera calibrate FILM --out {name_or_path}.json"
     )

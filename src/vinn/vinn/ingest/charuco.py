@@ -14,6 +14,9 @@ from PIL import Image
 from vinn.errors import ConfigError
 
 _DICTIONARY = cv2.aruco.DICT_5X5_50
+_AROUND_PX = (3, 3)
+_UNTIL = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 40, 0.001)
+_LARGEST_CORRECTION_PX = 2.0
 _MARKER_SHARE = 0.75
 _DPI = 300
 _MM_PER_INCH = 25.4
@@ -44,12 +47,20 @@ class CalibrationBoard:
         return np.asarray(self._charuco().getChessboardCorners(), np.float64)
 
     def detect(self, image_rgb: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Inner corners in a picture: (M,) their numbers and (M, 2) where they are [px]."""
+        """Inner corners in a picture: (M,) their numbers and (M, 2) where they are [px].
+
+        Pixel centres are at whole numbers.
+        """
         grey = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
         corners, ids, _, _ = cv2.aruco.CharucoDetector(self._charuco()).detectBoard(grey)
-        if ids is None or corners is None:
+        if ids is None or corners is None or len(corners) == 0:
             return np.zeros(0, np.int64), np.zeros((0, 2))
-        return ids.ravel().astype(np.int64), np.asarray(corners, np.float64).reshape(-1, 2)
+        # Before OpenCV 5 the detector's corners lie half a pixel to the right and down.
+        rough = np.asarray(corners, np.float32).reshape(-1, 1, 2)
+        fine = cv2.cornerSubPix(grey, rough.copy(), _AROUND_PX, (-1, -1), _UNTIL)
+        kept = np.linalg.norm(fine - rough, axis=2).ravel() < _LARGEST_CORRECTION_PX
+        pixels = np.asarray(fine, np.float64).reshape(-1, 2)
+        return ids.ravel().astype(np.int64)[kept], pixels[kept]
 
     def picture(self, pixels_per_square: int) -> NDArray[np.uint8]:
         """The board alone, (H, W) uint8."""

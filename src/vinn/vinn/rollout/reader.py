@@ -115,7 +115,7 @@ def read_recording(
             store = _store_of(schema, path)
             try:
                 message = store.deserialize_cdr(record.data, schema.name)
-            except (SerdeError, LookupError, MemoryError) as error:
+            except (SerdeError, ValueError, LookupError, MemoryError) as error:
                 raise DatasetError(f"{path}: damaged message on {channel.topic}") from error
             yield RecordedMessage(channel.topic, schema.name, record.publish_time, message)
 

@@ -182,7 +182,7 @@ class WristCameraNode(VinnNode):
 
 
 def _profile(name_or_path: str) -> CameraProfile:
-    """By path (also below config/), or by name from config/cameras."""
+    """By path (also below config/), or by name from config/cameras or of those in the package."""
     below = config_directory() / name_or_path
     given = str(below) if below.is_file() else name_or_path
     return find_profile(given, (config_directory() / "cameras",))
