@@ -133,7 +133,11 @@ class StretchExecutorNode(VinnNode):
         """End what moves; leave the robot holding."""
         self._stop.set()
         with self._robot.lock:
-            self._robot.release()
+            try:
+                self._robot.release()
+            except RobotError as error:
+                # The robot was given back all the same; a joint may not have been told to hold.
+                self.get_logger().error(str(error))
         # What the steps of a session built upon (an open gripper, say) is not known any more.
         self._reset_needed = "it was deactivated: reset before the next step"
 
