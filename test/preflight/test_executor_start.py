@@ -82,10 +82,10 @@ def test_after_a_changed_setting_a_reset_comes_first(ros: Any, robot: Any) -> No
     assert result.successful, result.reason
     ros.wait_for(lambda: robot.statuses and robot.statuses[-1].reason == "NOT_READY")
     assert "scale_up changed" in robot.statuses[-1].message
-    assert robot.node._reset_needed
+    assert robot.node._robot.reset_needed
     assert ros.call(MoveToStart, "executor/home", timeout_s=60.0).success
     ros.wait_for(lambda: robot.statuses[-1].reason == "NONE")
-    assert not robot.node._reset_needed
+    assert not robot.node._robot.reset_needed
 
 
 def test_the_gripper_camera_of_the_robot_may_be_the_wrist_camera() -> None:

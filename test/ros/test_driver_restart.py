@@ -11,14 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rclpy.action import ActionClient
 from ros_harness import Harness
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from test_stretch_executor import CONFIG, Bench
-from vinn_ros.nodes.stretch_executor import StretchExecutorNode
 
-from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
 from vinn_msgs.srv import MoveToStart
 from vinn_ros import graph, qos
@@ -31,31 +28,22 @@ DRIVER = Path(__file__).parents[1] / "fakes" / "stretch_driver.py"
 class ProcessBench(Bench):
     """The bench around a fake driver in a process of its own."""
 
-    def __init__(self, ros: Harness, directory: Path) -> None:
-        config = directory / "robot.yaml"
-        # Fresh joint states count for half a second, so that a driver's death is noticed soon.
-        config.write_text(CONFIG.replace("max_state_age_s: 2.0", "max_state_age_s: 0.5"))
-        self.ros, self.driver = ros, "streaming"
-        self.joints = ros.listen(JointState, "stretch/joint_states", qos.NEWEST)
-        self.process = self.start_driver()
-        arguments = [f"robot_config:={config}", "lease_s:=2.0"]
-        self.node = ros.add(
-            StretchExecutorNode(["--ros-args", *(part for a in arguments for part in ("-p", a))])
-        )
-        self.statuses = ros.listen(ExecutorStatus, "executor/status")
-        self.session, self.state, self.renewing = "s1", RolloutStatus.IDLE, True
-        self._supervisor = ros.node.create_publisher(RolloutStatus, "supervisor/status", qos.STREAM)
-        ros.node.create_timer(0.05, self._renew)
-        self._steps = ActionClient(ros.node, ExecuteStep, "executor/step")
-        assert self._steps.wait_for_server(10.0)
-        ros.wait_for(lambda: self.node._lease.alive)
+    # Joint states count for half a second, so that a driver's death is noticed soon.
+    config = CONFIG.replace("max_state_age_s: 2.0", "max_state_age_s: 0.5")
 
-    def start_driver(self) -> subprocess.Popen[bytes]:
+    def __init__(self, ros: Harness, directory: Path) -> None:
+        super().__init__(ros, directory, "streaming")
+        self.between_rollouts(RolloutStatus.IDLE)
+
+    def start_robot(self) -> None:
+        self.joints = self.ros.listen(JointState, "stretch/joint_states", qos.NEWEST)
+        self.start_driver()
+
+    def start_driver(self) -> None:
         env = {**os.environ, **graph.environment("real")}
         self.process = subprocess.Popen([sys.executable, str(DRIVER)], env=env)
         heard = len(self.joints)
         self.ros.wait_for(lambda: len(self.joints) > heard + 3)
-        return self.process
 
     def kill_driver(self) -> None:
         self.process.send_signal(signal.SIGKILL)

@@ -43,12 +43,14 @@ start_pose: {lift_m: 0.6, arm_m: 0.2}
 class Bench:
     """An executor, a robot, and a supervisor's voice."""
 
+    config = CONFIG
+
     def __init__(self, ros: Harness, directory: Path, driver: str) -> None:
         config = directory / "robot.yaml"
-        config.write_text(CONFIG)
+        config.write_text(self.config)
         self.ros = ros
         self.driver = driver
-        self.robot = ros.add(FakeStretchDriver())
+        self.start_robot()
         self.node = ros.add(
             StretchExecutorNode(
                 [
@@ -70,6 +72,9 @@ class Bench:
         assert self._steps.wait_for_server(10.0)
         # Steps are refused until the lease has arrived.
         ros.wait_for(lambda: self.node._lease.session == "s1")
+
+    def start_robot(self) -> None:
+        self.robot = self.ros.add(FakeStretchDriver())
 
     def _renew(self) -> None:
         if self.renewing:

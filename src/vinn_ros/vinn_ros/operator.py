@@ -23,7 +23,6 @@ from vinn_msgs.srv import LabelRollout, LoadPolicy, StartRollout
 from vinn_ros import qos
 from vinn_ros.calls import call
 from vinn_ros.client_node import client_node
-from vinn_ros.latch_watch import LatchWatch
 
 _SERVICE_TIMEOUT_S = 10.0
 EXIT_OK, EXIT_REFUSED, EXIT_NO_ANSWER, EXIT_NOT_OPENED, EXIT_INTERRUPTED = 0, 1, 3, 4, 130
@@ -48,8 +47,6 @@ _STATES = {
     RolloutStatus.RUNNING: "RUNNING",
     RolloutStatus.ENDED: "ENDED",
 }
-
-_CLEAR = "when its cause is mended: vinn-operator clear-latch"
 
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="For an answer, in seconds.")]
 
@@ -233,20 +230,8 @@ def ready(context: typer.Context, timeout: Timeout = 5.0) -> None:
 
 @app.command()
 def home(context: typer.Context, timeout: Timeout = 90.0) -> None:
-    """Home the robot's joints: the arm moves to its ends; keep clear.
-
-    Refused while a fault is latched, and not done if one is afterwards.
-    """
-    with _operator(context.obj) as node:
-        latch = LatchWatch(node)
-        if fault := latch.fault():
-            _fail(f"latched by {fault}: not homed; {_CLEAR}", EXIT_REFUSED)
-        answer = _call(node, Trigger, "home_the_robot", Trigger.Request(), timeout)
-        fault = latch.fault() if answer.success else ""
-        if fault:
-            _fail(f"homed, but latched by {fault}; {_CLEAR}", EXIT_REFUSED)
-        unheard = "; executor/status: nothing heard, a fault may be latched"
-        _report(answer, shown=f"homed{unheard}" if fault is None else "")
+    """Home the robot's joints: the arm moves to its ends; keep clear."""
+    _trigger(context.obj, "home_the_robot", timeout)
 
 
 class Playback(str, Enum):

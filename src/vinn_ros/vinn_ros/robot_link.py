@@ -25,6 +25,8 @@ class RobotLink:
     driver: StartableDriver
     config: RobotConfig | None = None
     """Of the next meeting; None: not configured."""
+    reset_needed: str = ""
+    """Why a reset must come before the next step; empty: it need not."""
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
@@ -99,6 +101,17 @@ class RobotLink:
         self.config = config
         if self.executor is not None:
             self.executor.use_filter(MotionFilter(config, self.driver.limits()))
+
+    def give_up(self, what: str, error: Exception) -> tuple[ReasonCode, str]:
+        """Hold, after what nobody thought of; the reason, and what to say."""
+        message = repr(error)
+        try:
+            if self._executor is not None:
+                self.driver.hold()
+        except Exception as hold_error:
+            message += f"; hold failed: {hold_error!r}"
+        self.reset_needed = f"{what} failed: reset before the next step"
+        return ReasonCode.INTERNAL_ERROR, message
 
     def release(self) -> None:
         """Let go of the robot, which keeps holding; a latch stays."""

@@ -32,6 +32,8 @@ _POLL_S = 0.05
 _LOST_AFTER_S = 3.0
 """An executor that has not begun to move so long after the request never got it."""
 _DOOR_TIMEOUT_S = 2.0
+_STATES_TIMEOUT_S = 3.0
+"""A driver that was started again publishes before everybody has found it."""
 
 Outcome = tuple[ReasonCode, str]
 
@@ -111,7 +113,7 @@ class RolloutReset:
             scene_seed: of the simulated scene, where there is one.
             offset_gripper_m: (3,) right, forward, up of the start pose [m].
         """
-        refusal = _as_outcome(check_robot(self._probe.observe(), self._limits, self._robot))
+        refusal = self._robot_refusal()
         if refusal is not None:
             return refusal
         try:
@@ -133,6 +135,16 @@ class RolloutReset:
         return outcome or (ReasonCode.NONE, "")
 
     # The parts, in order; an outcome ends the reset
+
+    def _robot_refusal(self) -> Outcome | None:
+        """Why the robot may not be moved; a driver that has just come back is waited for."""
+        deadline_s = time.monotonic() + _STATES_TIMEOUT_S
+        while True:
+            refusal = _as_outcome(check_robot(self._probe.observe(), self._limits, self._robot))
+            stale = refusal is not None and refusal[0] is ReasonCode.STATE_STALE
+            if not stale or self._links.stopping or time.monotonic() > deadline_s:
+                return refusal
+            time.sleep(_POLL_S)
 
     def _reset_scene(self, seed: int) -> None:
         if self._clients.scene is None:

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
-from vinn.errors import DatasetError
 from vinn.robot.config import load_robot_config
 from vinn.robot.types import ReasonCode
 from vinn.rollout.config import RolloutConfig, load_rollout_config
-from vinn.rollout.label import RolloutLabel, write_label
+from vinn.rollout.label import RolloutLabel
 from vinn.rollout.loop import RolloutOutcome
 from vinn.rollout.start_poses import StartPoses
 from vinn.rollout.states import RolloutEvent, RolloutMachine, RolloutState
@@ -41,6 +40,7 @@ from vinn_ros.recorded_rollout import RecordedRollout, RolloutListener, RolloutP
 from vinn_ros.recording import JOINTS_TOPIC, WRIST_TOPIC, RolloutRecording
 from vinn_ros.rollout_links import Limits, RolloutLinks
 from vinn_ros.rollout_reset import ResetClients, ResetSettings, RolloutReset
+from vinn_ros.rollout_words import MAX_NAME, MAX_NOTE, keep_label, too_long
 from vinn_ros.sole_publishers import COMMANDERS, SEERS, SolePublishers
 from vinn_ros.step_mode import StepMode
 from vinn_ros.supervisor_parameters import PARAMETERS
@@ -54,8 +54,6 @@ _NO_FAULT = (
 )
 _SEEDS = 2**32
 _END_TIMEOUT_S = 4.0
-MAX_NAME, MAX_NOTE = 200, 2000
-"""Characters of a rollout's name, and of the note of its label."""
 _WITH_PARAMETERS = ("vinn_policy", "stretch_executor", "wrist_camera", "stretch_sim")
 
 
@@ -244,7 +242,7 @@ class RolloutSupervisorNode(VinnNode):
     ) -> StartRollout.Response:
         """Start a rollout; of many simultaneous requests one is accepted."""
         with self._status_lock:
-            refusal = _too_long("name", request.name, MAX_NAME)
+            refusal = too_long("name", request.name, MAX_NAME)
             if refusal is None and self._machine.state is RolloutState.READY:
                 refusal = self._links.fault() or self._policy.not_seeing() or self._reset.refusal()
             refusal = refusal or self._ask(RolloutEvent.START)
@@ -296,7 +294,7 @@ class RolloutSupervisorNode(VinnNode):
     ) -> LabelRollout.Response:
         """Keep the operator's verdict beside the recording."""
         status = self._status
-        refusal = _too_long("note", request.note, MAX_NOTE) or self._ask(RolloutEvent.LABEL)
+        refusal = too_long("note", request.note, MAX_NOTE) or self._ask(RolloutEvent.LABEL)
         if refusal is not None:
             response.message = f"{refusal[0].value}: {refusal[1]}"
         elif request.session not in ("", status.session):
@@ -305,15 +303,11 @@ class RolloutSupervisorNode(VinnNode):
             self._set_status(
                 outcome=RolloutStatus.SUCCESS if request.success else RolloutStatus.FAILURE
             )
-            response.success, response.message = self._write_label(request)
+            response.success, response.message = keep_label(
+                Path(self.value("recordings")),
+                RolloutLabel(self._status.session, bool(request.success), request.note),
+            )
         return response
-
-    def _write_label(self, request: LabelRollout.Request) -> tuple[bool, str]:
-        label = RolloutLabel(self._status.session, bool(request.success), request.note)
-        try:
-            return True, str(write_label(Path(self.value("recordings")), label))
-        except DatasetError as error:
-            return False, str(error)
 
     def _on_step_request(
         self, request: Trigger.Request, response: Trigger.Response
@@ -390,12 +384,6 @@ class RolloutSupervisorNode(VinnNode):
                 status.elapsed_s = time.monotonic() - self._started_s
             status.header.stamp = self.get_clock().now().to_msg()
             self._publisher.publish(status)
-
-
-def _too_long(what: str, text: str, most: int) -> tuple[ReasonCode, str] | None:
-    if len(text) <= most:
-        return None
-    return ReasonCode.INVALID_INPUT, f"{what}: {len(text)} characters; allowed: {most}"
 
 
 NODE = RolloutSupervisorNode
