@@ -16,8 +16,14 @@ IMAGES = 12
 WRIST = "/wrist_camera/image_raw/compressed"
 
 
-def record_rollout(path: Path, policy_dir: Path, success: bool = True, lost: int = 0) -> Path:
-    """Record `IMAGES` frames; the first one has no prediction, and one prediction no frame."""
+def record_rollout(
+    path: Path, policy_dir: Path, success: bool = True, lost: int = 0, close: bool = True
+) -> Path:
+    """Record `IMAGES` frames; the first one has no prediction, and one prediction no frame.
+
+    Returns:
+        The recording, or what a killed process leaves of it (not `close`).
+    """
     policy = load_policy(policy_dir)
     with RolloutRecorder(path, {"session": path.stem, "name": "square"}) as recorder:
         recorder.write_parameters({"vinn_policy.policy": str(policy_dir)})
@@ -37,6 +43,8 @@ def record_rollout(path: Path, policy_dir: Path, success: bool = True, lost: int
                 now_ns + 20_000_000,
             )
             _record_step(recorder, i, now_ns + 40_000_000, said.camera_delta)
+        if not close:
+            return path.with_name(f"{path.name}.partial")
         outcome = {"reason": "SUCCESS" if success else "STEP_LIMIT", "steps": "11"}
         recorder.close({**outcome, LOST_KEY: str(lost)} if lost else outcome)
     return path

@@ -15,7 +15,8 @@ from vinn.demos.frames import encode_jpeg
 from vinn.demos.store import Dataset
 from vinn.errors import DatasetError
 from vinn.ingest.formats.common import GripperOrder, write_imported
-from vinn.ingest.formats.rosbag import BagTopics, read_rosbag
+from vinn.ingest.formats.rosbag import read_rosbag
+from vinn.ingest.formats.rosbag_foreign import BagTopics
 from vinn.robot.config import CameraMount
 from vinn.rollout.messages import header_fields, image_fields, serialize, typestore
 

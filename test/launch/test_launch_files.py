@@ -155,6 +155,22 @@ def test_door_opening_hands_every_argument_on(tmp_path: Path) -> None:
     assert {"source": {"value": "0", "value_type": "str"}} in camera["parameters"]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "launch").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("namespace", ["left", "lab/left"])
+def test_every_launch_file_puts_all_its_nodes_into_the_namespace(
+    path: Path, namespace: str, tmp_path: Path
+) -> None:
+    needed = {
+        name: str(tmp_path / name)
+        for name, argument in arguments_of(path).items()
+        if argument["default_value"] is None
+    }
+    plain = started(path, **needed)["nodes"]
+    moved = started(path, namespace=namespace, **needed)["nodes"]
+    assert len(plain) > 1 and [node["namespace"] for node in moved] == [namespace] * len(plain)
+    assert moved == [{**node, "namespace": namespace} for node in plain]
+
+
 def test_door_opening_starts_the_chosen_nodes_alone() -> None:
     recorded = started(DOOR_OPENING, nodes="vinn_policy, rollout_supervisor")
     assert {node["name"] for node in recorded["nodes"]} == {"vinn_policy", "rollout_supervisor"}

@@ -63,10 +63,13 @@ def test_only_successes_are_taken_unless_asked(square_policy: Path, tmp_path: Pa
     write_label(tmp_path, RolloutLabel("s", False))
     with pytest.raises(DatasetError, match="labelled a failure"):
         add_rollout(recording, tmp_path / "demos", LEVEL, name="again")
-    cut = tmp_path / "cut.mcap.partial"
-    cut.write_bytes(recording.read_bytes()[: recording.stat().st_size // 2])
-    with pytest.raises(DatasetError, match="ended by incomplete"):
-        add_rollout(cut, tmp_path / "demos", LEVEL)
+    killed = record_rollout(tmp_path / "killed.mcap", square_policy / "policy", close=False)
+    # A copy that broke off must not claim how the rollout ended either.
+    for whole in (killed, recording):
+        cut = tmp_path / f"cut-{whole.name.partition('.')[0]}.mcap"
+        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        with pytest.raises(DatasetError, match="ended by incomplete"):
+            add_rollout(cut, tmp_path / "demos", LEVEL)
 
 
 def test_a_recording_that_lacks_messages_is_taken_only_when_forced(

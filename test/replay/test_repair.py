@@ -19,9 +19,11 @@ from vinn.rollout.repair import repair_recording
 
 
 @pytest.fixture(params=[0.15, 0.3, 0.62])
-def cut(rollout: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+def cut(square_policy: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """What a killed process leaves: some of the bytes."""
-    data = rollout.read_bytes()
+    left = record_rollout(tmp_path / "a.mcap", square_policy / "policy", close=False)
+    data = left.read_bytes()
+    left.unlink()
     path = tmp_path / "cut.mcap.partial"
     path.write_bytes(data[: int(request.param * len(data))])
     return path
@@ -56,7 +58,7 @@ def test_what_holds_nothing_is_refused_and_left_alone(rollout: Path, tmp_path: P
         repair_recording(path)
     noise = tmp_path / "noise.mcap"
     noise.write_bytes(b"no recording at all")
-    with pytest.raises(DatasetError, match="not an MCAP"):
+    with pytest.raises(DatasetError, match="not a recording"):
         repair_recording(noise)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["noise.mcap", "short.mcap.partial"]
 

@@ -7,12 +7,15 @@ import sys
 
 import numpy as np
 import pytest
+from mcap.reader import make_reader
+from mcap.records import Message, Metadata
 from rosbags.rosbag2 import Reader
 from vinn.demos.frames import encode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.errors import DatasetError
 from vinn.policies.types import Neighbor, Prediction
 from vinn.rollout.images import RGB_OF
+from vinn.rollout.mcap_file import has_footer, has_index, mcap_records
 from vinn.rollout.messages import (
     definition,
     image_fields,
@@ -22,6 +25,7 @@ from vinn.rollout.messages import (
 )
 from vinn.rollout.reader import read_recording, summarize_recording
 from vinn.rollout.recorder import RolloutRecorder
+from vinn.rollout.repair import repair_recording
 
 PREDICTION = Prediction(
     camera_delta=np.array([0.01, -0.02, 0.03]),
@@ -37,7 +41,7 @@ PREDICTION = Prediction(
 STAMP_NS = 1_700_000_000_123_456_789
 
 
-def record(path, count=5):
+def record(path, count=5, close=True):
     with RolloutRecorder(path, {"session": "s1"}) as recorder:
         for i in range(count):
             recorder.write_message(
@@ -50,6 +54,8 @@ def record(path, count=5):
                 "is_homed", "std_msgs/msg/Bool", serialize("std_msgs/msg/Bool", {"data": True}), i
             )
         assert recorder.error is None
+        if not close:
+            return path.with_name("r.mcap.partial")
         assert recorder.close({"reason": "SUCCESS"}) == path
     return path
 
@@ -86,6 +92,56 @@ def test_images_come_back_as_rgb(tmp_path):
     (read,) = read_recording(path)
     rgb = RGB_OF[read.type_name](read.message, "image")
     assert np.abs(rgb.astype(int) - image)[:, :28].max() < 12
+
+
+def test_a_finished_recording_has_an_index_of_every_message(tmp_path):
+    rng = np.random.default_rng(3)
+    path = tmp_path / "r.mcap"
+    with RolloutRecorder(path, {"session": "s1"}) as recorder:
+        recorder.write_parameters({"a.b": "1"})
+        for i in range(120):
+            noise = rng.integers(0, 255, (64, 64, 3), np.uint8)
+            fields = image_fields(encode_jpeg(noise), STAMP_NS + i, "camera")
+            recorder.write_message("image", "sensor_msgs/msg/CompressedImage", fields, i)
+            recorder.write("homed", "std_msgs/msg/Bool", b"\0\1\0\0\1", i)
+        partial = path.with_name("r.mcap.partial")
+        assert not has_footer(partial)
+        before = [(m.topic, m.stamp_ns) for m in read_recording(partial)]
+        recorder.close({"reason": "SUCCESS"})
+    assert [p.name for p in tmp_path.iterdir()] == ["r.mcap"] and has_index(path)
+    assert [(m.topic, m.stamp_ns) for m in read_recording(path)] == before
+    with path.open("rb") as file:
+        reader = make_reader(file)
+        summary = reader.get_summary()
+        assert summary.statistics.message_count == 240 and len(summary.chunk_indexes) > 0
+        assert len(list(reader.iter_messages(topics=["image"]))) == 120
+        some = [m.log_time for _, _, m in reader.iter_messages("homed", start_time=50, end_time=60)]
+        assert some == list(range(50, 60))
+    records = list(mcap_records(path))
+    last = max(place for place, record in enumerate(records) if isinstance(record, Message))
+    names = {r.name: place for place, r in enumerate(records) if isinstance(r, Metadata)}
+    # Where a copy breaks off, it must not have said yet how the rollout ended.
+    assert names["vinn_rollout"] < names["vinn_parameters"] < last < names["vinn_rollout_outcome"]
+
+
+@pytest.mark.parametrize("kind", ["full", "refusing"])
+def test_without_room_for_an_index_the_recording_is_whole_all_the_same(tmp_path, monkeypatch, kind):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "r.mcap"
+    with RolloutRecorder(path, min_free_bytes=0) as recorder:
+        recorder.write_message("text", "std_msgs/msg/String", {"data": "x"}, 5)
+        if kind == "refusing":
+            monkeypatch.setattr("vinn.rollout.recorder.write_indexed", refuse)
+        else:
+            recorder._min_free_bytes = 2**62
+        assert recorder.close({"reason": "SUCCESS"}) == path and recorder.error is None
+    assert [p.name for p in tmp_path.iterdir()] == ["r.mcap"] and not has_index(path)
+    assert summarize_recording(path).outcome == {"reason": "SUCCESS"}
+    monkeypatch.undo()
+    assert not repair_recording(path).already_whole and has_index(path)
+    assert summarize_recording(path).outcome == {"reason": "SUCCESS"}
 
 
 def test_another_reader_opens_a_finished_recording(tmp_path):
@@ -149,9 +205,9 @@ def test_kill_9_loses_nothing_that_was_written(tmp_path):
 
 
 def test_a_file_cut_anywhere_gives_its_whole_messages_or_says_what_it_is(tmp_path):
-    data = record(tmp_path / "r.mcap").read_bytes()
+    data = record(tmp_path / "r.mcap", close=False).read_bytes()
     cut, counts = tmp_path / "cut.mcap", []
-    for size in range(0, len(data), 97):
+    for size in [*range(0, len(data), 97), len(data)]:
         cut.write_bytes(data[:size])
         if size < 8:
             with pytest.raises(DatasetError, match=r"cut\.mcap"):
@@ -161,8 +217,9 @@ def test_a_file_cut_anywhere_gives_its_whole_messages_or_says_what_it_is(tmp_pat
     assert counts == sorted(counts) and counts[-1] == 10 and counts[0] == 0
 
 
-def test_flipped_bytes_never_give_anything_but_a_dataset_error(tmp_path):
-    data = bytearray(record(tmp_path / "r.mcap").read_bytes())
+@pytest.mark.parametrize("close", [True, False])
+def test_flipped_bytes_never_give_anything_but_a_dataset_error(tmp_path, close):
+    data = bytearray(record(tmp_path / "r.mcap", close=close).read_bytes())
     rng, flipped, refused = np.random.default_rng(0), tmp_path / "flipped.mcap", 0
     for position in rng.integers(0, len(data), 150):
         damaged = bytearray(data)

@@ -11,21 +11,21 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from vinn.errors import CameraError, ConfigError, DatasetError, RobotError
+from vinn.errors import CameraError, ConfigError, RobotError
 from vinn.ingest.frame_source import open_source
 from vinn.robot.types import JointCommand, ReasonCode
 from vinn.rollout.config import load_rollout_config
-from vinn.rollout.messages import image_fields, serialize
+from vinn.rollout.messages import serialize
 from vinn.rollout.reader import summarize_recording
 from vinn.rollout.recorder import RolloutRecorder
 from vinn.sim.difficulty import DIFFICULTIES
-from vinn_ros.bag_source import bag_messages, bag_types, restamped
 from vinn_ros.drivers.pose_command import DEFAULT_LAYOUT, GRIPPER_UNITS, PoseLayout
 from vinn_ros.frame_gate import FrameGate, GateLimits
 from vinn_ros.lease import Lease
 from vinn_ros.newest import Newest
 from vinn_ros.paths import config_directory
 from vinn_ros.recording import Writing
+from vinn_ros.restamping import restamped
 
 from vinn_ros import graph, lease
 
@@ -237,20 +237,6 @@ def test_a_truncated_image_is_a_camera_error(tmp_path: Path) -> None:
 # Recordings
 
 
-def test_a_recording_is_played_back_byte_for_byte(tmp_path: Path) -> None:
-    path = tmp_path / "one.mcap"
-    recorder = RolloutRecorder(path)
-    type_name = "sensor_msgs/msg/CompressedImage"
-    for i in range(3):
-        recorder.write_message("/camera", type_name, image_fields(b"jpeg%d" % i, 5 + i), 5 + i)
-        recorder.write_message("/other", type_name, image_fields(b"x", 5 + i), 5 + i)
-    recorder.close({})
-    assert bag_types(path) == {"camera": type_name, "other": type_name}
-    messages = list(bag_messages(path, ["camera"]))
-    assert [message.stamp_ns for message in messages] == [5, 6, 7]
-    assert b"jpeg2" in messages[2].cdr
-
-
 def test_restamping_changes_the_stamp_alone() -> None:
     from rclpy.serialization import deserialize_message, serialize_message
     from sensor_msgs.msg import CompressedImage
@@ -262,14 +248,6 @@ def test_restamping_changes_the_stamp_alone() -> None:
     )
     assert (stamped.header.stamp.sec, stamped.header.stamp.nanosec) == (12, 345)
     assert (stamped.header.frame_id, stamped.data.tobytes()) == ("camera", b"abc")
-
-
-def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "bad.mcap").write_bytes(b"no mcap")
-    (tmp_path / "folder").mkdir()
-    for name in ("missing", "bad.mcap", "folder"):
-        with pytest.raises(DatasetError, match=name):
-            bag_types(tmp_path / name)
 
 
 # Graph and configuration

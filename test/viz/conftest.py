@@ -38,7 +38,7 @@ def prediction_at(step, neighbors=2):
 def record(tmp_path):
     """Write a recording; returns its path."""
 
-    def write(name="r", steps=3, opens=True, cabinet="oak", info=None, neighbors=2):
+    def write(name="r", steps=3, opens=True, cabinet="oak", info=None, neighbors=2, close=True):
         path = tmp_path / f"{name}.mcap"
         recorder = RolloutRecorder(path, info or {"session": name})
 
@@ -79,6 +79,8 @@ def record(tmp_path):
             scene(0.01 * step, begin + 50 * MS)
         if opens:
             scene(0.6, steps * STEP_NS, opened=True)
+        if not close:
+            return path.with_name(f"{path.name}.partial")
         recorder.close({"reason": "SUCCESS" if opens else "STEP_LIMIT"})
         return path
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ class RolloutRecording:
         self._node = node
         self._lock = threading.Lock()
         self._writing: Writing | None = None
+        self._set_clock()
         for topic, message_type in TOPICS.items():
             subscribe = node.subscribe_sensor if topic in SENSORS else node.subscribe
             subscribe(
@@ -118,6 +120,7 @@ class RolloutRecording:
         except DatasetError as error:
             self._node.get_logger().error(f"not recorded: {error}")
             return None
+        self._set_clock()
         with self._lock:
             self._writing = Writing(recorder)
         return path
@@ -143,6 +146,14 @@ class RolloutRecording:
             )
         return path
 
+    def _set_clock(self) -> None:
+        self._started_ns = self._node.get_clock().now().nanoseconds
+        self._started_steady_ns = time.monotonic_ns()
+
+    def _clock_ns(self) -> int:
+        """Now [ns since the epoch]; whoever sets the machine's clock does not set this one."""
+        return self._started_ns + time.monotonic_ns() - self._started_steady_ns
+
     def _writer(
         self,
         topic: str,
@@ -152,10 +163,11 @@ class RolloutRecording:
     ) -> Callable[[bytes], None]:
         package = message_type.__module__.partition(".")[0]
         type_name = f"{package}/msg/{message_type.__name__}"
-        recorded_name = self._node.resolve_topic_name(topic)
+        # The graph's own name, also where a topic of another's camera takes its place.
+        recorded_name = self._node.resolve_topic_name(topic, only_expand=True)
 
         def take(cdr: bytes) -> None:
-            arrived_ns = self._node.get_clock().now().nanoseconds
+            arrived_ns = self._clock_ns()
             try:
                 if raw_listener is not None:
                     raw_listener(cdr)

@@ -19,6 +19,11 @@ out = Console()
 err = Console(stderr=True)
 
 
+def note(text: str) -> None:
+    """Say something beside the results, on stderr, as it is."""
+    err.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on stderr; yields a function of (done, total)."""

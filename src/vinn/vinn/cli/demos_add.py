@@ -28,7 +28,10 @@ def add(
         Path | None, typer.Option(help="Robot configuration with the camera's mount.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Though it did not succeed, or lacks messages.")
+        bool,
+        typer.Option(
+            "--force", help="Though it did not succeed, lacks messages, or its clock jumps."
+        ),
     ] = False,
     policy: Annotated[
         Path | None, typer.Option(help="Policy artefact to extend by it, without building anew.")

@@ -9,14 +9,15 @@ from typing import Annotated
 
 import typer
 
-from vinn.cli.console import out, progress_bar
+from vinn.cli.console import note, out, progress_bar
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
 from vinn.ingest.formats.common import GripperOrder, write_imported
 from vinn.ingest.formats.layouts import Layout, read_layout
 from vinn.ingest.formats.record3d import read_record3d
-from vinn.ingest.formats.rosbag import BagTopics, export_rosbag, read_rosbag
+from vinn.ingest.formats.rosbag import export_rosbag, read_rosbag
+from vinn.ingest.formats.rosbag_foreign import BagTopics
 from vinn.robot.config import CameraMount
 
 
@@ -77,7 +78,8 @@ def import_(
     else:
         topics = BagTopics(image_topic, pose_topic, joints_topic, odom_topic)
         order = gripper_order or GripperOrder.OPEN_HIGH
-        found = read_rosbag(source, task, topics, rate, order, CameraMount(tilt_rad=tilt))
+        mount = CameraMount(tilt_rad=tilt)
+        found = read_rosbag(source, task, topics, rate, order, mount, note)
     count = write_imported(found, target)
     out.print(f"{target}: {count} demonstrations", highlight=False)
 

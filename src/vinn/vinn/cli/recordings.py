@@ -10,18 +10,19 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from vinn.cli.console import out
-from vinn.errors import DatasetError
+from vinn.cli.console import note, out
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import summarize_recording
-from vinn.rollout.recordings import find_recordings
+from vinn.rollout.recordings import NoRecordingsError, find_recordings
 from vinn.rollout.repair import repair_recording
 
 app = typer.Typer(no_args_is_help=True)
 
 Recordings = Annotated[
     list[Path],
-    typer.Argument(metavar="RECORDING...", help="MCAP files, rosbag2 directories, or folders."),
+    typer.Argument(
+        metavar="RECORDING...", help="MCAP or sqlite3 files, rosbag2 directories, or folders."
+    ),
 ]
 
 
@@ -32,7 +33,14 @@ def info(
     topics: Annotated[bool, typer.Option(help="Messages by topic.")] = False,
 ) -> None:
     """List recordings: when, how long, how they ended, what the operator said."""
-    rows = [_describe(path) for path in find_recordings(recordings)]
+    try:
+        rows = [_describe(path) for path in find_recordings(recordings)]
+    except NoRecordingsError as none:
+        # Before the first rollout that is no error; programs get an empty list.
+        rows = []
+        note(str(none))
+        if not as_json:
+            return
     if as_json:
         out.print_json(json.dumps(rows))
         return
@@ -52,6 +60,9 @@ def info(
             for topic, count in sorted(row["message_counts"].items()):
                 table.add_row("", topic, "", str(count), "", "", "")
     out.print(table)
+    for row in rows:
+        if row["clock"]:
+            note(f"{row['path']}: {row['clock']}")
 
 
 @app.command()
@@ -61,11 +72,10 @@ def repair(
 ) -> None:
     """Index recordings that were cut off, so that every reader takes them.
 
-    They stay marked as incomplete.
+    They stay marked as incomplete. A directory of `ros2 bag record` gets the `metadata.yaml` that a
+    killed recorder could not write.
     """
     for path in find_recordings(recordings):
-        if path.is_dir():
-            raise DatasetError(f"{path}: a directory; repair takes MCAP files")
         done = repair_recording(path, keep)
         what = "whole already" if done.already_whole else "repaired"
         out.print(f"{done.path}: {what}, {done.messages} messages", highlight=False, soft_wrap=True)
@@ -84,4 +94,5 @@ def _describe(path: Path) -> dict[str, Any]:
         "duration_s": summary.duration_s,
         "message_counts": summary.message_counts,
         "parameters": summary.parameters,
+        "clock": summary.clock_problem,
     }

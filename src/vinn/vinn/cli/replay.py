@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from vinn.cli.console import out, progress_bar
+from vinn.cli.console import note, out, progress_bar
 from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.errors import ConfigError
 from vinn.evaluation.replay import Replay, ReplaySummary, replay_recording, replay_rows
@@ -52,10 +52,13 @@ def replay(
     paused: Annotated[
         bool, typer.Option("--paused", help="Wait for bag_player/step (with --ros).")
     ] = False,
+    namespace: Annotated[
+        str, typer.Option(help="Of the nodes that are to hear it (with --ros).")
+    ] = "",
 ) -> None:
     """Predict for every recorded image again, and compare with what was predicted."""
     if ros:
-        _play(bag, rate, loop, paused)
+        _play(bag, rate, loop, paused, namespace)
         return
     if out_file is not None and out_file.suffix not in (".html", ".json"):
         raise ConfigError(f"--out: {out_file}; allowed: a name that ends in .html or .json")
@@ -68,6 +71,8 @@ def replay(
             replays[name] = replay_recording(
                 bag, artefact.policy(), progress, _encoder(artefact, threads)
             )
+    for jump in next(iter(replays.values())).timeline.jumps:
+        note(f"{bag}: {jump}")
     _show({name: each.summary() for name, each in replays.items()})
     if out_file is None:
         return
@@ -124,7 +129,7 @@ def _show(summaries: dict[str, ReplaySummary]) -> None:
     out.print(table)
 
 
-def _play(bag: Path, rate: float, loop: bool, paused: bool) -> None:
+def _play(bag: Path, rate: float, loop: bool, paused: bool, namespace: str) -> None:
     """Become the `bag_player` node, which publishes the recording."""
     beside = Path(sys.executable).with_name(_PLAYER)
     player = str(beside) if beside.is_file() else shutil.which(_PLAYER)
@@ -137,4 +142,6 @@ def _play(bag: Path, rate: float, loop: bool, paused: bool) -> None:
         "paused": str(paused).lower(),
     }
     arguments = [item for name, value in settings.items() for item in ("-p", f"{name}:={value}")]
+    if namespace.strip("/"):
+        arguments += ["-r", f"__ns:=/{namespace.strip('/')}"]
     os.execv(player, [player, "--ros-args", *arguments])

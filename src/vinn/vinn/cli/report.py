@@ -9,9 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from vinn.cli.console import out, progress_bar
-from vinn.errors import DatasetError
 from vinn.evaluation.digest import digest_recording
-from vinn.evaluation.rollout_pages import write_rollout_pages
+from vinn.evaluation.rollout_pages import rerun_path, write_rollout_pages
 from vinn.evaluation.rollout_report import build_report, video_path
 from vinn.policies.artefact import open_artefact
 from vinn.rollout.recordings import find_recordings
@@ -38,7 +37,7 @@ PolicyDir = Annotated[
 def pages(
     recordings: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Recordings (MCAP, rosbag2), or folders of them."),
+        typer.Argument(metavar="RUN...", help="Recordings (MCAP, sqlite3, rosbag2), or folders."),
     ],
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder; by default `pages` beside the first.")
@@ -55,6 +54,8 @@ def pages(
         folder = out_dir or found[0].parent / "pages"
         index = write_rollout_pages(found, folder, policy, progress, rerun)
     out.print(str(index), highlight=False, soft_wrap=True)
+    for recording in found if rerun else ():
+        out.print(str(rerun_path(folder, recording)), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -77,9 +78,7 @@ def rollouts(
     videos: Annotated[bool, typer.Option(help="Make videos (beside the HTML file).")] = True,
 ) -> None:
     """Make one self-contained HTML report of all rollouts in a folder."""
-    recordings = sorted(folder.glob("*.mcap")) + sorted(folder.glob("*.mcap.partial"))
-    if not recordings:
-        raise DatasetError(f"{folder}: holds no recording (*.mcap)")
+    recordings = find_recordings([folder])
     name = open_artefact(policy).manifest.name if policy else "policy"
     digests = []
     with progress_bar("reading recordings") as progress:

@@ -31,6 +31,7 @@ from vinn.robot.config import CameraMount
 from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import summarize_recording
+from vinn.rollout.recording_files import recording_name
 from vinn.viz.timeline import RecordedImage, RolloutTimeline, load_timeline
 from vinn.viz.tracks import SentStep, load_tracks
 
@@ -73,13 +74,14 @@ def add_rollout(
         scale: of the dataset; UNIT keeps directions alone.
         name: of the demonstration; the recording's by default.
         task: kept in the meta data.
-        force: take it although it did not succeed (a corrected rollout, say) or lacks messages.
+        force: take it although it did not succeed (a corrected rollout, say), lacks messages, or
+            the clock was set meanwhile.
         again: a demonstration of that name that is the very same is taken for this one, as an
             earlier run that was killed left it.
 
     Raises:
-        DatasetError: not a success, incomplete, messages missing, or without steps and images; the
-            name is taken.
+        DatasetError: not a success, incomplete, messages missing, the clock set meanwhile, or
+            without steps and images; the name is taken.
     """
     check_name(demonstration_name(recording, name))
     summary = summarize_recording(recording)
@@ -96,6 +98,8 @@ def add_rollout(
             f"{recording}: {summary.messages_lost} messages are missing, since the disk was too "
             "slow; allowed: none, or --force"
         )
+    if summary.jumps and not force:
+        raise DatasetError(f"{recording}: {summary.clock_problem}; allowed: no jump, or --force")
     actions = rollout_actions(recording, mount)
     delta = actions.camera_delta_m
     if scale is ActionScale.UNIT:
@@ -124,7 +128,7 @@ def add_rollout(
 
 def demonstration_name(recording: Path, name: str | None) -> str:
     """What the demonstration of a recording is called: as asked for, or as the recording."""
-    return recording.name.partition(".")[0] if name is None else name
+    return recording_name(recording) if name is None else name
 
 
 def _is_there(

@@ -54,6 +54,12 @@ def findings(
     return [finding for finding in found if finding is not None]
 
 
+def clock_findings(timeline: RolloutTimeline) -> list[Finding]:
+    """Where a clock was set while this was recorded; empty: nowhere."""
+    meaning = "ages of images and latencies around it mean nothing"
+    return [Finding("The clock was set", f"{jump}; {meaning}") for jump in timeline.jumps]
+
+
 def neighbor_progress(
     predictions: Sequence[Prediction], memory: ActionMemory
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from vinn.evaluation.digest import RolloutDigest, digest_recording
-from vinn.evaluation.rollout_findings import findings, neighbor_progress
+from vinn.evaluation.rollout_findings import clock_findings, findings, neighbor_progress
 from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
 from vinn.policies.artefact import PolicyArtefact, open_artefact
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import RecordingSummary, summarize_recording
+from vinn.rollout.recording_files import recording_name
 from vinn.viz.report import Link, Report, Tile
 from vinn.viz.rerun_recording import write_rerun
 from vinn.viz.scrubber import neighbor_jumps, scrubber_data
@@ -60,10 +61,15 @@ def write_rollout_pages(
         if rerun:
             thumbnail = artefact.thumbnail if artefact else None
             tracks = load_tracks(recording)
-            write_rerun(load_timeline(recording), tracks, thumbnail, page.with_suffix(".rrd"))
+            write_rerun(load_timeline(recording), tracks, thumbnail, rerun_path(out_dir, recording))
         if on_progress is not None:
             on_progress(done, len(recordings))
     return _index(digests).write(out_dir / INDEX)
+
+
+def rerun_path(out_dir: Path, recording: Path) -> Path:
+    """Where the Rerun recording of a rollout is."""
+    return out_dir / f"{recording_name(recording)}.rrd"
 
 
 def recorded_policy(summary: RecordingSummary) -> Path | None:
@@ -78,7 +84,7 @@ def rollout_page(
     """The page of one rollout."""
     recording = digest.recording
     timeline = load_timeline(recording)
-    name = summary.info.get("name", "") or recording.name.partition(".")[0]
+    name = summary.info.get("name", "") or recording_name(recording)
     label = read_label(recording)
     report = Report(name, f"{recording.name}; policy {digest.policy or 'unknown'}")
     verdict = label and f"operator: {'success' if label.success else 'failure'}"
@@ -98,7 +104,7 @@ def rollout_page(
     )
     tracks = load_tracks(recording)
     memory = artefact.memory if artefact else None
-    stands_out = findings(timeline, tracks, memory)
+    stands_out = [*clock_findings(timeline), *findings(timeline, tracks, memory)]
     if stands_out:
         why = report.section("What stands out")
         for finding in stands_out:
@@ -176,7 +182,7 @@ def _index(digests: Sequence[tuple[RolloutDigest, RecordingSummary]]) -> Report:
     section.table(header, by_group)
     rows = [
         [
-            Link(d.recording.name.partition(".")[0], _page_name(d.recording)),
+            Link(recording_name(d.recording), _page_name(d.recording)),
             summary.info.get("name", ""),
             d.cabinet,
             d.opened,
@@ -194,7 +200,7 @@ def _index(digests: Sequence[tuple[RolloutDigest, RecordingSummary]]) -> Report:
 
 
 def _page_name(recording: Path) -> str:
-    return f"{recording.name.partition('.')[0]}.html"
+    return f"{recording_name(recording)}.html"
 
 
 def _policy_name(summary: RecordingSummary) -> str:

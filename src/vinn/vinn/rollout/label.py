@@ -10,6 +10,7 @@ from pathlib import Path
 from vinn.demos.files import atomic_file
 from vinn.errors import DatasetError
 from vinn.reading.documents import read_json
+from vinn.rollout.recording_files import recording_name
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class RolloutLabel:
 
 def label_path(recording: Path) -> Path:
     """Where the label of a recording is: `a/S.mcap` (or `.mcap.partial`) -> `a/S.label.json`."""
-    return recording.with_name(f"{recording.name.partition('.')[0]}.label.json")
+    return recording.with_name(f"{recording_name(recording)}.label.json")
 
 
 def write_label(folder: Path, label: RolloutLabel) -> Path:

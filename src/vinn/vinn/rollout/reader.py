@@ -1,35 +1,20 @@
-"""Reading recordings back, whole or cut off by a crash."""
+"""Reading recordings back, of whatever kind, whole or cut off by a crash."""
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from mcap.exceptions import EndOfFile, McapError
-from mcap.records import Channel, Message, Metadata, Schema
-from mcap.stream_reader import StreamReader
-from mcap.writer import MCAP0_MAGIC
-from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
-
-from vinn.errors import DatasetError
-from vinn.reading.regular import open_regular
+from vinn.rollout.clock import ClockJump, RecordingClock, stamp_of
+from vinn.rollout.definitions import begins_with_header, decode
+from vinn.rollout.mcap_file import has_footer
 from vinn.rollout.recorder import INFO_RECORD, LOST_KEY, OUTCOME_RECORD, PARAMETERS_RECORD
-from vinn.rollout.rosbag2 import is_rosbag2_directory, rosbag2_counts, rosbag2_messages
+from vinn.rollout.recording_files import RecordingFiles, Storage, recording_files
+from vinn.rollout.stored import StoredMessage, stored_records
 
-_LARGEST_RECORD = 256 * 2**20
-"""Bytes; a longer record means a damaged length, and must not be allocated."""
-
-
-_FOOTER_BYTES = 9 + 20
-"""Opcode, length and contents of the last record, before the closing magic."""
-_FOOTER_OPCODE = 0x02
+_JUMPS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -39,7 +24,18 @@ class RecordedMessage:
     topic: str
     type_name: str
     stamp_ns: int
+    """When it was recorded [ns since the epoch], by the receiver's clock; where that was set while
+    it was recorded, the jump is taken out: this time never goes back by much."""
     message: Any
+
+
+@dataclass(frozen=True)
+class TimedMessage:
+    """One serialised message of a recording."""
+
+    stored: StoredMessage
+    stamp_ns: int
+    """As in `RecordedMessage`."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +44,19 @@ class RecordingSummary:
 
     info: dict[str, str]
     outcome: dict[str, str] | None
-    """None: incomplete (the process was killed, or the disk was full)."""
+    """None: incomplete (the process was killed, or the disk was full), or not of a rollout."""
     message_counts: dict[str, int]
     """By topic."""
     start_ns: int = 0
     """When the first message was recorded [ns since the epoch]; 0: there is none."""
     end_ns: int = 0
-    """When the last message was recorded."""
+    """When the last message was recorded; jumps of the clock are taken out."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Parameters of the nodes at the start, `NODE.PARAMETER` to YAML."""
+    jumps: tuple[ClockJump, ...] = ()
+    """Where a clock was set while it was recorded."""
+    closed: bool = True
+    """Whether its writer came to close it."""
 
     @property
     def messages_lost(self) -> int:
@@ -73,51 +73,68 @@ class RecordingSummary:
     @property
     def ended_by(self) -> str:
         """Why the rollout ended, and whether the recording has everything; for people."""
-        reason = (self.outcome or {}).get("reason", "incomplete")
+        if self.outcome is not None:
+            reason = self.outcome.get("reason", "incomplete")
+        elif self.info:
+            reason = "incomplete"
+        else:
+            reason = "no rollout" if self.closed else "its recorder was killed"
         return f"{reason}, {self.messages_lost} messages lost" if self.messages_lost else reason
 
     @property
     def duration_s(self) -> float:
-        """From the first message to the last."""
+        """From the first message to the last; jumps of the clock do not count."""
         return (self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def clock_problem(self) -> str:
+        """Where a clock was set, for people; empty: nowhere."""
+        shown = "; ".join(str(jump) for jump in self.jumps[:_JUMPS_SHOWN])
+        more = len(self.jumps) - _JUMPS_SHOWN
+        return f"{shown}; and {more} more" if more > 0 else shown
 
 
 def read_recording(
-    path: Path | str, topics: Container[str] | None = None
+    path: Path | str,
+    topics: Container[str] | None = None,
+    on_jump: Callable[[ClockJump], None] | None = None,
 ) -> Iterator[RecordedMessage]:
-    """Messages in the order they were written, of all or of some topics.
+    """Messages in the order they were recorded, of all or of some topics.
 
-    Types are read from the file itself. A file that was cut off ends with its last whole message.
-    A directory is what `ros2 bag record` makes (MCAP or sqlite3).
+    They are decoded by the definitions in the recording itself. A file that was cut off ends with
+    its last whole message.
+
+    Args:
+        path: any recording (`vinn.rollout.recording_files`).
+        topics: those wanted; None: all.
+        on_jump: told of each clock that was set meanwhile.
 
     Raises:
         DatasetError: not a recording, or damaged inside; names the file.
     """
-    path = Path(path)
-    if is_rosbag2_directory(path):
-        for recorded in rosbag2_messages(path, topics):
-            yield RecordedMessage(*recorded)
-        return
-    schemas: dict[int, Schema] = {}
-    channels: dict[int, Channel] = {}
-    for record in mcap_records(path):
-        if isinstance(record, Schema):
-            schemas[record.id] = record
-        elif isinstance(record, Channel):
-            channels[record.id] = record
-        elif isinstance(record, Message):
-            channel = channels.get(record.channel_id)
-            if channel is None or channel.schema_id not in schemas:
-                raise DatasetError(f"{path}: damaged: a message without channel or definition")
-            if topics is not None and channel.topic not in topics:
-                continue
-            schema = schemas[channel.schema_id]
-            store = _store_of(schema, path)
-            try:
-                message = store.deserialize_cdr(record.data, schema.name)
-            except (SerdeError, ValueError, LookupError, MemoryError) as error:
-                raise DatasetError(f"{path}: damaged message on {channel.topic}") from error
-            yield RecordedMessage(channel.topic, schema.name, record.publish_time, message)
+    for timed in timed_messages(path, topics, on_jump):
+        stored = timed.stored
+        message = decode(stored, Path(path))
+        yield RecordedMessage(stored.topic, stored.type.name, timed.stamp_ns, message)
+
+
+def timed_messages(
+    path: Path | str,
+    topics: Container[str] | None = None,
+    on_jump: Callable[[ClockJump], None] | None = None,
+) -> Iterator[TimedMessage]:
+    """As `read_recording`, without decoding."""
+    clock = RecordingClock()
+    for record in stored_records(Path(path), topics):
+        if not isinstance(record, StoredMessage):
+            continue
+        known = len(clock.jumps)
+        stamp_ns = _take(clock, record)
+        if on_jump is not None:
+            for jump in clock.jumps[known:]:
+                on_jump(jump)
+        if topics is None or record.topic in topics:
+            yield TimedMessage(record, stamp_ns)
 
 
 def summarize_recording(path: Path | str) -> RecordingSummary:
@@ -127,96 +144,41 @@ def summarize_recording(path: Path | str) -> RecordingSummary:
         DatasetError: not a recording, or damaged inside; names the file.
     """
     path = Path(path)
-    if is_rosbag2_directory(path):
-        counts, start_ns, end_ns = rosbag2_counts(path)
-        return RecordingSummary({}, None, counts, start_ns, end_ns)
     info: dict[str, str] = {}
     parameters: dict[str, str] = {}
     outcome: dict[str, str] | None = None
-    topics: dict[int, str] = {}
-    counts = {}
+    counts: dict[str, int] = {}
     start_ns, end_ns = 0, 0
-    for record in mcap_records(path):
-        if isinstance(record, Channel):
-            topics[record.id] = record.topic
-        elif isinstance(record, Message):
-            topic = topics.get(record.channel_id, "")
-            counts[topic] = counts.get(topic, 0) + 1
-            start_ns = start_ns or record.log_time
-            end_ns = record.log_time
-        elif isinstance(record, Metadata) and record.name == INFO_RECORD:
+    clock = RecordingClock()
+    for record in stored_records(path, ()):
+        if isinstance(record, StoredMessage):
+            end_ns = _take(clock, record)
+            start_ns = start_ns or end_ns
+            counts[record.topic] = counts.get(record.topic, 0) + 1
+        elif record.name == INFO_RECORD:
             info = dict(record.metadata)
-        elif isinstance(record, Metadata) and record.name == OUTCOME_RECORD:
+        elif record.name == OUTCOME_RECORD:
             outcome = dict(record.metadata)
-        elif isinstance(record, Metadata) and record.name == PARAMETERS_RECORD:
+        elif record.name == PARAMETERS_RECORD:
             parameters |= record.metadata
-    return RecordingSummary(info, outcome, counts, start_ns, end_ns, parameters)
+    jumps, closed = tuple(clock.jumps), is_closed(recording_files(path))
+    return RecordingSummary(info, outcome, counts, start_ns, end_ns, parameters, jumps, closed)
 
 
-def has_footer(path: Path) -> bool:
-    """Whether an MCAP file was finished; False: its writer was cut off.
-
-    Raises:
-        DatasetError: the file cannot be read.
-    """
-    magic = len(MCAP0_MAGIC)
-    with open_regular(path, DatasetError) as file:
-        if os.fstat(file.fileno()).st_size < 2 * magic + _FOOTER_BYTES:
-            return False
-        file.seek(-magic - _FOOTER_BYTES, 2)
-        end = file.read()
-    return end[0] == _FOOTER_OPCODE and end.endswith(MCAP0_MAGIC)
-
-
-class _WholeReads:
-    """A file that gives what was asked or ends: mcap takes a short read for a whole one."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._left = size
-
-    def read(self, size: int) -> bytes:
-        if size > self._left:
-            raise EndOfFile
-        self._left -= size
-        return self._file.read(size)
-
-
-def mcap_records(path: Path) -> Iterator[Any]:
-    """The records of an MCAP file as they stand in it; a cut file ends with its last whole one.
+def is_closed(recording: RecordingFiles) -> bool:
+    """Whether the writer of a recording came to close it.
 
     Raises:
-        DatasetError: not a recording, or damaged inside; names the file.
+        DatasetError: a file cannot be read.
     """
-    with open_regular(path, DatasetError) as file:
-        size = os.fstat(file.fileno()).st_size
-        stream: Any = _WholeReads(file, size)
-        try:
-            yield from StreamReader(stream, record_size_limit=_LARGEST_RECORD).records
-        except EndOfFile as cut:
-            if size < len(MCAP0_MAGIC):
-                raise DatasetError(f"{path}: not a recording (empty or too short)") from cut
-        except (McapError, ValueError, struct.error, LookupError, MemoryError) as error:
-            raise DatasetError(f"{path}: not an MCAP recording, or damaged") from error
+    return recording.closed and all(
+        file.compressed or file.storage is not Storage.MCAP or has_footer(file.path)
+        for file in recording.files
+    )
 
 
-@lru_cache(maxsize=256)
-def _store(text: str, name: str) -> Typestore:
-    """A type with what it consists of, from its definition.
-
-    Recordings repeat the same few definitions, and compiling them is most of opening one.
-    """
-    store = get_typestore(Stores.EMPTY)
-    store.register(get_types_from_msg(text, name))
-    return store
-
-
-def _store_of(schema: Schema, path: Path) -> Typestore:
-    if schema.encoding != "ros2msg":
-        raise DatasetError(
-            f"{path}: {schema.name} is defined in {schema.encoding!r}; allowed: ros2msg"
-        )
-    try:
-        return _store(schema.data.decode(), schema.name)
-    except (TypesysError, ValueError, LookupError, SyntaxError) as error:
-        raise DatasetError(f"{path}: {schema.name}: its definition cannot be read") from error
+def _take(clock: RecordingClock, stored: StoredMessage) -> int:
+    """When a message was recorded, jumps of the clock taken out."""
+    stamped = begins_with_header(stored.type)
+    stamp_ns = stamp_of(stored.data) if stamped else None
+    return clock.take(stored.topic, stored.recorded_ns, stamp_ns)

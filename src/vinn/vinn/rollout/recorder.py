@@ -2,8 +2,9 @@
 
 Without chunks, and with a flush after every message, whatever was written is in the hands of the
 operating system and survives the process. The file is called `NAME.mcap.partial` until it is
-closed. A full disk never disturbs the rollout: recording ends, `error` says why, and the file
-stays partial. It ends before the disk is full, so that others can still write.
+closed; it is then written anew with chunks and an index, which others' readers want. A full disk
+never disturbs the rollout: recording ends, `error` says why, and the file stays partial. It ends
+before the disk is full, so that others can still write.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from mcap.writer import Writer
 
 from vinn.errors import DatasetError
+from vinn.rollout.indexed import write_indexed
 from vinn.rollout.messages import definition, serialize
 
 INFO_RECORD = "vinn_rollout"
@@ -77,7 +79,7 @@ class RolloutRecorder:
             if shortage:
                 raise DatasetError(f"{self._partial}: cannot record ({shortage})")
             self._file = self._partial.open("wb")
-            # Unchunked data needs no chunk or message index.
+            # A chunk would be lost with the process that fills it.
             self._writer = Writer(self._file, use_chunking=False)
             self._writer.start(profile="ros2", library="vinn")
             self._writer.add_metadata(INFO_RECORD, dict(info or {}))
@@ -97,7 +99,7 @@ class RolloutRecorder:
             schema = definition(type_name)
             try:
                 channel = self._channel(topic, type_name, schema)
-                # Readers of files without an index want log times that never go back.
+                # Readers that follow the index see messages in the order of these times.
                 self._log_ns = max(self._log_ns, stamp_ns)
                 self._writer.add_message(channel, self._log_ns, cdr, stamp_ns)
                 self._file.flush()
@@ -142,6 +144,7 @@ class RolloutRecorder:
                     self._writer.finish()
                 self._file.close()
                 if self.error is None:
+                    self._index()
                     self._partial.replace(self.path)
             except OSError as error:
                 self._fail(error)
@@ -161,6 +164,17 @@ class RolloutRecorder:
             if not self._closed:
                 self._closed = True
                 self._file.close()
+
+    def _index(self) -> None:
+        """Give the finished file chunks and an index; where the disk refuses, it does without."""
+        indexed = self.path.with_name(f".{self.path.name}.indexed")
+        try:
+            room = shutil.disk_usage(self.path.parent).free - self._partial.stat().st_size
+            if room >= self._min_free_bytes:
+                write_indexed(self._partial, indexed)
+                indexed.replace(self._partial)
+        except (OSError, DatasetError):
+            indexed.unlink(missing_ok=True)
 
     def _channel(self, topic: str, type_name: str, schema: str) -> int:
         if topic not in self._channels:

@@ -1,4 +1,4 @@
-"""Which files and directories are recordings."""
+"""Recordings in folders."""
 
 from __future__ import annotations
 
@@ -6,32 +6,36 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vinn.errors import DatasetError
-from vinn.rollout.rosbag2 import is_rosbag2_directory
+from vinn.rollout.recording_files import ALLOWED, is_recording
+
+FOLDER = Path("runs/rollouts")
+"""Where the nodes put recordings, unless a parameter says something else."""
+
+
+class NoRecordingsError(DatasetError):
+    """Folders hold no recording."""
 
 
 def find_recordings(paths: Iterable[Path]) -> list[Path]:
     """Recordings named directly, and those that lie in named folders, the oldest name first.
 
     Raises:
-        DatasetError: a path does not exist, or there is no recording at all.
+        NoRecordingsError: folders are empty, or the nodes have not made theirs yet.
+        DatasetError: a path does not exist.
     """
     found: list[Path] = []
     names = [Path(path) for path in paths]
     for path in names:
         if not path.exists():
+            if path == FOLDER:
+                raise NoRecordingsError(f"{path}: no rollout has been recorded yet")
             raise DatasetError(f"{path}: no such recording")
-        if path.is_dir() and not is_rosbag2_directory(path):
-            found += sorted(filter(_is_recording, path.iterdir()))
+        if path.is_dir() and not is_recording(path):
+            found += sorted(filter(is_recording, path.iterdir()))
         else:
             found.append(path)
     if not found:
-        raise DatasetError(f"{', '.join(map(str, names))}: holds no recording (*.mcap)")
+        raise NoRecordingsError(
+            f"{', '.join(map(str, names))}: holds no recording; allowed: {ALLOWED}"
+        )
     return list(dict.fromkeys(found))
-
-
-def _is_recording(path: Path) -> bool:
-    if path.name.startswith("."):
-        return False
-    if path.is_dir():
-        return is_rosbag2_directory(path)
-    return path.name.endswith((".mcap", ".mcap.partial"))

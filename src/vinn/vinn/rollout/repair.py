@@ -1,21 +1,25 @@
 """Recordings of processes that were killed, made whole for every reader.
 
-A recording that nobody closed has neither footer nor summary; our own reader takes it as it is,
-`ros2 bag` and others want an index. The repair copies all whole records into an indexed file. It
-adds no outcome, so the recording stays marked as incomplete.
+A recording that nobody closed has neither footer nor index, and a directory of `ros2 bag record` no
+`metadata.yaml`; our own reader takes both as they are, `ros2 bag` and others want them. The repair
+copies all whole records into an indexed file. It adds no outcome, so the recording stays marked as
+incomplete.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcap.records import Channel, Message, Metadata, Schema
-from mcap.writer import CompressionType, Writer
+from mcap.records import Message
 
 from vinn.errors import DatasetError
-from vinn.rollout.reader import has_footer, mcap_records
+from vinn.rollout.indexed import write_indexed
+from vinn.rollout.mcap_file import has_footer, has_index, mcap_records
+from vinn.rollout.recording_files import Storage, recording_files
+from vinn.rollout.rosbag2_metadata import write_metadata
+from vinn.rollout.sqlite_file import merge_log
+from vinn.rollout.stored import StoredMessage, stored_records
 
 REPAIR_RECORD = "vinn_rollout_repair"
 """MCAP metadata of a repaired recording: bytes of the original, messages kept."""
@@ -33,20 +37,41 @@ class Repair:
 
 
 def repair_recording(path: Path, keep: bool = False) -> Repair:
-    """Index a recording that was cut off; `NAME.mcap.partial` becomes `NAME.mcap`.
+    """Index a recording that was cut off or has no index; `NAME.mcap.partial` becomes `NAME.mcap`.
 
     Args:
-        path: recording, cut off or whole; a whole one is left alone.
+        path: any recording, cut off or whole; a whole one is left alone.
         keep: leave the cut file where it is (only where its name ends in `.partial`).
 
     Raises:
         DatasetError: not a recording, damaged inside, without a message, or the goal exists.
     """
+    recording = recording_files(path)
+    repairs = [
+        _repair_file(file.path, keep)
+        for file in recording.files
+        if file.storage is Storage.MCAP and not file.compressed
+    ]
+    if not path.is_dir() and repairs:
+        return repairs[0]
+    merged = [
+        merge_log(file.path)
+        for file in recording.files
+        if file.storage is Storage.SQLITE3 and not file.compressed
+    ]
+    whole = all(repair.already_whole for repair in repairs) and not any(merged)
+    messages = sum(isinstance(r, StoredMessage) for r in stored_records(path, ()))
+    if path.is_dir() and not recording.closed:
+        write_metadata(recording)
+        whole = False
+    return Repair(path, messages, already_whole=whole)
+
+
+def _repair_file(path: Path, keep: bool) -> Repair:
     partial = path.name.endswith(".mcap.partial")
-    if not partial and path.suffix != ".mcap":
-        raise DatasetError(f"{path}: allowed: a name that ends in .mcap or .mcap.partial")
     messages = sum(isinstance(record, Message) for record in mcap_records(path))
-    if has_footer(path) and not partial:
+    finished = has_footer(path)
+    if finished and has_index(path) and not partial:
         return Repair(path, messages, already_whole=True)
     if messages == 0:
         raise DatasetError(f"{path}: holds no whole message; there is nothing to repair")
@@ -54,9 +79,9 @@ def repair_recording(path: Path, keep: bool = False) -> Repair:
     if partial and target.exists():
         raise DatasetError(f"{target}: exists already; {path.name} was not repaired")
     temporary = target.with_name(f".{target.name}.repair")
+    cut = {"original_bytes": str(path.stat().st_size), "messages": str(messages)}
     try:
-        _copy(path, temporary)
-        copied = sum(isinstance(record, Message) for record in mcap_records(temporary))
+        copied = write_indexed(path, temporary, {} if finished else {REPAIR_RECORD: cut})
         if copied != messages:
             raise DatasetError(f"{path}: {messages} messages, but {copied} in the copy; kept")
         temporary.replace(target)
@@ -67,43 +92,3 @@ def repair_recording(path: Path, keep: bool = False) -> Repair:
     finally:
         temporary.unlink(missing_ok=True)
     return Repair(target, messages, already_whole=False)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Every whole schema, channel, message and metadata record, with an index."""
-    with target.open("wb") as file:
-        # Images are compressed already; an uncompressed chunk is read by every library.
-        writer = Writer(file, compression=CompressionType.NONE)
-        writer.start(profile="ros2", library="vinn")
-        schemas: dict[int, int] = {0: 0}
-        channels: dict[int, int] = {}
-        count = 0
-        for record in mcap_records(source):
-            if isinstance(record, Schema):
-                schemas[record.id] = writer.register_schema(
-                    record.name, record.encoding, record.data
-                )
-            elif isinstance(record, Channel):
-                channels[record.id] = writer.register_channel(
-                    record.topic,
-                    record.message_encoding,
-                    schemas[record.schema_id],
-                    dict(record.metadata),
-                )
-            elif isinstance(record, Message):
-                count += 1
-                writer.add_message(
-                    channels[record.channel_id],
-                    record.log_time,
-                    record.data,
-                    record.publish_time,
-                    record.sequence,
-                )
-            elif isinstance(record, Metadata):
-                writer.add_metadata(record.name, dict(record.metadata))
-        writer.add_metadata(
-            REPAIR_RECORD, {"original_bytes": str(source.stat().st_size), "messages": str(count)}
-        )
-        writer.finish()
-        file.flush()
-        os.fsync(file.fileno())

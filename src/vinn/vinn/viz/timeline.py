@@ -17,9 +17,12 @@ from vinn.errors import DatasetError
 from vinn.policies.episode import Position, StepReport
 from vinn.policies.types import GraspPoint, Neighbor, Prediction
 from vinn.robot.types import ReasonCode
-from vinn.rollout.images import COMPRESSED_IMAGE, RGB_OF
+from vinn.rollout.clock import ClockJump
+from vinn.rollout.images import COMPRESSED_IMAGE, IMAGE, RGB_OF
 from vinn.rollout.reader import RecordedMessage, read_recording
 from vinn.rollout.step_report import step_report
+from vinn.rollout.stored import recorded_types
+from vinn.rollout.topics import find_topics
 
 EXECUTING = 1  # vinn_msgs/msg/ExecutorStatus.EXECUTING
 RUNNING = 3  # vinn_msgs/msg/RolloutStatus.RUNNING
@@ -106,21 +109,24 @@ class RolloutTimeline:
     cabinet: str = ""
     running_ns: list[int] = field(default_factory=list)
     """When the supervisor said that the rollout was running."""
+    jumps: list[ClockJump] = field(default_factory=list)
+    """Where a clock was set meanwhile; `recorded_ns` are without these jumps, stamps are not."""
 
     @property
     def start_ns(self) -> int:
         """When the rollout began to run, else the first entry of any kind."""
         if self.running_ns:
             return self.running_ns[0]
-        return min((series[0].recorded_ns for series in self._series if series), default=0)
+        return min((series[0].recorded_ns for series in self.series if series), default=0)
 
     @property
     def end_ns(self) -> int:
         """The last entry of any kind."""
-        return max((series[-1].recorded_ns for series in self._series if series), default=0)
+        return max((series[-1].recorded_ns for series in self.series if series), default=0)
 
     @property
-    def _series(self) -> tuple[list[Any], ...]:
+    def series(self) -> tuple[list[Any], ...]:
+        """Everything that has a time of recording, by kind."""
         return (self.wrist, self.overview, self.predictions, self.steps, self.scene)
 
     def steps_with_predictions(self) -> list[tuple[RecordedStep, RecordedPrediction]]:
@@ -147,46 +153,43 @@ class RolloutTimeline:
         return None
 
 
-_TOPICS = (
-    "wrist_camera/image_raw/compressed",
-    "overview_camera/image_raw/compressed",
-    "policy/prediction",
-    "executor/status",
-    "supervisor/status",
-    "scene/status",
-)
-
-
-class TopicsEndingIn:
-    """Topics whose names, in any namespace, end in one of some."""
-
-    def __init__(self, *endings: str) -> None:
-        self._endings = endings
-
-    def __contains__(self, topic: object) -> bool:
-        """Whether a topic is one of them."""
-        return str(topic).endswith(self._endings)
+_WRIST, _WRIST_RAW = "wrist_camera/image_raw/compressed", "wrist_camera/image_raw"
+_TOPICS = {
+    _WRIST: (COMPRESSED_IMAGE,),
+    _WRIST_RAW: (IMAGE,),
+    "overview_camera/image_raw/compressed": (COMPRESSED_IMAGE,),
+    "policy/prediction": ("vinn_msgs/msg/Prediction",),
+    "executor/status": ("vinn_msgs/msg/ExecutorStatus",),
+    "supervisor/status": ("vinn_msgs/msg/RolloutStatus",),
+    "scene/status": ("vinn_msgs/msg/SceneStatus",),
+}
 
 
 def load_timeline(path: Path) -> RolloutTimeline:
     """Read a recording of one rollout, complete or cut off; one that ended at once has no series.
 
     Raises:
-        DatasetError: missing or not a recording.
+        DatasetError: missing or not a recording; a topic of another type, or of several robots.
     """
     timeline = RolloutTimeline(path)
-    for entry in read_recording(path, TopicsEndingIn(*_TOPICS)):
-        _take(timeline, entry)
+    topics = find_topics(path, recorded_types(path), _TOPICS)
+    if _WRIST in topics.values():
+        topics = {topic: name for topic, name in topics.items() if name != _WRIST_RAW}
+    for entry in read_recording(path, topics, timeline.jumps.append):
+        _take(timeline, topics[entry.topic], entry)
+    for series in timeline.series:
+        # Recorders may write messages that came at about the same time in another order.
+        series.sort(key=lambda entry: entry.recorded_ns)
     return timeline
 
 
-def _take(timeline: RolloutTimeline, entry: RecordedMessage) -> None:
-    topic, recorded_ns, message = entry.topic.lstrip("/"), entry.stamp_ns, entry.message
-    if topic.endswith("wrist_camera/image_raw/compressed"):
+def _take(timeline: RolloutTimeline, topic: str, entry: RecordedMessage) -> None:
+    recorded_ns, message = entry.stamp_ns, entry.message
+    if topic in (_WRIST, _WRIST_RAW):
         timeline.wrist.append(_image(entry))
-    elif topic.endswith("overview_camera/image_raw/compressed"):
+    elif topic == "overview_camera/image_raw/compressed":
         timeline.overview.append(_image(entry))
-    elif topic.endswith("policy/prediction"):
+    elif topic == "policy/prediction":
         timeline.predictions.append(
             RecordedPrediction(
                 recorded_ns,
@@ -197,7 +200,7 @@ def _take(timeline: RolloutTimeline, entry: RecordedMessage) -> None:
                 _position(message),
             )
         )
-    elif topic.endswith("executor/status"):
+    elif topic == "executor/status":
         newest = timeline.steps[-1].sequence if timeline.steps else None
         if message.state == EXECUTING and int(message.sequence) != newest:
             timeline.steps.append(
@@ -207,10 +210,10 @@ def _take(timeline: RolloutTimeline, entry: RecordedMessage) -> None:
         told = timeline.reports[-1] if timeline.reports else None
         if report and (told is None or (report.session, report.step) != (told.session, told.step)):
             timeline.reports.append(report)
-    elif topic.endswith("supervisor/status"):
+    elif topic == "supervisor/status":
         if message.state == RUNNING:
             timeline.running_ns.append(recorded_ns)
-    elif topic.endswith("scene/status"):
+    elif topic == "scene/status":
         timeline.cabinet = message.cabinet
         timeline.scene.append(
             SceneMoment(

@@ -11,9 +11,17 @@ from numpy.typing import NDArray
 
 from vinn.rollout.reader import read_recording
 from vinn.rollout.states import RolloutState
-from vinn.viz.timeline import EXECUTING, TopicsEndingIn
+from vinn.rollout.stored import recorded_types
+from vinn.rollout.topics import find_topics
+from vinn.viz.timeline import EXECUTING
 
 SHOWN_JOINTS = ("joint_lift", "wrist_extension", "joint_arm", "joint_wrist_yaw")
+_TOPICS = {
+    "executor/status": ("vinn_msgs/msg/ExecutorStatus",),
+    "supervisor/status": ("vinn_msgs/msg/RolloutStatus",),
+    "stretch/joint_states": ("sensor_msgs/msg/JointState",),
+    "diagnostics": ("diagnostic_msgs/msg/DiagnosticArray",),
+}
 _CLOSE, _OPEN = "gripper_close_above", "gripper_open_below"
 
 
@@ -56,14 +64,16 @@ def load_tracks(path: Path) -> RolloutTracks:
     """Read the tracks of a recording.
 
     Raises:
-        DatasetError: not a recording, or damaged inside.
+        DatasetError: not a recording, or damaged inside; a topic of another type, or of several
+            robots.
     """
     tracks = RolloutTracks()
     reader = _Reader(tracks)
-    for entry in read_recording(path, TopicsEndingIn(*reader.takers)):
-        for ending, take in reader.takers.items():
-            if entry.topic.endswith(ending):
-                take(entry.stamp_ns, entry.message)
+    topics = find_topics(path, recorded_types(path), _TOPICS)
+    for entry in read_recording(path, topics):
+        reader.takers[topics[entry.topic]](entry.stamp_ns, entry.message)
+    for values in tracks.joints.values():
+        values.sort(key=lambda entry: entry[0])
     return tracks
 
 
@@ -78,7 +88,7 @@ class _Reader:
             "executor/status": self._executor,
             "supervisor/status": self._supervisor,
             "stretch/joint_states": self._joints,
-            "/diagnostics": self._diagnostics,
+            "diagnostics": self._diagnostics,
         }
 
     def _changed(self, now_ns: int, source: str, text: str) -> None:

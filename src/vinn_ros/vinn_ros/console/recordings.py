@@ -13,6 +13,7 @@ from typing import Any
 from vinn.errors import ConfigError, DatasetError
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import RecordingSummary, summarize_recording
+from vinn.rollout.recording_files import recording_name
 from vinn.rollout.recordings import find_recordings
 
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -81,7 +82,7 @@ class RecordingPages:
             raise ConfigError(f"{recording.name}: its page was not made: {last[0]}")
 
     def _row(self, path: Path) -> dict[str, Any]:
-        session = path.name.partition(".")[0]
+        session = recording_name(path)
         try:
             summary = self._summary(path)
             label = read_label(path)

@@ -5,24 +5,31 @@ from __future__ import annotations
 import importlib
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from std_srvs.srv import SetBool, Trigger
 from vinn.errors import ConfigError, VinnError
+from vinn.rollout.clock import ClockJump
+from vinn.rollout.images import COMPRESSED_IMAGE, IMAGE
+from vinn.rollout.reader import timed_messages
+from vinn.rollout.stored import recorded_types
+from vinn.rollout.topics import check_type, find_topic
 
 from vinn_ros import qos
-from vinn_ros.bag_source import bag_messages, bag_types, restamped
 from vinn_ros.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode
 from vinn_ros.node_main import run_node
 from vinn_ros.parameters import Parameter
+from vinn_ros.restamping import restamped
 from vinn_ros.step_mode import StepMode
 
-_CAMERA = (
-    "wrist_camera/image_raw/compressed",
-    "wrist_camera/image_raw",
-    "wrist_camera/camera_info",
-)
+_CAMERA = {
+    "wrist_camera/image_raw/compressed": COMPRESSED_IMAGE,
+    "wrist_camera/image_raw": IMAGE,
+    "wrist_camera/camera_info": "sensor_msgs/msg/CameraInfo",
+}
+"""Topics that are played, and their types."""
 
 
 class BagPlayerNode(VinnNode):
@@ -30,11 +37,21 @@ class BagPlayerNode(VinnNode):
 
     NAME = "bag_player"
     PARAMETERS = (
-        Parameter("bag", "", "rosbag2 directory (sqlite3 or MCAP), or MCAP file"),
+        Parameter("bag", "", "rosbag2 directory, or MCAP or sqlite3 file"),
         Parameter("rate", 1.0, "speed; 1: original timing", lower=0.01, upper=100.0),
         Parameter("paused", False, "wait for bag_player/step or the end of the pause"),
         Parameter("loop", False, "begin again at the end"),
-        Parameter("topics", list(_CAMERA), "topics to play, without leading slash"),
+        Parameter(
+            "topics",
+            list(_CAMERA),
+            "topics to play, without leading slash; recorded in any namespace, they are published "
+            "in the player's own",
+        ),
+        Parameter(
+            "recorded_namespace",
+            "",
+            "namespace in which they were recorded; empty: found where there is only one",
+        ),
         Parameter("restamp", True, "stamp messages with the time at which they are played"),
     )
 
@@ -55,19 +72,33 @@ class BagPlayerNode(VinnNode):
 
     def configure(self) -> None:
         """Open the recording and advertise what it holds."""
-        types = bag_types(Path(self.value("bag")))
-        wanted = [topic for topic in self.value("topics") if topic in types]
-        if not wanted:
-            raise ConfigError(
-                f"topics: none of {', '.join(self.value('topics'))} is recorded; "
-                f"recorded: {', '.join(types) or 'nothing'}"
-            )
-        for topic in wanted:
-            message_type = _message_type(types[topic])
+        bag = Path(self.value("bag"))
+        types = recorded_types(bag)
+        for topic, recorded in self._chosen(bag, types).items():
+            if topic in _CAMERA:
+                check_type(bag, recorded, types[recorded], (_CAMERA[topic],))
+            message_type = _message_type(types[recorded])
             fields = list(message_type.get_fields_and_field_types().values())
             stamped = bool(fields) and fields[0] == "std_msgs/Header"
             publisher = self.create_lifecycle_publisher(message_type, topic, qos.STREAM)
-            self._outputs[topic] = (publisher, stamped and self.value("restamp"))
+            self._outputs[recorded] = (publisher, stamped and self.value("restamp"))
+
+    def _chosen(self, bag: Path, types: Mapping[str, str]) -> dict[str, str]:
+        """Topics to play, and what they are called in the recording."""
+        namespace = self.value("recorded_namespace").strip("/")
+        inside = [t for t in types if not namespace or t.strip("/").startswith(f"{namespace}/")]
+        found = {
+            topic: recorded
+            for topic in self.value("topics")
+            if (recorded := find_topic(inside, topic, bag)) is not None
+        }
+        if not found:
+            where = f" in namespace {namespace}" if namespace else ""
+            raise ConfigError(
+                f"topics: none of {', '.join(self.value('topics'))} is recorded{where}; "
+                f"recorded: {', '.join(types) or 'nothing'}"
+            )
+        return found
 
     def activate(self) -> None:
         """Begin to play."""
@@ -134,7 +165,7 @@ class BagPlayerNode(VinnNode):
     def _play_once(self) -> None:
         rate = self.value("rate")
         first_ns, started_s = None, time.monotonic()
-        for message in bag_messages(Path(self.value("bag")), self._outputs):
+        for message in timed_messages(Path(self.value("bag")), self._outputs, self._tell):
             if first_ns is None:
                 first_ns = message.stamp_ns
             waiting_s = time.monotonic()
@@ -143,10 +174,13 @@ class BagPlayerNode(VinnNode):
             due_s = started_s + (message.stamp_ns - first_ns) * 1e-9 / rate
             if self._stopping.wait(max(0.0, due_s - time.monotonic())):
                 return
-            publisher, stamped = self._outputs[message.topic]
-            now_ns = self.get_clock().now().nanoseconds
-            publisher.publish(restamped(message.cdr, now_ns) if stamped else message.cdr)
+            publisher, stamped = self._outputs[message.stored.topic]
+            now_ns, cdr = self.get_clock().now().nanoseconds, message.stored.data
+            publisher.publish(restamped(cdr, now_ns) if stamped else cdr)
             self._played += 1
+
+    def _tell(self, jump: ClockJump) -> None:
+        self.get_logger().warning(f"{self.value('bag')}: {jump}; played on without a pause")
 
 
 def _message_type(name: str) -> Any:
