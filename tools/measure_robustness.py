@@ -1,6 +1,6 @@
 """What rollouts survive; writes docs/results/robustness.json and its Markdown twin.
 
-    python tools/measure_robustness.py [--soak-minutes 60] [--visits 300] [--seed 0] [--out DIR]
+    python tools/measure_robustness.py [--soak-minutes 60] [--parts visits drivers ...] [--out DIR]
 
 The shipped nodes run around a fake robot and camera (`tools/robustness_stack.py`). Pages come and
 go during rollouts, the driver is killed and started, second nodes come up, other versions' messages
@@ -32,6 +32,7 @@ from ros_harness import ros_context
 from vinn.evaluation.results import Results
 from vinn_ros.processes import BringUpError
 
+PARTS = ["visits", "drivers", "seconds", "messages", "soak"]
 VISIT_S = 0.7
 STEPS = 8
 """Of a rollout in which nothing is broken."""
@@ -292,31 +293,39 @@ def measure(stack: RobustnessStack, options: argparse.Namespace, results: Result
 
     def done(part: str, found: Found) -> None:
         add_part(results, part, found)
+        results.write(options.out)
         print(f"{part}: {dict(found.reasons)}; {found.recovered} of {found.recoveries} recovered")
         for trouble in found.troubles:
             print(f"  {trouble}", flush=True)
 
-    found, served = trials.visits(options.visits)
-    done("page visits", found)
-    results.add("page visits: served", served, "", f"== {options.visits}")
-    results.add(
-        "page visits: rollouts that ended as without them",
-        found.reasons["STEP_LIMIT"],
-        "",
-        f"== {found.rollouts}",
-    )
-    done("driver restarts", trials.driver_restarts(options.rounds))
-    found = trials.second_nodes()
-    done("second nodes", found)
-    results.add("second nodes: largest joint motion", found.moved_m, "m or rad", "<= 0.002")
-    done("foreign messages", trials.foreign_messages())
-    found, faults = trials.soak(options.soak_minutes, lambda line: print(line, flush=True))
-    done("soak", found)
-    results.add("soak: time on the wall", options.soak_minutes, "min")
-    results.add("soak: largest growth of a node", found.grown_mib, "MiB", f"<= {GROWTH_MIB:g}")
-    results.add("soak: most files more than before", found.grown_files, "", f"<= {GROWTH_FILES}")
-    for fault, count in sorted(faults.items()):
-        results.add(f"soak: {fault}", count)
+    if "visits" in options.parts:
+        found, served = trials.visits(options.visits)
+        results.add("page visits: served", served, "", f"== {options.visits}")
+        results.add(
+            "page visits: rollouts that ended as without them",
+            found.reasons["STEP_LIMIT"],
+            "",
+            f"== {found.rollouts}",
+        )
+        done("page visits", found)
+    if "drivers" in options.parts:
+        done("driver restarts", trials.driver_restarts(options.rounds))
+    if "seconds" in options.parts:
+        found = trials.second_nodes()
+        results.add("second nodes: largest joint motion", found.moved_m, "m or rad", "<= 0.002")
+        done("second nodes", found)
+    if "messages" in options.parts:
+        done("foreign messages", trials.foreign_messages())
+    if "soak" in options.parts:
+        found, faults = trials.soak(options.soak_minutes, lambda line: print(line, flush=True))
+        results.add("soak: time on the wall", options.soak_minutes, "min")
+        results.add("soak: largest growth of a node", found.grown_mib, "MiB", f"<= {GROWTH_MIB:g}")
+        results.add(
+            "soak: most files more than before", found.grown_files, "", f"<= {GROWTH_FILES}"
+        )
+        for fault, count in sorted(faults.items()):
+            results.add(f"soak: {fault}", count)
+        done("soak", found)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -327,6 +336,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--soak-minutes", type=float, default=60.0)
     parser.add_argument("--visits", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3, help="of three driver restarts each")
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        help="these alone; the other figures in DIR stay",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="of the results")
     options = parser.parse_args(arguments)
@@ -335,7 +351,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f".venv/bin/python tools/measure_robustness.py --soak-minutes {options.soak_minutes:g} "
         f"--visits {options.visits} --seed {options.seed}"
     )
-    results = Results("robustness", command)
+    if options.parts != PARTS:
+        command += f" --parts {' '.join(options.parts)}"
+    results = Results.continued(options.out, "robustness", command)
     try:
         with (
             tempfile.TemporaryDirectory() as folder,

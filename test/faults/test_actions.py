@@ -137,7 +137,7 @@ def test_row_14_targets_out_of_reach(axis: int, sign: float) -> None:
     outcomes = []
     for sequence in range(1, 60):
         request = StepRequest(
-            "s", sequence, delta, 0.0, np.array([1.0, 0, 0, 0]), 0.05, 0.0, ActionScale.UNIT
+            "s", sequence, delta, 0.0, np.array([1.0, 0, 0, 0]), 0.05, action_scale=ActionScale.UNIT
         )
         result = executor.execute(request)
         outcomes.append(result.reason)

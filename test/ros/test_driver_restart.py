@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -25,13 +24,37 @@ pytestmark = pytest.mark.ros
 DRIVER = Path(__file__).parents[1] / "fakes" / "stretch_driver.py"
 
 
+class DriverProcess:
+    """A fake driver in a process of its own."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        env = {**os.environ, **graph.environment("real")}
+        self._process = subprocess.Popen([sys.executable, str(DRIVER)], env=env)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10.0)
+
+
+@pytest.fixture
+def process(ros: Harness) -> Iterator[DriverProcess]:
+    process = DriverProcess()
+    yield process
+    process.kill()
+
+
 class ProcessBench(Bench):
     """The bench around a fake driver in a process of its own."""
 
-    # Joint states count for half a second, so that a driver's death is noticed soon.
-    config = CONFIG.replace("max_state_age_s: 2.0", "max_state_age_s: 0.5")
+    # Joint states count for a second, so that a driver's death is noticed soon.
+    config = CONFIG.replace("max_state_age_s: 2.0", "max_state_age_s: 1.0")
 
-    def __init__(self, ros: Harness, directory: Path) -> None:
+    def __init__(self, ros: Harness, directory: Path, process: DriverProcess) -> None:
+        self.process = process
         super().__init__(ros, directory, "streaming")
         self.between_rollouts(RolloutStatus.IDLE)
 
@@ -40,14 +63,9 @@ class ProcessBench(Bench):
         self.start_driver()
 
     def start_driver(self) -> None:
-        env = {**os.environ, **graph.environment("real")}
-        self.process = subprocess.Popen([sys.executable, str(DRIVER)], env=env)
+        self.process.start()
         heard = len(self.joints)
-        self.ros.wait_for(lambda: len(self.joints) > heard + 3)
-
-    def kill_driver(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10.0)
+        self.ros.wait_for(lambda: len(self.joints) > heard + 3, 60.0)
 
     def home(self, right_m: float) -> MoveToStart.Response:
         request = MoveToStart.Request()
@@ -60,29 +78,27 @@ class ProcessBench(Bench):
 
 
 @pytest.fixture
-def restarts(ros: Harness, tmp_path: Path) -> Iterator[ProcessBench]:
-    bench = ProcessBench(ros, tmp_path)
-    yield bench
-    bench.kill_driver()
+def restarts(ros: Harness, tmp_path: Path, process: DriverProcess) -> ProcessBench:
+    return ProcessBench(ros, tmp_path, process)
 
 
 @pytest.mark.parametrize("when", ["idle", "mid-reset", "mid-rollout"])
 def test_a_driver_that_was_killed_is_met_anew(restarts: ProcessBench, when: str) -> None:
     assert restarts.home(0.0).success
     if when == "idle":
-        restarts.kill_driver()
+        restarts.process.kill()
     elif when == "mid-reset":
         answers: list[MoveToStart.Response] = []
         asking = threading.Thread(target=lambda: answers.append(restarts.home(0.1)))
         asking.start()
         restarts.ros.wait_for(lambda: restarts.arm_m() > 0.22)
-        restarts.kill_driver()
+        restarts.process.kill()
         asking.join(60.0)
         assert not answers[0].success
     else:
         restarts.running()
         handle = restarts.send(1, forward_m=0.05)
-        restarts.kill_driver()
+        restarts.process.kill()
         assert restarts.result(handle).error_code in ("STATE_STALE", "ROBOT_ERROR")
         restarts.between_rollouts(RolloutStatus.ENDED)
     restarts.start_driver()
