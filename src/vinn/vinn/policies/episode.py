@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from vinn.policies.types import Policy, Prediction, TakenStep
 
-REMEMBERED_PREDICTIONS = 200
-"""A step is decided on a prediction that is not older than this many others."""
+REMEMBERED_PREDICTIONS = 1000
+"""A quarter of a minute at 60 frames a second: twice as long as a step may take (6 s)."""
 
 
 @dataclass(frozen=True)
