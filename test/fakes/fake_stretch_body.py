@@ -21,6 +21,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import stretch_joints as sj
@@ -49,6 +50,8 @@ class FakeStretchBody:
         """Joints of the arm's end that the status lacks."""
         self.deaf: set[str] = set()
         """Joints of the arm's end that do not answer."""
+        self.bus_dead = False
+        """Reads of the whole wrist fail: old angles under new time stamps, counted as errors."""
         self.broken: set[str] = set()
         """Of "lift", "arm", "base", "push": what raises when called."""
         self.sync_period_s = 0.05
@@ -88,6 +91,12 @@ class FakeStretchBody:
         if not self.silent:
             self._stamp = time.time()
         position, (x, y, theta) = self.joints.snapshot()
+        if self.bus_dead:
+            if not self.silent:
+                self.end_of_arm.comm_errors.status["n_gsr"] += 1
+            position |= {joint: self._frozen[joint] for joint in _MOTORS.values()}
+        else:
+            self._frozen = position
         end_of_arm: dict[str, Any] = {}
         for name in self.end_of_arm.joints:
             if name not in self.missing:
@@ -278,6 +287,7 @@ class _Motor:
 class _EndOfArm:
     def __init__(self, robot: FakeStretchBody, dex_wrist: bool) -> None:
         self._robot = robot
+        self.comm_errors = SimpleNamespace(status={"n_gsr": 0})
         names = list(_MOTORS) if dex_wrist else ["wrist_yaw", "stretch_gripper"]
         self.joints = dict.fromkeys(names).keys()
         self._motors = {name: _Motor(robot, name) for name in names}

@@ -269,6 +269,25 @@ def test_readings_that_stand_still_are_stale() -> None:
     assert executor.latched is ReasonCode.STATE_STALE
 
 
+def test_a_wrist_that_is_not_read_any_more_is_stale_though_its_stamp_goes_on() -> None:
+    robot = FakeStretchBody()
+    executor = an_executor(started(robot))
+    assert executor.execute(a_step(1)).reason is ReasonCode.NONE
+    robot.bus_dead = True
+    result = executor.execute(a_step(2))
+    assert result.reason is ReasonCode.STATE_STALE
+    assert executor.latched is ReasonCode.STATE_STALE
+
+
+def test_one_read_of_the_wrist_that_fails_halts_nothing() -> None:
+    robot = FakeStretchBody()
+    driver = started(robot)
+    executor = an_executor(driver)
+    for sequence in range(1, 5):
+        robot.end_of_arm.comm_errors.status["n_gsr"] += 1
+        assert executor.execute(a_step(sequence, 0.01)).reason is ReasonCode.NONE
+
+
 def test_home_reaches_the_start_pose() -> None:
     robot = FakeStretchBody()
     robot.joints.position[sj.GRIPPER] = 0.0

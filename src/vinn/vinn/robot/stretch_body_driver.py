@@ -43,9 +43,9 @@ class StretchBodyDriver:
         self._started = False
         self._contact = ContactConfig()
         self._gripper_m: float | None = None
-        self._stamp: float | None = None
-        """`timestamp_pc` of the newest reading (wall clock), and the steady time it came at."""
-        self._received_s = -math.inf
+        self._body, self._wrist = _Age(), _Age()
+        self._bus_errors: int | None = None
+        """Failed reads of the wrist's bus, as counted when it was looked at last."""
         self._pushed_s = -math.inf
 
     @property
@@ -100,12 +100,10 @@ class StretchBodyDriver:
         status = robot.get_status()
         try:
             base, arm_end = status["base"], status["end_of_arm"]
-            # Joint readings come from two threads: as old as the older one.
-            stamp = min(
-                float(status["lift"]["timestamp_pc"]),
-                float(status["arm"]["timestamp_pc"]),
-                float(arm_end["wrist_yaw"]["timestamp_pc"]),
+            body_stamp = min(
+                float(status["lift"]["timestamp_pc"]), float(status["arm"]["timestamp_pc"])
             )
+            wrist_stamp = float(arm_end["wrist_yaw"]["timestamp_pc"])
             values = {
                 "lift_m": float(status["lift"]["pos"]),
                 "arm_m": float(status["arm"]["pos"]),
@@ -122,10 +120,14 @@ class StretchBodyDriver:
         for field, value in values.items():
             if not math.isfinite(value):
                 raise RobotError(f"stretch_body: {field} is {value}")
-        if stamp != self._stamp:
-            self._stamp, self._received_s = stamp, time.monotonic()
+        # A failed read of the wrist leaves its old angles under a new time stamp, but is counted.
+        errors = int(robot.end_of_arm.comm_errors.status["n_gsr"])
+        read, self._bus_errors = self._bus_errors in (None, errors), errors
+        self._body.note(body_stamp, True)
+        self._wrist.note(wrist_stamp, read)
         return RobotState(
-            steady_s=self._received_s,
+            # They come from two threads: as old as the older one.
+            steady_s=min(self._body.received_s, self._wrist.received_s),
             homed=bool(robot.is_homed()),
             runstopped=runstopped,
             mode="position",
@@ -272,6 +274,20 @@ def _move(joint: Any, target_m: float, percent: float | None) -> None:
         joint.move_to(target_m)
     else:
         joint.move_to(target_m, contact_thresh_pos=percent, contact_thresh_neg=-percent)
+
+
+class _Age:
+    """When a new time stamp (wall clock) was first seen, by the steady clock."""
+
+    def __init__(self) -> None:
+        self._stamp: float | None = None
+        self.received_s = -math.inf
+
+    def note(self, stamp: float, good: bool) -> None:
+        """A stamp that was read; one that is not `good` makes nothing younger."""
+        if stamp != self._stamp and good:
+            self.received_s = time.monotonic()
+        self._stamp = stamp
 
 
 def _try(name: str, stop: Callable[[], None]) -> str | None:
