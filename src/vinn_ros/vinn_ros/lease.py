@@ -15,7 +15,8 @@ class Lease:
     def __init__(self, duration_s: float) -> None:
         """Args: how long a renewal lasts [s]."""
         self._duration_s = duration_s
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._expecting = threading.Lock()
         self._session = ""
         self._attempts = 0
         self._renewed_s = -math.inf
@@ -26,6 +27,20 @@ class Lease:
             self._session = session if running else ""
             self._attempts = attempts
             self._renewed_s = time.monotonic()
+            self._lock.notify_all()
+
+    def expect(self, session: str, timeout_s: float) -> None:
+        """Wait a moment for word of `session`: its first step may overtake it.
+
+        One waits at a time, so that strangers who ask for steps cannot use up every thread.
+        """
+        if not self._expecting.acquire(blocking=False):
+            return
+        try:
+            with self._lock:
+                self._lock.wait_for(lambda: self._session == session, timeout_s)
+        finally:
+            self._expecting.release()
 
     @property
     def session(self) -> str:

@@ -41,6 +41,8 @@ from vinn_ros.tuning import TUNING, tuned
 
 _STATES = ExecutorStatus
 _FEEDBACK_PERIOD_S = 0.1
+_OVERTAKEN_S = 0.3
+"""So much later than the first step the word of its session may come."""
 
 
 class StretchExecutorNode(VinnNode):
@@ -178,6 +180,7 @@ class StretchExecutorNode(VinnNode):
 
     def _execute(self, goal: ServerGoalHandle) -> ExecuteStep.Result:
         """Run one step of the action."""
+        self._lease.expect(goal.request.session, _OVERTAKEN_S)
         if not self._robot.lock.acquire(blocking=False):
             return self._finish(goal, _failure(ReasonCode.BUSY, "another motion is under way"))
         try:

@@ -1,0 +1,53 @@
+"""A rollout's first step may overtake the word that the rollout runs; a stranger's step may not."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from ros_harness import Harness
+from test_stretch_executor import Bench
+from vinn_ros.lease import Lease
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.mark.parametrize("session", ["s2", "s3"])
+def test_the_first_step_waits_for_word_of_its_session(
+    ros: Harness, tmp_path: Path, session: str
+) -> None:
+    bench = Bench(ros, tmp_path, "streaming")
+    assert bench.step(1).error_code == "NONE"
+    bench.session = session
+    bench.renewing = False
+    expecting = threading.Event()
+    expect = bench.node._lease.expect
+
+    def told_meanwhile(wanted: str, timeout_s: float) -> None:
+        expecting.set()
+        expect(wanted, 20.0 * timeout_s)  # the machine that runs the tests may be busy
+
+    bench.node._lease.expect = told_meanwhile
+    handle = bench.send(1)
+    assert expecting.wait(20.0)
+    bench.renewing = True
+    assert bench.result(handle).error_code == "NONE"
+
+
+def test_strangers_wait_one_at_a_time() -> None:
+    lease = Lease(60.0)
+    lease.renew("ours", running=True)
+    first = threading.Thread(target=lease.expect, args=("theirs", 30.0))
+    first.start()
+    while not lease._expecting.locked():
+        first.join(0.001)
+    for _ in range(200):
+        lease.expect("theirs", 30.0)  # at once, or this test would never end
+    refusal = lease.refusal("theirs")
+    assert refusal is not None and refusal[0].value == "WRONG_SESSION"
+    lease.renew("theirs", running=True)
+    first.join(20.0)
+    assert not first.is_alive()
+    lease.expect("theirs", 30.0)
+    assert lease.refusal("theirs") is None
