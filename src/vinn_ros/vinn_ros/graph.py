@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 from vinn.errors import ConfigError
+from vinn.reading.documents import parse_yaml
 
 from vinn_ros.paths import config_directory
 
@@ -189,10 +190,7 @@ def with_settings(specs: Sequence[NodeSpec], settings: Sequence[str]) -> list[No
             raise ConfigError(f"--set {setting}: malformed; allowed: NODE.PARAMETER=VALUE")
         if name not in by_name:
             raise ConfigError(f"--set {setting}: no node {name!r}; allowed: {', '.join(by_name)}")
-        try:
-            value = yaml.safe_load(text) if text else ""
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {setting}: {text!r} is not a YAML value") from error
+        value = parse_yaml(text, f"--set {setting}", ConfigError) if text else ""
         spec = by_name[name]
         by_name[name] = replace(spec, parameters={**spec.parameters, parameter: value})
     return list(by_name.values())

@@ -23,6 +23,7 @@ from vinn.evaluation.tables_workers import run_tables_by_workers
 from vinn.evaluation.workspace import Workspace
 from vinn.ingest.formats.common import GripperOrder, write_imported
 from vinn.ingest.formats.layouts import Layout, cropped, read_layout
+from vinn.reading.documents import read_text
 from vinn.tasks.data import TaskData, open_task, task_of_datasets
 from vinn.tasks.recording import record_task
 from vinn.tasks.registry import task_settings
@@ -189,7 +190,7 @@ def _imported(
     note = target.with_name(f"{target.name}.source")
     asked = f"{layout.value} {order.value if order else '-'} {crop or '-'} {source.resolve()}"
     if target.exists():
-        found = note.read_text(encoding="utf-8") if note.exists() else "something else"
+        found = read_text(note, ConfigError) if note.exists() else "something else"
         if found != asked:
             raise ConfigError(
                 f"{target}: imported from {found}, wanted {asked}; use another --work"

@@ -66,6 +66,13 @@ def atomic_directory(target: Path, error: type[VinnError] = VinnError) -> Iterat
             temporary.chmod(0o777 & ~_umask())
             yield temporary
             temporary.rename(target)
+    except VinnError as cause:
+        shutil.rmtree(temporary, ignore_errors=True)
+        message = str(cause)
+        if str(temporary) not in message:
+            raise
+        # The user never sees the temporary folder.
+        raise type(cause)(message.replace(str(temporary), str(target))) from cause
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -222,8 +229,9 @@ def _why_not_written(target: Path, cause: Exception) -> str | None:
         return reason_of(cause) if not cause.args else str(cause.args[0][0][2])
     if _disk_is_full(target):
         return "No space left on device"
-    # NumPy's "wrote too little", without a number.
-    return reason_of(cause) if isinstance(cause, OSError) and cause.errno is None else None
+    if isinstance(cause, OSError) and cause.errno is None:  # NumPy's, without a number
+        return f"it takes no more ({reason_of(cause)})"
+    return None
 
 
 def _disk_is_full(target: Path) -> bool:

@@ -288,7 +288,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 def _cut_torn_line(path: Path) -> None:
     """Remove what a killed run left of a line. Only for the process that writes the file."""
     if path.exists():
-        content = path.read_bytes()
+        content = read_bytes(path, ConfigError)
         with path.open("r+b") as file:
             file.truncate(content.rfind(b"\n") + 1)
 

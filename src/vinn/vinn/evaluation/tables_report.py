@@ -17,6 +17,7 @@ from markdown_it.token import Token
 from vinn.errors import ConfigError
 from vinn.evaluation.results import Results, Row, format_value
 from vinn.reading.documents import read_text
+from vinn.reading.regular import read_bytes
 from vinn.viz.report import Report, Section, Tile
 
 PAGES = ("table3-side-by-side", "closed_loop_tables")
@@ -119,7 +120,8 @@ def _add_figures(section: Section, paths: list[Path]) -> None:
         if path.suffix == ".svg":
             section.svg(read_text(path, ConfigError), path.stem)
             continue
-        picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        data = np.frombuffer(read_bytes(path, ConfigError), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
         if picture is None:
             raise ConfigError(f"{path}: not a picture")
         section.image(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8), path.stem)

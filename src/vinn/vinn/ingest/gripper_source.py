@@ -8,11 +8,12 @@ from typing import Protocol
 import numpy as np
 
 from vinn.demos.types import GripperState
-from vinn.errors import ConfigError
+from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.camera_profile import CameraProfile
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.gripper_aruco import ArucoGripper
 from vinn.ingest.gripper_classifier import Crop, GripperClassifier
+from vinn.reading.regular import parsing
 
 
 class GripperSource(Protocol):
@@ -83,13 +84,23 @@ class ArucoSource:
 
 
 def frames_per_step(clip: ClipFolder) -> int:
-    """Sampling periods of a step in this clip."""
-    return int(clip.key["settings"]["frames_per_step"])
+    """Sampling periods of a step in this clip.
+
+    Raises:
+        DatasetError: the clip's key.json is damaged.
+    """
+    with parsing(clip.path / "key.json", DatasetError, "what a clip was made from"):
+        return int(clip.key["settings"]["frames_per_step"])
 
 
 def clip_profile(clip: ClipFolder) -> CameraProfile:
-    """The camera profile that the clip was made with."""
-    return CameraProfile.model_validate(clip.key["profile"])
+    """The camera profile that the clip was made with.
+
+    Raises:
+        DatasetError: the clip's key.json is damaged.
+    """
+    with parsing(clip.path / "key.json", DatasetError, "what a clip was made from"):
+        return CameraProfile.model_validate(clip.key["profile"])
 
 
 def default_crop(profile: CameraProfile) -> Crop:

@@ -11,6 +11,7 @@ from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.clip import MANUAL, clip_folders
 from vinn.ingest.gripper_source import frames_per_step
 from vinn.ingest.local_page import Answer, LocalPage
+from vinn.reading.documents import parse_json
 from vinn.reading.regular import read_bytes
 
 
@@ -78,7 +79,7 @@ class LabelServer(LocalPage):
 
     def post(self, body: bytes) -> None:
         """One label, as JSON."""
-        content = json.loads(body)
+        content = parse_json(body, "what the page sent", ConfigError)
         self.label(str(content["clip"]), int(content["slot"]), int(content["state"]))
 
 

@@ -41,6 +41,7 @@ from vinn.ingest.steps import (
     step_rows,
 )
 from vinn.reading.documents import read_json
+from vinn.reading.regular import parsing
 
 AUTO_MASK_FRAMES = 24
 Progress = Callable[[str, float], None]
@@ -142,7 +143,11 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
     if assessment.failure is not None:
         shutil.rmtree(target, ignore_errors=True)
         return None
-    per_step = int(key["settings"]["frames_per_step"])
+    with parsing(clip.path / "key.json", DatasetError, "what a clip was made from"):
+        settings = key["settings"]
+        per_step, rate_hz = int(settings["frames_per_step"]), float(settings["action_rate_hz"])
+        camera, stored = str(key["profile"]["name"]), Lens.model_validate(key["stored_lens"])
+        of_video = {name: str(key[name]) for name in ("video", "video_sha256")}
     states = clip.gripper_states
     slots, deltas, gripper, dropped = [], [], [], []
     for step in assessment.steps:
@@ -159,12 +164,11 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
         shutil.rmtree(target, ignore_errors=True)
         return None
     first = clip.stored_frame(slots[0])
-    stored = Lens.model_validate(key["stored_lens"])
     meta = new_meta(
         name=clip.name,
         task=task,
         camera=CameraInfo(
-            name=str(key["profile"]["name"]),
+            name=camera,
             width_px=first.shape[1],
             height_px=first.shape[0],
             fx_px=stored.fx_px,
@@ -172,12 +176,11 @@ def write_clip(clip: ClipFolder, dataset_root: Path, task: str) -> Path | None:
             cx_px=stored.cx_px,
             cy_px=stored.cy_px,
         ),
-        frame_rate_hz=float(key["settings"]["action_rate_hz"]),
+        frame_rate_hz=rate_hz,
         action_scale=ActionScale.UNIT,
         provenance={
             "tool": TOOL,
-            "video": key["video"],
-            "video_sha256": key["video_sha256"],
+            **of_video,
             "range_s": None if film is None else film.range_s,
             "gripper": clip.gripper_source or "unlabelled",
             "steps": [slot // per_step for slot in slots],

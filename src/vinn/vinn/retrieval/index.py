@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vinn.demos.files import atomic_directory, sha256_file
 from vinn.encoders.artefact import check_files
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
-from vinn.reading.arrays import read_npy, read_npz
+from vinn.reading.arrays import check_finite, read_npy, read_npz
 from vinn.reading.documents import read_model
 from vinn.retrieval.approximate import (
     ApproximateNeighbors,
@@ -220,6 +220,7 @@ def open_index(
         return ApproximateNeighbors(embeddings, projection, index, probes, candidates, cosine)
     path = directory / "coordinates.npy"
     coordinates = read_npy(path, ArtefactError, mapped=True)
+    check_finite(coordinates, path, ArtefactError)
     if coordinates.shape != (manifest.count, projection.components + 1):
         raise ArtefactMismatchError(
             f"{path}: {coordinates.shape}, the manifest says "

@@ -89,6 +89,8 @@ def _repair_file(path: Path, keep: bool) -> Repair:
             path.unlink()
     except OSError as error:
         raise DatasetError(f"{target}: cannot be written ({error.strerror})") from error
+    except LookupError as error:
+        raise DatasetError(f"{path}: damaged: a message without channel or definition") from error
     finally:
         temporary.unlink(missing_ok=True)
     return Repair(target, messages, already_whole=False)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vinn.errors import ConfigError, VinnError
@@ -16,6 +14,8 @@ from vinn.ingest.camera_profile import CameraProfile, find_profile
 from vinn.ingest.frame_source import FrameSource, open_source
 from vinn.ingest.frame_view import FrameView, parse_crop
 from vinn.ingest.lens import Lens
+from vinn.reading.documents import read_yaml
+from vinn.reading.regular import reason_of
 
 from vinn_ros import qos
 from vinn_ros.conversions import compress, to_image, to_stamp
@@ -210,8 +210,8 @@ def read_camera_info(path: str) -> CameraInfo:
     """
     if not path:
         return CameraInfo()
+    content = read_yaml(Path(path), ConfigError)
     try:
-        content: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         return CameraInfo(
             width=int(content["image_width"]),
             height=int(content["image_height"]),
@@ -221,10 +221,8 @@ def read_camera_info(path: str) -> CameraInfo:
             r=[float(v) for v in content["rectification_matrix"]["data"]],
             p=[float(v) for v in content["projection_matrix"]["data"]],
         )
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"camera_info: {path}: cannot be read as YAML") from error
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f"camera_info: {path}: no calibration ({error})") from error
+    except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
+        raise ConfigError(f"camera_info: {path}: no calibration ({reason_of(error)})") from error
 
 
 NODE = WristCameraNode

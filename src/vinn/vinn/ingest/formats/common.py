@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vinn.demos.files import atomic_directory
 from vinn.demos.store import write_demonstration
 from vinn.demos.types import LONGEST_NAME, ActionScale, CameraInfo, DemonstrationMeta, new_meta
-from vinn.errors import DatasetError, VinnError
+from vinn.errors import DatasetError
 
 
 class GripperOrder(str, Enum):
@@ -59,16 +59,12 @@ def write_imported(
     """
     count = 0
     with atomic_directory(out, DatasetError) as folder:
-        try:
-            for found in demonstrations:
-                frames = found.frames_rgb if found.jpegs is None else found.jpegs
-                write_demonstration(folder, found.meta, frames, found.camera_delta, found.gripper)
-                count += 1
-                if on_progress is not None:
-                    on_progress(count)
-        except VinnError as cause:
-            # The user never sees the temporary folder.
-            raise DatasetError(str(cause).replace(str(folder), str(out))) from cause
+        for found in demonstrations:
+            frames = found.frames_rgb if found.jpegs is None else found.jpegs
+            write_demonstration(folder, found.meta, frames, found.camera_delta, found.gripper)
+            count += 1
+            if on_progress is not None:
+                on_progress(count)
         if count == 0:
             raise DatasetError(f"{out}: nothing to import was found")
     return count
