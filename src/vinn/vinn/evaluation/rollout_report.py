@@ -12,6 +12,7 @@ from vinn.errors import DatasetError
 from vinn.evaluation.digest import RolloutDigest
 from vinn.evaluation.latency import LatencySummary
 from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
+from vinn.rollout.recording_files import recording_name
 from vinn.viz import plots
 from vinn.viz.report import Report, Section, Tile, VideoItem
 
@@ -252,4 +253,4 @@ def _rounded(value: float, digits: int) -> float | None:
 
 def video_path(folder: Path, recording: Path) -> Path:
     """Where the video of a recording goes."""
-    return folder / f"{recording.name.partition('.')[0]}.mp4"
+    return folder / f"{recording_name(recording)}.mp4"

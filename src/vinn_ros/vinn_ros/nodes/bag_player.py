@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from std_srvs.srv import SetBool, Trigger
-from vinn.errors import ConfigError, VinnError
+from vinn.errors import ConfigError, DatasetError, VinnError
 from vinn.rollout.clock import ClockJump
 from vinn.rollout.images import COMPRESSED_IMAGE, IMAGE
 from vinn.rollout.reader import timed_messages
@@ -73,7 +73,10 @@ class BagPlayerNode(VinnNode):
     def configure(self) -> None:
         """Open the recording and advertise what it holds."""
         bag = Path(self.value("bag"))
-        types = recorded_types(bag)
+        try:
+            types = recorded_types(bag)
+        except DatasetError as error:
+            raise DatasetError(f"bag: {error}") from error
         for topic, recorded in self._chosen(bag, types).items():
             if topic in _CAMERA:
                 check_type(bag, recorded, types[recorded], (_CAMERA[topic],))
