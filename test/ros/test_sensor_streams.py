@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from nav_msgs.msg import Odometry
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from ros_harness import Harness
@@ -179,3 +181,38 @@ def test_a_rollout_records_sensors_of_either_kind(
     driver.until(lambda: names <= set(writing.recorder._channels), *said)
     recording.close({"reason": "SUCCESS"})
     assert names <= set(summarize_recording(path).message_counts)
+
+
+def test_a_foreign_camera_is_recorded_under_the_graphs_own_name(
+    ros: Harness, tmp_path: Path
+) -> None:
+    """Pages and replay look for the wrist camera, whoever's topic takes its place."""
+    theirs = "/gripper_camera/image_raw/compressed"
+    node = ros.add(Listener(["--ros-args", "-r", f"{CAMERA}:={theirs}", "-r", "__ns:=/left"]))
+    recording = RolloutRecording(node, {}, {})
+    path = recording.open(tmp_path / "r.mcap", {}, 0)
+    assert path is not None and recording._writing is not None
+    channels = recording._writing.recorder._channels
+    Driver(ros, BEST_EFFORT).until(lambda: channels, (theirs, frame(1)))
+    recording.close({"reason": "SUCCESS"})
+    assert set(summarize_recording(path).message_counts) == {f"/left/{CAMERA}"}
+
+
+def test_whoever_sets_the_machines_clock_does_not_set_the_recordings(
+    ros: Harness, listener: VinnNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = RolloutRecording(listener, {}, {})
+    path = recording.open(tmp_path / "r.mcap", {}, 0)
+    assert path is not None and recording._writing is not None
+    counts = recording._writing.recorder._writer._Writer__statistics.channel_message_counts
+    driver = Driver(ros, qos.RECORD)
+    driver.until(lambda: sum(counts.values()) >= 2, (CAMERA, frame(1)))
+    clock = listener.get_clock()
+    for by_ns in (-3600 * 10**9, 7200 * 10**9):
+        now = clock.now() + Duration(nanoseconds=by_ns)
+        monkeypatch.setattr(listener, "get_clock", lambda now=now: SimpleNamespace(now=lambda: now))
+        before = sum(counts.values())
+        driver.until(lambda n=before: sum(counts.values()) > n + 2, (CAMERA, frame(2)))
+    recording.close({"reason": "SUCCESS"})
+    summary = summarize_recording(path)
+    assert summary.duration_s < 60 and not [j for j in summary.jumps if not j.topic]
