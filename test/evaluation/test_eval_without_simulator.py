@@ -32,6 +32,12 @@ def test_offline_errors_need_no_simulator(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "table3.json").exists()
 
 
+def test_a_report_of_recordings_needs_no_simulator(tmp_path: Path) -> None:
+    done = vinn("report", "rollouts", str(tmp_path), "--out", str(tmp_path / "report.html"))
+    assert done.returncode == 2
+    assert str(tmp_path) in done.stderr and "mujoco" not in done.stderr, done.stderr
+
+
 def test_trials_name_the_extra_they_need() -> None:
     done = vinn("eval", "closed-loop", "--policy", "somewhere")
     assert done.returncode == 2

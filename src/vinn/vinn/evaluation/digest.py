@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.evaluation.latency import stage_latencies, stamp_to_command
-from vinn.evaluation.trials import opened_at_first
+from vinn.evaluation.success import opened_at_first
 from vinn.policies.artefact import open_artefact
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import summarize_recording

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from vinn.evaluation.statistics import wilson_interval
 
 
+def opened_at_first(opened: bool, attempts: int | None) -> bool | None:
+    """Whether a door was opened with one closing at most; None: the closings were not counted."""
+    return None if attempts is None else opened and attempts <= 1
+
+
 @dataclass(frozen=True)
 class SuccessRate:
     """Successes of trials with Wilson's 95 % interval."""

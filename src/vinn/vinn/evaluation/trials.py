@@ -14,7 +14,7 @@ from enum import Enum
 import numpy as np
 
 from vinn.errors import ConfigError
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.success import SuccessRate, opened_at_first
 from vinn.policies.types import Policy, Prediction, taken_step
 from vinn.robot.config import RobotConfig
 from vinn.robot.types import ReasonCode, StepRequest, StepResult
@@ -94,11 +94,6 @@ class TrialResult:
     def first_attempt(self) -> bool | None:
         """Whether the door was opened without a second closing; None: not known."""
         return opened_at_first(self.opened, self.attempts)
-
-
-def opened_at_first(opened: bool, attempts: int | None) -> bool | None:
-    """Whether a door was opened with one closing at most; None: the closings were not counted."""
-    return None if attempts is None else opened and attempts <= 1
 
 
 def trial_seed(seed: int, scene: int, trial: int) -> int:
