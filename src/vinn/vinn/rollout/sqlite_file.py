@@ -14,7 +14,7 @@ from urllib.parse import quote
 import zstandard
 
 from vinn.errors import DatasetError
-from vinn.reading.regular import check_regular, open_regular
+from vinn.reading.regular import check_regular, open_regular, parsing, reason_of
 
 _HEAD_BYTES = 12
 """What is read of messages that nobody wants: encapsulation and stamp."""
@@ -29,10 +29,12 @@ class SqliteFile:
         self._path = path
         self._database = database
         rows = self._rows("SELECT id, name, type, serialization_format FROM topics ORDER BY id")
-        self.topics: dict[int, tuple[str, str, str]] = {
-            int(number): (str(name), str(kind), str(encoding))
-            for number, name, kind, encoding in rows
-        }
+        self.topics: dict[int, tuple[str, str, str]]
+        with parsing(path, DatasetError, "a recording whose topics have numbers"):
+            self.topics = {
+                int(number): (str(name), str(kind), str(encoding))
+                for number, name, kind, encoding in rows
+            }
         """Name, type and serialisation of a topic, by its number."""
         self.definitions: dict[str, tuple[str, str]] = {}
         """Text and language of a type's definition, by its name; older files have none."""
@@ -47,7 +49,8 @@ class SqliteFile:
 
     def used_topics(self) -> set[int]:
         """Numbers of the topics that have messages."""
-        return {int(number) for (number,) in self._rows("SELECT DISTINCT topic_id FROM messages")}
+        with parsing(self._path, DatasetError, "a recording whose messages have topics"):
+            return {int(n) for (n,) in self._rows("SELECT DISTINCT topic_id FROM messages")}
 
     def messages(self, topics: Container[str] | None) -> Iterator[tuple[int, int, bytes]]:
         """(topic's number, time of recording [ns], bytes) in the order of recording.
@@ -70,7 +73,7 @@ class SqliteFile:
         try:
             yield from self._database.execute(query, values or [])
         except (sqlite3.Error, ValueError, OverflowError) as error:
-            raise DatasetError(f"{self._path}: damaged recording ({error})") from error
+            raise DatasetError(f"{self._path}: damaged recording ({reason_of(error)})") from error
 
 
 def merge_log(path: Path) -> bool:
