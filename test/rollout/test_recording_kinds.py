@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,9 +59,10 @@ def test_importer_and_commands_take_it(bag: Path, kind: str, tmp_path: Path, cap
     np.testing.assert_allclose(found.camera_delta[:, 2], 0.02, atol=1e-6)
     assert len(found.camera_delta) == 14
     capsys.readouterr()
-    assert run(["recordings", "info", str(bag)]) == 0
-    said = "was killed" if "killed" in kind or "metadata" in kind else "no rollout"
-    assert said in " ".join(capsys.readouterr().out.split()) or "was" in said
+    assert run(["recordings", "info", str(bag), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    left_behind = "killed" in kind or "metadata" in kind
+    assert row["ended_by"] == ("its recorder was killed" if left_behind else "no rollout")
 
 
 def test_a_folder_of_recordings_holds_each_once(bag: Path, kind: str, tmp_path: Path) -> None:
