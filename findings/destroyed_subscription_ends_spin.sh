@@ -1,5 +1,5 @@
 #!/bin/sh
-# rclpy 9.1.2 (ROS 2 Kilted), Fast DDS: a subscription that is destroyed by another thread than the
+# rclpy 9.1.2 (ROS 2 Kilted), Fast DDS 3.2.3: a subscription that is destroyed by another thread than the
 # one that spins ends Executor.spin with an exception. Node.destroy_subscription says nothing of
 # threads, and an executor with threads of its own (MultiThreadedExecutor) destroys from another one
 # by nature.
@@ -16,7 +16,8 @@ set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3.11 -m venv "$work/env"
-"$work/env/bin/python" -m pip install --quiet 'ros-rclpy[fastrtps]==9.1.2' ros-std-msgs
+"$work/env/bin/python" -m pip install --quiet 'ros-rclpy[fastrtps]==9.1.2' \
+    ros-std-msgs==5.5.1 ros-rmw-fastrtps-cpp==9.3.3 ros-fastdds==3.2.3
 cat > "$work/run.py" <<'PYTHON'
 import sys
 import threading

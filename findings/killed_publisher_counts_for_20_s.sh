@@ -1,5 +1,5 @@
 #!/bin/sh
-# rmw_fastrtps_cpp with rclpy 9.1.2 (ROS 2 Kilted): a publisher whose process was killed (SIGKILL, out
+# rmw_fastrtps_cpp 9.3.3 on Fast DDS 3.2.3 (ROS 2 Kilted): a publisher whose process was killed (SIGKILL, out
 # of memory, power) is counted by Node.count_publishers and named by get_publishers_info_by_topic for
 # another 20 s, on the same machine as well: Fast DDS's default lease (20 s, announced every 3 s) is
 # what forgets it. A node that is started in its place is "the second publisher" until then. A profile
@@ -14,7 +14,8 @@ set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3.11 -m venv "$work/env"
-"$work/env/bin/python" -m pip install --quiet 'ros-rclpy[fastrtps]==9.1.2' ros-std-msgs
+"$work/env/bin/python" -m pip install --quiet 'ros-rclpy[fastrtps]==9.1.2' \
+    ros-std-msgs==5.5.1 ros-rmw-fastrtps-cpp==9.3.3 ros-fastdds==3.2.3
 cat > "$work/lease.xml" <<'XML'
 <?xml version="1.0" encoding="UTF-8"?>
 <dds xmlns="http://www.eprosima.com">

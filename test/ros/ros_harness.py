@@ -93,9 +93,9 @@ class Harness:
 
 
 @contextlib.contextmanager
-def ros_context() -> Iterator[Harness]:
-    """rclpy in a domain of its own."""
-    domain = own_domain()
+def ros_context(domain: int | None = None) -> Iterator[Harness]:
+    """rclpy in a domain of its own, or in the one that is given."""
+    domain = own_domain() if domain is None else domain
     before = os.environ.get("ROS_DOMAIN_ID")
     os.environ["ROS_DOMAIN_ID"] = str(domain)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
