@@ -69,7 +69,7 @@ def closed_loop_tables(
     settings = task_settings(TASK, **training.record)
     with progress_bar(f"recording {TASK}") as progress:
         record_task(settings, root, progress)
-    task = open_task(root, TASK)
+    task = open_task(root, TASK, config.actions)
     wanted = config
     if methods is not None:
         names = [method_named(word.strip()).name for word in methods.split(",")]

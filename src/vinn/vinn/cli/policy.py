@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from vinn.demos.checksums import CHECKSUMS
 from vinn.demos.frames import read_image
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, ConfigError
+from vinn.evaluation.grasp_detectors import DetectorTraining, robot_config
 from vinn.evaluation.preset_build import build_from_preset, train_darp_head
 from vinn.evaluation.selection import Selection
 from vinn.policies.artefact import (
@@ -69,6 +71,16 @@ def build(
             "--half", help="Keep embeddings in half the memory; refused where it matters."
         ),
     ] = False,
+    detector: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of 'vinn train grasp-point', for a preset with grasp_point; trained if left out."
+        ),
+    ] = None,
+    robot: Annotated[
+        Path | None,
+        typer.Option(help="Robot's YAML file, for training a detector; else the simulator's."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of the encoder.")] = 1,
     seed: Annotated[int, typer.Option(help="Of kind 'random'.")] = 0,
 ) -> None:
@@ -98,7 +110,7 @@ def build(
             f"k: {settings.k} neighbours of {frames} demonstration frames in {demos}; "
             f"allowed: 1..{frames}"
         )
-    with stage_bars() as on_stage:
+    with stage_bars() as on_stage, closing(DetectorTraining(robot_config(robot))) as training:
         build_from_preset(
             dataset,
             encoder,
@@ -111,6 +123,8 @@ def build(
             provenance={"preset": preset},
             train_head=train_darp_head if kind is PolicyKind.DARP else None,
             half=half,
+            detector_dir=detector,
+            train_detector=training,
         )
     info(out_dir)
 

@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vinn.cli.console import err, out
+from vinn.cli.console import err, out, stage_bars
 from vinn.demos.store import Dataset
-from vinn.learning.config import cloning_config, self_supervision_config
+from vinn.evaluation.grasp_detectors import robot_config
+from vinn.learning.config import cloning_config, grasp_point_config, self_supervision_config
 from vinn.learning.encoder_training import train_encoder
+from vinn.learning.grasp_training import train_grasp_point
 from vinn.learning.policy_training import train_policy
 
 app = typer.Typer(no_args_is_help=True)
@@ -66,6 +68,27 @@ def bc_rep(
 def ibc(demos: OneDemos, out_dir: Out, config: Config = None, settings: Overrides = None) -> None:
     """Implicit behaviour cloning; on a frozen encoder with --set encoder=DIR."""
     _cloning("ibc", demos, out_dir, config, settings)
+
+
+@app.command("grasp-point")
+def grasp_point(
+    demos: OneDemos,
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to make; must not exist.")],
+    encoder: Annotated[Path, typer.Option(help="Encoder artefact whose feature maps are used.")],
+    robot: Annotated[
+        Path | None,
+        typer.Option(help="Robot's YAML file: how the camera sits; the simulator's if left out."),
+    ] = None,
+    config: Config = None,
+    settings: Overrides = None,
+) -> None:
+    """Train a detector of where the gripper will close, from the demonstrations' hindsight."""
+    found = grasp_point_config(config, settings or ())
+    with stage_bars() as on_stage:
+        train_grasp_point(
+            Dataset.open(demos), encoder, out_dir, robot_config(robot), found, on_stage
+        )
+    out.print(f"detector: {out_dir}", highlight=False, soft_wrap=True)
 
 
 def _self_supervision(

@@ -121,7 +121,8 @@ def localise_encoder(
     return write_encoder(model, name, manifest.preprocessing, out_dir, provenance, verify)
 
 
-def _read(directory: Path) -> Any:
+def read_network(directory: Path) -> Any:
+    """The network of an encoder artefact, as OpenVINO's own object."""
     return import_openvino().Core().read_model(directory / "model.xml")
 
 
@@ -129,10 +130,10 @@ def _grid_model(encoder_dir: Path, manifest: EncoderManifest, settings: LocalFea
     """The network up to the feature map, averaged over the grid: (N, C * grid * grid)."""
     openvino = import_openvino()
     ops = openvino.opset13
-    model = _read(encoder_dir)
+    model = read_network(encoder_dir)
     prepare = manifest.preprocessing
     sides = (prepare.height_px // settings.stride, prepare.width_px // settings.stride)
-    feature_map = _last_residual_sum(model, sides, settings, manifest.name)
+    feature_map = last_residual_sum(model, sides, settings.stride, manifest.name, "local.stride")
     channels = feature_map.get_partial_shape()[1].get_length()
     if settings.grid > min(sides):
         raise ConfigError(
@@ -175,10 +176,14 @@ def _flat(feature_map: Any) -> Any:
     return ops.reshape(feature_map, ops.constant(np.array([0, -1], np.int64)), special_zero=True)
 
 
-def _last_residual_sum(
-    model: Any, sides: tuple[int, int], settings: LocalFeatures, name: str
+def last_residual_sum(
+    model: Any, sides: tuple[int, int], stride: int, name: str, parameter: str
 ) -> Any:
-    """Output of the last sum of two feature maps of these sides: the end of a residual stage."""
+    """Output of the last sum of two feature maps of these sides: the end of a residual stage.
+
+    Raises:
+        ConfigError: there is none; the message names `parameter`.
+    """
     found = None
     for operation in model.get_ordered_ops():
         if operation.get_type_name() != "Add":
@@ -191,7 +196,7 @@ def _last_residual_sum(
             found = operation.output(0)
     if found is None:
         raise ConfigError(
-            f"local.stride: {settings.stride}: encoder {name} has no residual stage of "
+            f"{parameter}: {stride}: encoder {name} has no residual stage of "
             f"{sides[0]}x{sides[1]} cells"
         )
     return found

@@ -201,6 +201,8 @@ def count_trials(config: ClosedLoopConfig, data: TaskData, workspace: Workspace)
 def trials_path(config: ClosedLoopConfig, data: TaskData, workspace: Workspace, cell: Cell) -> Path:
     """The file of a cell's trials. What changes a trial is part of the name."""
     settings = f"{config.seed} {config.policy_seed} {config.scale_m} {_difficulty_text()}"
+    if config.actions is not ActionScale.UNIT:
+        settings += f" {config.actions.value}"
     folder = f"{data.name}-{data.train.hash[:HASH_LENGTH]}"
     digest = hashlib.sha256(settings.encode()).hexdigest()[:HASH_LENGTH]
     name = f"{cell.condition}.{cell.cabinet}.jsonl"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from vinn.demos.types import ActionScale
 from vinn.evaluation.methods import ALL_METHODS
 from vinn.robot.config_file import load_preset
 from vinn.sim.scene import Occlusion
@@ -36,6 +37,8 @@ class ClosedLoopConfig(BaseModel):
     """Of starts, appearances and noise of all trials."""
     policy_seed: Annotated[int, Field(ge=0)] = 0
     """Of training."""
+    actions: ActionScale = ActionScale.UNIT
+    """Of the demonstrations: of length 1 as in the paper, or as they were recorded."""
     scale_m: Annotated[float, Field(gt=0.0, le=0.05)] = 0.025
     """Length of a step for an action of length 1: the paper's c, the same along all axes."""
     occlusions: tuple[Occlusion, ...] = ()

@@ -168,7 +168,13 @@ BEYOND: dict[str, Method] = {
 }
 """Rows beyond the paper (`vinn eval beyond`): `vinn-plus` and what each of its switches does."""
 
-ALL_METHODS = {**METHODS, **BEYOND}
+GRASP_POINT: dict[str, Method] = {
+    method.name: method
+    for method in (_variant("grasp-point", "Grasp point", preset="grasp-point"),)
+}
+"""Rows whose neighbours agree in where the gripper will close (`vinn eval grasp-point`)."""
+
+ALL_METHODS = {**METHODS, **BEYOND, **GRASP_POINT}
 
 PAPER_TABLE3: dict[str, dict[str, float]] = {
     "Door Opening": {

@@ -24,6 +24,7 @@ from vinn.evaluation.selection import Selection, select_k_and_bandwidth
 from vinn.policies.artefact import MetricKind
 from vinn.policies.build import EmbeddedDataset, build_policy, embed_dataset
 from vinn.policies.features import Features, join_context
+from vinn.policies.grasp_point import GraspSource, usual_distance
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp
 from vinn.policies.preset import PolicyPreset
@@ -35,6 +36,13 @@ OnStage = Callable[[str, int, int], None]
 
 TrainHead = Callable[[NDArray[np.float32], ActionMemory, int], tuple[Mlp, float]]
 """Features (N, D), memory and k to the network of `vinn.policies.darp` and what it calls 1."""
+
+TrainDetector = Callable[[Dataset, Path, Path], Path]
+"""Demonstrations, encoder and folder to a detector of grasp points written there."""
+
+QUERY_ERROR_M = (0.006, 0.006, 0.012)
+"""Standard deviation of a query's grasp point (camera right, down, forward), as measured in closed
+loop on validation cabinets; k and bandwidth are chosen for queries that know it so well."""
 
 
 def build_from_preset(
@@ -52,6 +60,8 @@ def build_from_preset(
     provenance: dict[str, Any] | None = None,
     train_head: TrainHead | None = None,
     half: bool = False,
+    detector_dir: Path | None = None,
+    train_detector: TrainDetector | None = None,
 ) -> Path:
     """Build a nearest-neighbour policy as a preset says.
 
@@ -70,11 +80,13 @@ def build_from_preset(
         provenance: kept in the manifest.
         train_head: makes the kind "darp" (`vinn.policies.darp`) with k of the preset.
         half: keep embeddings in half precision; see `build_policy`.
+        detector_dir: of grasp points, where the preset asks for them.
+        train_detector: makes one where there is none.
 
     Raises:
         DatasetError, ConfigError, ArtefactError, ArtefactMismatchError: as `build_policy`.
     """
-    dataset = dataset.with_actions()
+    dataset, source_dir = dataset.with_actions(), encoder_dir
 
     def stage(what: str) -> Callable[[int, int], None]:
         return lambda done, total: on_stage(what, done, total) if on_stage else None
@@ -94,12 +106,29 @@ def build_from_preset(
         joined = join_context(embedded.embeddings, memory.demonstration_ids, preset.context)
         metric = fit_metric(preset, joined, memory, stage("learning the metric"))
         stored = joined if metric is None else metric(joined)
+        grasp = None
+        if preset.grasp_point is not None:
+            if detector_dir is None and train_detector is None:
+                raise ConfigError(
+                    "grasp_point: needs a detector: give the folder that 'vinn train grasp-point' "
+                    "wrote"
+                )
+            if detector_dir is None and train_detector is not None:
+                detector_dir = train_detector(dataset, source_dir, Path(scratch) / "detector")
+            if detector_dir is not None:
+                unit = usual_distance(stored, memory.origin_ids)
+                grasp = GraspSource(detector_dir, preset.grasp_point, unit)
+        compared = stored
+        if grasp is not None:
+            compared = grasp.keyed(stored, dataset, preset.views, np.array(QUERY_ERROR_M))
         k, bandwidth, chosen, head = preset.k, preset.bandwidth, {}, None
+        if preset.bandwidth_share is not None:
+            bandwidth = preset.bandwidth_share * usual_distance(compared, memory.origin_ids)
         if train_head is not None:
             head = train_head(stored, memory, k)
         elif preset.select:
             selection = select_k_and_bandwidth(
-                stored,
+                compared,
                 memory.camera_delta,
                 memory.origin_ids,
                 gripper=memory.gripper,
@@ -126,6 +155,7 @@ def build_from_preset(
             head=head,
             novelty=preset.novelty,
             half=half,
+            grasp=grasp,
         )
 
 

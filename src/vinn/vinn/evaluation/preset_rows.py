@@ -17,6 +17,7 @@ from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_encoder
 from vinn.encoders.local import localise_encoder
 from vinn.errors import ConfigError
+from vinn.evaluation.grasp_detectors import robot_of_actions, train_detector
 from vinn.evaluation.methods import Method, PolicyForm
 from vinn.evaluation.preset_build import build_from_preset, train_darp_head
 from vinn.policies.build import EmbeddedDataset, embed_dataset
@@ -69,7 +70,22 @@ def build_preset_row(
             "seed": seed,
         },
         train_head=train,
+        detector_dir=_detector(workspace, method, preset, data, seed),
     )
+
+
+def _detector(
+    workspace: Workspace, method: Method, preset: PolicyPreset, data: TaskData, seed: int
+) -> Path | None:
+    """The detector of grasp points of a row that has one, trained if it is not there yet."""
+    if preset.grasp_point is None or method.encoder is None:
+        return None
+    folder = workspace.task_dir(data) / "detectors" / f"{method.encoder.value}-{seed}"
+    if not folder.exists():
+        encoder_dir = workspace.encoder(method.encoder, data, seed)
+        robot = robot_of_actions(data.train.action_scale)
+        workspace.training.call(train_detector, data.train, encoder_dir, folder, robot, seed)
+    return folder
 
 
 def row_embeddings(

@@ -9,6 +9,7 @@
     novelty.npz      the demonstrations' subspace           (kind "vinn", novelty "subspace" only)
     heads.npz        trained heads                          (kinds "bc", "ibc" and "darp" only)
     encoder/         the encoder artefact they were made with (not with controls)
+    grasp_point/     the detector of `vinn train grasp-point` (with `grasp_point` only)
     index/           what a fast search prepared (`vinn.retrieval.index`); optional, may be removed
     SHA256SUMS       of every file but those of index/, which has hashes of its own
 
@@ -42,6 +43,8 @@ from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, Image
 from vinn.policies.bc import BehaviourCloningPolicy
 from vinn.policies.darp import DarpPolicy
 from vinn.policies.features import MAX_CONTEXT, Features, load_metric
+from vinn.policies.grasp_detector import load_detector, read_grasp_manifest
+from vinn.policies.grasp_point import KEY_SIZE, GraspMemory, GraspPointSettings, grasp_key
 from vinn.policies.ibc import ImplicitPolicy
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import load_heads
@@ -62,6 +65,7 @@ SCHEMA_VERSION = 1
 METRIC_FILE = "metric.npz"
 NOVELTY_FILE = "novelty.npz"
 INDEX_FOLDER = "index"
+GRASP_FOLDER = "grasp_point"
 
 FRAME_COLUMNS = pa.schema(
     [
@@ -104,6 +108,20 @@ class MetricKind(str, Enum):
     NCA = "nca"
 
 
+class GraspPointRecord(BaseModel):
+    """What a policy that compares grasp points needs to know of how its features were made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: GraspPointSettings
+    detector_hash: str
+    """Of the detector's network."""
+    feature_unit: float = Field(gt=0)
+    """u: usual distance of nearest embeddings."""
+    phases: int = Field(ge=1)
+    """That the demonstrations have."""
+
+
 class VinnSettings(BaseModel):
     """What a nearest-neighbour policy needs to know besides actions."""
 
@@ -133,6 +151,8 @@ class VinnSettings(BaseModel):
     """Length of a stored vector where there is a metric."""
     progress: ProgressSettings | None = None
     """Prior over progress; None is off."""
+    grasp_point: GraspPointRecord | None = None
+    """See `vinn.policies.grasp_point`; None is off."""
     storage: Storage = "float32"
     """Type of embeddings.npy."""
     head_length: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -141,7 +161,8 @@ class VinnSettings(BaseModel):
     @property
     def stored_dimension(self) -> int:
         """Length of a vector in embeddings.npy."""
-        return self.metric_dimension or self.context * self.dimension
+        of_embeddings = self.metric_dimension or self.context * self.dimension
+        return of_embeddings + (KEY_SIZE if self.grasp_point is not None else 0)
 
 
 class ParametricSettings(BaseModel):
@@ -289,6 +310,7 @@ class PolicyArtefact:
             "features": self.features,
             "progress": settings.progress,
             "subspace": self.subspace,
+            "grasp": self._grasp_memory(threads, precision),
         }
         if self.manifest.kind is PolicyKind.VINN:
             return VinnPolicy(**parts)
@@ -322,6 +344,18 @@ class PolicyArtefact:
         if settings.novelty is NoveltyMeasure.NEAREST:
             return None
         return load_subspace(self.directory / NOVELTY_FILE, settings.dimension)
+
+    def _grasp_memory(self, threads: int, precision: Precision) -> GraspMemory | None:
+        record = self._vinn_settings().grasp_point
+        if record is None:
+            return None
+        detector = load_detector(self.directory / GRASP_FOLDER, threads, precision)
+        return GraspMemory(
+            detector,
+            grasp_key(record.settings, record.feature_unit, detector.manifest.unit_m),
+            record.settings,
+            record.phases,
+        )
 
     def _parametric_policy(
         self, settings: ParametricSettings, threads: int, precision: Precision
@@ -386,6 +420,8 @@ def open_artefact(directory: Path) -> PolicyArtefact:
     for settings in (manifest.vinn, manifest.parametric):
         if settings is not None:
             _check_encoder(directory, settings)
+    if manifest.vinn is not None and manifest.vinn.grasp_point is not None:
+        _check_detector(directory / GRASP_FOLDER, manifest, manifest.vinn.grasp_point)
     if manifest.vinn is not None and manifest.vinn.k > manifest.frame_count:
         raise ConfigError(
             f"{path}: k: {manifest.vinn.k} neighbours of {manifest.frame_count} demonstration "
@@ -439,6 +475,19 @@ def _check_encoder(directory: Path, settings: VinnSettings | ParametricSettings)
             raise ArtefactMismatchError(
                 f"{directory / 'encoder'}: encoder {encoder.name} has {what} {found}, the "
                 f"policy was built with {what} {wanted} ({settings.encoder_name})"
+            )
+
+
+def _check_detector(directory: Path, manifest: PolicyManifest, record: GraspPointRecord) -> None:
+    found = read_grasp_manifest(directory)
+    pairs = {
+        "network": (found.network_hash[:12], record.detector_hash[:12]),
+        "action scale": (found.action_scale.value, manifest.action_scale.value),
+    }
+    for what, (there, wanted) in pairs.items():
+        if there != wanted:
+            raise ArtefactMismatchError(
+                f"{directory}: detector with {what} {there}, the policy was built with {wanted}"
             )
 
 

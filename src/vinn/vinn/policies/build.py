@@ -23,10 +23,12 @@ from vinn.encoders.encoder import Encoder, load_for_datasets
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.policies.artefact import (
     FRAME_COLUMNS,
+    GRASP_FOLDER,
     INDEX_FOLDER,
     METRIC_FILE,
     NOVELTY_FILE,
     PARAMETRIC,
+    GraspPointRecord,
     MetricKind,
     ParametricSettings,
     PolicyKind,
@@ -36,6 +38,8 @@ from vinn.policies.artefact import (
     open_artefact,
 )
 from vinn.policies.features import Features, save_metric
+from vinn.policies.grasp_detector import read_grasp_manifest
+from vinn.policies.grasp_point import GraspSource, key_labels
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp, save_heads
 from vinn.policies.novelty import (
@@ -132,6 +136,7 @@ def build_policy(
     head: tuple[Mlp, float] | None = None,
     novelty: NoveltyMeasure = NoveltyMeasure.NEAREST,
     half: bool = False,
+    grasp: GraspSource | None = None,
 ) -> Path:
     """Build a nearest-neighbour policy from demonstrations and an encoder.
 
@@ -153,6 +158,7 @@ def build_policy(
         head: network of `vinn.policies.darp` and what it calls 1; makes the kind "darp".
         novelty: what novelty is measured by; see `vinn.policies.novelty`.
         half: keep embeddings in half precision; refused where the ranking does not allow it.
+        grasp: detector and settings of grasp points; is copied. None is off.
 
     Raises:
         DatasetError: no actions, or a truncated frame.
@@ -179,6 +185,9 @@ def build_policy(
         memory = write_frames(folder, dataset, views)
         stored = features.of_demonstrations(embedded.embeddings, memory.demonstration_ids)
         provenance = dict(provenance or {})
+        if grasp is not None:
+            record = _copied_detector(grasp, dataset, folder / GRASP_FOLDER)
+            stored = grasp.keyed(stored, dataset, views)
         if half:
             stored, provenance["half_precision"] = checked_half(stored, memory.origin_ids)
         np.save(folder / "embeddings.npy", stored)
@@ -210,6 +219,7 @@ def build_policy(
             metric=metric,
             metric_dimension=None if features.metric is None else features.metric.outputs,
             progress=progress,
+            grasp_point=None if grasp is None else record,
             storage="float16" if half else "float32",
             head_length=None if head is None else head[1],
         )
@@ -223,6 +233,28 @@ def build_policy(
             )
         _finish(folder, kind, name or out_dir.name, dataset, memory, provenance, settings)
     return out_dir
+
+
+def _copied_detector(grasp: GraspSource, dataset: Dataset, folder: Path) -> GraspPointRecord:
+    """Copy a detector beside the policy it belongs to.
+
+    Raises:
+        ArtefactMismatchError: it is for another action scale.
+    """
+    manifest = read_grasp_manifest(grasp.detector_dir)
+    if manifest.action_scale is not dataset.action_scale:
+        raise ArtefactMismatchError(
+            f"{grasp.detector_dir}: learned from {manifest.action_scale.value} actions, the "
+            f"demonstrations' are {dataset.action_scale.value}"
+        )
+    shutil.copytree(grasp.detector_dir, folder)
+    _, phases = key_labels(dataset, (ORIGINAL,))
+    return GraspPointRecord(
+        settings=grasp.settings,
+        detector_hash=manifest.network_hash,
+        feature_unit=grasp.feature_unit,
+        phases=int(phases.max()) + 1,
+    )
 
 
 def build_control(

@@ -25,6 +25,7 @@ from vinn.encoders.encoder import load_for_datasets
 from vinn.errors import ArtefactError, ArtefactMismatchError
 from vinn.policies.artefact import (
     FRAME_COLUMNS,
+    GRASP_FOLDER,
     INDEX_FOLDER,
     METRIC_FILE,
     NOVELTY_FILE,
@@ -41,6 +42,7 @@ from vinn.policies.build import (
     embed_dataset,
     write_frames,
 )
+from vinn.policies.grasp_point import GraspSource
 from vinn.policies.memory import ActionMemory
 from vinn.policies.novelty import save_subspace
 from vinn.policies.sealing import write_manifest
@@ -86,6 +88,11 @@ def extend_policy(
         shutil.copytree(directory / "encoder", folder / "encoder")
         memory = _append_frames(artefact, added, folder, views)
         fresh = artefact.features.of_demonstrations(embedded.embeddings, memory.demonstration_ids)
+        if settings.grasp_point is not None:
+            detector, record = directory / GRASP_FOLDER, settings.grasp_point
+            source = GraspSource(detector, record.settings, record.feature_unit)
+            fresh = source.keyed(fresh, added, views)
+            shutil.copytree(detector, folder / GRASP_FOLDER)
         added_rows = stored_as(fresh, settings.storage)
         np.save(folder / "embeddings.npy", np.concatenate([artefact.embeddings, added_rows]))
         if METRIC_FILE in artefact.manifest.files:

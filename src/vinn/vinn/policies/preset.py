@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vinn.encoders.local import LocalFeatures
 from vinn.policies.artefact import MetricKind
 from vinn.policies.features import MAX_CONTEXT
+from vinn.policies.grasp_point import GraspPointSettings
 from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.progress import ProgressSettings
 from vinn.policies.views import views_of
@@ -28,6 +29,9 @@ class PolicyPreset(BaseModel):
 
     k: int = Field(default=10, ge=1)
     bandwidth: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    bandwidth_share: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """The bandwidth as a share of the median distance between a frame and its nearest one of
+    another demonstration, instead of `bandwidth`."""
     project_to_unit: bool = False
     select: bool = False
     """Choose k and bandwidth by leaving one demonstration out, instead of the two above."""
@@ -44,6 +48,8 @@ class PolicyPreset(BaseModel):
     """Of `metric`, where it is not euclidean."""
     progress: ProgressSettings | None = None
     """Prior over progress along a demonstration."""
+    grasp_point: GraspPointSettings | None = None
+    """Compare the way to where the gripper will close as well; needs a detector."""
 
     novelty: NoveltyMeasure = NoveltyMeasure.NEAREST
     """What novelty is measured by; it does not change actions."""

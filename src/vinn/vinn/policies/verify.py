@@ -138,7 +138,8 @@ def _of_embeddings(artefact: PolicyArtefact, known: list[tuple[int, Path]]) -> I
         fresh = artefact.features.of_demonstrations(
             encoder.embed([read_frame(path)]), np.zeros(1, np.int64)
         )[0]
-        stored = np.asarray(artefact.embeddings[row], np.float32)
+        # What follows is the key of grasp points, which the frame alone does not tell.
+        stored = np.asarray(artefact.embeddings[row, : len(fresh)], np.float32)
         off = float(np.linalg.norm(fresh - stored))
         if off > _TOLERANCE * max(float(np.linalg.norm(fresh)), 1e-6):
             yield (

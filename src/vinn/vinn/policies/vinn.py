@@ -7,8 +7,9 @@
 
 Options go beyond the paper and are off by default: a kernel bandwidth h, which replaces d_i by
 d_i / h; projection of the translation to unit length; several frames of context and a learned
-metric (`vinn.policies.features`); a prior over progress (`vinn.policies.progress`); another measure
-of novelty (`vinn.policies.novelty`).
+metric (`vinn.policies.features`); a prior over progress (`vinn.policies.progress`); the way to
+where the gripper will close (`vinn.policies.grasp_point`); another measure of novelty
+(`vinn.policies.novelty`).
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.demos.types import ActionScale
+from vinn.demos.types import ActionScale, GripperState
 from vinn.encoders.encoder import Encoder
-from vinn.errors import ArtefactMismatchError, ConfigError, ImageError
+from vinn.errors import ArtefactMismatchError, ImageError
 from vinn.policies.features import Features
+from vinn.policies.grasp_detector import GraspView
+from vinn.policies.grasp_point import GraspMemory
 from vinn.policies.memory import GRIPPER_STATES, ActionMemory
 from vinn.policies.novelty import Subspace
+from vinn.policies.parts import StepTrace, check_parts
 from vinn.policies.progress import ProgressPrior, ProgressSettings
 from vinn.policies.types import Prediction, TakenStep
 from vinn.retrieval.neighbors import Neighbors
+from vinn.robot.types import ReasonCode
 
 PAPER_K = 10
 """Paper, figure 6: about 10 is best, no gain past 20."""
@@ -63,6 +68,7 @@ class VinnPolicy:
         features: Features | None = None,
         progress: ProgressSettings | None = None,
         subspace: Subspace | None = None,
+        grasp: GraspMemory | None = None,
     ) -> None:
         """Bind an encoder, the search over its features, and the actions of the same frames.
 
@@ -70,27 +76,13 @@ class VinnPolicy:
             ConfigError: k is not in 1..N or bandwidth is not positive.
             ArtefactMismatchError: encoder, embeddings and memory do not belong together.
         """
-        if neighbors.count != len(memory):
-            raise ArtefactMismatchError(f"{neighbors.count} embeddings, {len(memory)} actions")
         self.features = features or Features()
-        dimension = self.features.dimension(encoder.dimension)
-        if neighbors.dimension != dimension:
-            raise ArtefactMismatchError(
-                f"encoder {encoder.name} gives dimension {dimension}, the stored "
-                f"embeddings have {neighbors.dimension}"
-            )
-        if not 1 <= k <= len(memory):
-            raise ConfigError(
-                f"k: {k} neighbours of {len(memory)} demonstration frames; "
-                f"allowed: 1..{len(memory)}"
-            )
-        if not (bandwidth > 0 and np.isfinite(bandwidth)):
-            raise ConfigError(f"bandwidth: {bandwidth}; allowed: finite and > 0")
+        check_parts(encoder, neighbors, memory, self.features, grasp, k, bandwidth)
         self.encoder, self.neighbors, self.memory = encoder, neighbors, memory
         self.k, self.bandwidth = k, bandwidth
         self.novelty_limit, self.project_to_unit = novelty_limit, project_to_unit
         self.progress = None if progress is None else ProgressPrior(memory, progress)
-        self.subspace = subspace
+        self.subspace, self.grasp = subspace, grasp
         self._history: deque[NDArray[np.float32]] = deque(maxlen=self.features.context - 1)
 
     @property
@@ -103,6 +95,8 @@ class VinnPolicy:
         self._history.clear()
         if self.progress is not None:
             self.progress.reset()
+        if self.grasp is not None:
+            self.grasp.reset()
 
     def predict(self, image_rgb: NDArray[np.uint8]) -> Prediction:
         """See `Policy.predict`."""
@@ -110,17 +104,21 @@ class VinnPolicy:
         resized = self.encoder.preprocessing.resize(image_rgb)
         preprocessed = time.perf_counter()
         embedding = self.encoder.encode(resized)
-        encoded = time.perf_counter()
-        prediction = self.predict_embedding(embedding)
-        stages = {"preprocess": preprocessed - start, "encode": encoded - preprocessed}
+        view = None if self.grasp is None else self.grasp.look(image_rgb)
+        looked = time.perf_counter()
+        prediction = self.predict_embedding(embedding, view)
+        stages = {"preprocess": preprocessed - start, "encode": looked - preprocessed}
         return dataclasses.replace(prediction, latency_s={**stages, **prediction.latency_s})
 
-    def predict_embedding(self, embedding: NDArray[np.float32]) -> Prediction:
-        """Predict from the embedding (D,) of an image.
+    def predict_embedding(
+        self, embedding: NDArray[np.float32], view: GraspView | None = None
+    ) -> Prediction:
+        """Predict from the embedding (D,) of an image, and the grasp point's view of it.
 
         Raises:
             ImageError: the embedding is not finite.
-            ArtefactMismatchError: its length is not the encoder's.
+            ArtefactMismatchError: its length is not the encoder's, or there is no view and the
+                policy compares grasp points.
         """
         start = time.perf_counter()
         if not np.isfinite(embedding).all():
@@ -131,6 +129,9 @@ class VinnPolicy:
                 f"{self.encoder.dimension}"
             )
         query = self.features.of_history((*self._history, embedding))
+        grasp = None if self.grasp is None else self.grasp.query(view)
+        if grasp is not None:
+            query = np.concatenate([query, grasp.key])
         distances, rows = self.neighbors.search(query, self.k)
         weights = softmin_weights(distances, self.bandwidth)
         if self.progress is not None:
@@ -139,6 +140,8 @@ class VinnPolicy:
         if self.project_to_unit:
             length = np.linalg.norm(camera_delta)
             camera_delta = camera_delta / length if length > SHORTEST_PROJECTED else camera_delta
+        if grasp is not None and grasp.back_off is not None:
+            camera_delta, probabilities = grasp.back_off, np.eye(GRIPPER_STATES)[GripperState.OPEN]
         return Prediction(
             camera_delta=camera_delta,
             gripper_value=float(probabilities @ np.arange(GRIPPER_STATES)),
@@ -147,17 +150,20 @@ class VinnPolicy:
             neighbors=self.memory.neighbors(rows, distances, weights),
             novelty=self._novelty(embedding, float(distances[0])),
             latency_s={"retrieve": time.perf_counter() - start},
-            trace=embedding,
+            grasp_point=None if grasp is None else grasp.point,
+            refusal=ReasonCode.NO_GRASP_POINT if grasp is not None and grasp.lost else None,
+            trace=StepTrace(embedding, None if grasp is None else grasp.belief),
         )
 
     def advance(self, prediction: Prediction, step: TakenStep) -> None:
         """See `Policy.advance`: its image and neighbours are those of the step before now."""
+        trace = StepTrace.of(prediction, self.grasp is not None)
         if self._history.maxlen:
-            if not isinstance(prediction.trace, np.ndarray):
-                raise ArtefactMismatchError("the prediction of the step is not this policy's")
-            self._history.append(prediction.trace)
+            self._history.append(trace.embedding)
         if self.progress is not None:
             self.progress.advance(prediction.neighbors)
+        if self.grasp is not None and trace.belief is not None:
+            self.grasp.advance(trace.belief, step)
 
     def combine(
         self, query: NDArray[np.float32], rows: NDArray[np.int64], weights: NDArray[np.float64]

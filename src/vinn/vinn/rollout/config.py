@@ -49,6 +49,9 @@ class RolloutConfig(_Settings):
     """When a rollout ends by itself."""
 
     max_steps: int = Field(default=40, ge=1, le=10_000, description="steps asked of the robot")
+    steps_per_retry: int = Field(
+        default=20, ge=0, le=10_000, description="more steps after a closing on nothing"
+    )
     max_duration_s: float = Field(default=300.0, gt=0.0, le=86_400.0, description="[s]")
     tolerated: dict[ReasonCode, int] = Field(
         default={

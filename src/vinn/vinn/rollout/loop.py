@@ -103,8 +103,10 @@ def run_rollout(
         reason, message = _checked(check)
         if reason is not None:
             break
-        if len(records) >= config.max_steps:
-            reason, message = ReasonCode.STEP_LIMIT, f"{config.max_steps} steps without success"
+        missed = sum(record.result is not None and record.result.missed for record in records)
+        allowed = config.max_steps + missed * config.steps_per_retry
+        if len(records) >= allowed:
+            reason, message = ReasonCode.STEP_LIMIT, f"{allowed} steps without success"
             break
         if clock() - started_s > config.max_duration_s:
             reason = ReasonCode.TIME_LIMIT

@@ -30,8 +30,13 @@ class TaskData:
     pool: Dataset
 
 
-def open_task(root: Path, name: str) -> TaskData:
-    """Open `root/NAME` as written by `record_task`, with actions of length 1.
+def open_task(root: Path, name: str, scale: ActionScale = ActionScale.UNIT) -> TaskData:
+    """Open `root/NAME` as written by `record_task`.
+
+    Args:
+        root: folder of recorded tasks.
+        name: of the task.
+        scale: of the actions: of length 1, or METRIC: as they were recorded.
 
     Raises:
         DatasetError: missing or malformed.
@@ -41,7 +46,7 @@ def open_task(root: Path, name: str) -> TaskData:
     pool = train
     if (folder / "pool").is_dir():
         pool = _joined(train, Dataset.open(folder / "pool").with_actions())
-    return _task_data(name, train, Dataset.open(folder / "test").with_actions(), pool)
+    return _task_data(name, train, Dataset.open(folder / "test").with_actions(), pool, scale)
 
 
 def task_of_datasets(name: str, train: Dataset, test: Dataset) -> TaskData:
@@ -92,7 +97,13 @@ def first_demonstrations(dataset: Dataset, count: int, seed: int) -> Dataset:
     )
 
 
-def _task_data(name: str, train: Dataset, test: Dataset, pool: Dataset) -> TaskData:
+def _task_data(
+    name: str,
+    train: Dataset,
+    test: Dataset,
+    pool: Dataset,
+    scale: ActionScale = ActionScale.UNIT,
+) -> TaskData:
     known = {hashes: d.meta.name for d, hashes in _with_hashes(pool)}
     for demonstration, hashes in _with_hashes(test):
         if hashes in known:
@@ -100,6 +111,8 @@ def _task_data(name: str, train: Dataset, test: Dataset, pool: Dataset) -> TaskD
                 f"{test.root}: {demonstration.meta.name} has the frames of {known[hashes]} of "
                 f"{pool.root}; training and test demonstrations must differ"
             )
+    if scale is ActionScale.METRIC:
+        return TaskData(name, train, test, pool)
     return TaskData(name, unit_actions(train), unit_actions(test), unit_actions(pool))
 
 

@@ -37,6 +37,7 @@ class DoorRecorder:
             shown.camera_delta_m,
             shown.gripper,
             {"cabinet": cabinet, "difficulty": self._difficulty.name},
+            self._worlds[cabinet].scene.camera.fovy_rad,
         )
 
     def close(self) -> None:

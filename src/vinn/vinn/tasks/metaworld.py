@@ -6,6 +6,7 @@ in hundredths of a metre. The hand never turns, so a constant rotation gives the
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from typing import Any
@@ -76,6 +77,7 @@ class MetaWorldRecorder:
                             np.array(deltas, np.float32),
                             np.array(gripper, np.int8),
                             {"environment": self._environment},
+                            math.radians(float(model.cam_fovy[model.camera(CAMERA).id])),
                         )
                 return None
             finally:

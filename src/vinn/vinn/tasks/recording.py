@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,12 +91,28 @@ def _write(root: Path, name: str, settings: TaskSettings, episode: Episode, seed
     meta = new_meta(
         name=name,
         task=settings.task,
-        camera=CameraInfo(name=f"{settings.task}-wrist", width_px=width, height_px=height),
+        camera=_camera_info(settings.task, (width, height), episode.fovy_rad),
         action_scale=ActionScale.METRIC,
         provenance={"tool": "vinn tasks record", "seed": seed, **episode.provenance},
     )
     write_demonstration(
         root, meta, list(episode.frames_rgb), episode.camera_delta_m, episode.gripper
+    )
+
+
+def _camera_info(task: str, size: tuple[int, int], fovy_rad: float | None) -> CameraInfo:
+    width, height = size
+    camera = CameraInfo(name=f"{task}-wrist", width_px=width, height_px=height)
+    if fovy_rad is None:
+        return camera
+    focal_px = 0.5 * height / math.tan(0.5 * fovy_rad)
+    return camera.model_copy(
+        update={
+            "fx_px": focal_px,
+            "fy_px": focal_px,
+            "cx_px": 0.5 * (width - 1),
+            "cy_px": 0.5 * (height - 1),
+        }
     )
 
 

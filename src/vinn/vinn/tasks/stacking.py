@@ -141,7 +141,10 @@ class _World:
         if not stacked or len(self._frames) >= STEP_LIMIT:
             return None
         return Episode(
-            tuple(self._frames), np.array(self._deltas, np.float32), np.array(self._states, np.int8)
+            tuple(self._frames),
+            np.array(self._deltas, np.float32),
+            np.array(self._states, np.int8),
+            fovy_rad=WristCamera().fovy_rad,
         )
 
     def _go_to(self, target: Callable[[], NDArray[np.float64]], state: GripperState) -> None:

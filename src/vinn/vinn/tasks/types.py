@@ -50,6 +50,8 @@ class Episode:
     camera_delta_m: NDArray[np.float32]
     gripper: NDArray[np.int8]
     provenance: dict[str, Any] = field(default_factory=dict)
+    fovy_rad: float | None = None
+    """Vertical field of view of the camera, which has square pixels; None: unknown."""
 
 
 class Recorder(Protocol):

@@ -1,0 +1,146 @@
+"""A policy with grasp points: built, checked, replayed in mind, and opening doors in physics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vinn.demos.frames import read_frame
+from vinn.demos.store import Dataset
+from vinn.errors import ArtefactMismatchError, ConfigError
+from vinn.evaluation.grasp_detectors import DetectorTraining
+from vinn.evaluation.preset_build import build_from_preset
+from vinn.evaluation.trials import run_trial, trial_seed
+from vinn.policies.artefact import GRASP_FOLDER, load_policy, open_artefact
+from vinn.policies.extend import extend_policy
+from vinn.policies.grasp_point import KEY_SIZE
+from vinn.policies.preset import load_preset
+from vinn.policies.types import demonstrated_step
+from vinn.policies.vinn import VinnPolicy
+from vinn.robot.config import RobotConfig
+from vinn.sim.cabinets import CABINETS
+from vinn.sim.difficulty import difficulty_named
+from vinn.sim.scene import SceneConfig
+from vinn.sim.world import DoorWorld
+
+TRIALS = 4
+
+
+@pytest.fixture(scope="module")
+def policy_dir(
+    door_demonstrations: Path, lite0_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    training = DetectorTraining(RobotConfig())
+    try:
+        return build_from_preset(
+            Dataset.open(door_demonstrations),
+            lite0_encoder,
+            tmp_path_factory.mktemp("grasp") / "policy",
+            load_preset("grasp-point"),
+            train_detector=training,
+        )
+    finally:
+        training.close()
+
+
+def test_it_opens_doors(policy_dir: Path) -> None:
+    policy = load_policy(policy_dir)
+    scene = SceneConfig(cabinet=CABINETS["oak"], difficulty=difficulty_named("easy"))
+    points = []
+    with DoorWorld(scene) as world:
+        results = []
+        for trial in range(TRIALS):
+            world.reset(trial_seed(11, 0, trial))
+            results.append(
+                run_trial(
+                    policy,
+                    world,
+                    trial,
+                    on_step=lambda record: points.append(
+                        record.prediction and record.prediction.grasp_point
+                    ),
+                )
+            )
+    assert sum(result.opened for result in results) >= TRIALS - 1, results
+    said = [point for point in points if point is not None]
+    assert len(said) >= 3 * TRIALS
+    assert all(np.isfinite(point.camera_delta).all() and (point.std > 0).all() for point in said)
+
+
+def test_without_memory_of_frames_many_are_as_one(
+    policy_dir: Path, door_demonstrations: Path
+) -> None:
+    demonstration = Dataset.open(door_demonstrations).demonstrations[3]
+
+    def actions(frames_per_step: int) -> np.ndarray:
+        policy = load_policy(policy_dir)
+        policy.reset()
+        found = []
+        for path, delta, state in zip(
+            demonstration.frame_paths,
+            demonstration.camera_delta,
+            demonstration.gripper,
+            strict=True,
+        ):
+            for _ in range(frames_per_step):
+                prediction = policy.predict(read_frame(path))
+            found.append(prediction.camera_delta)
+            policy.advance(prediction, demonstrated_step(delta, int(state)))
+        return np.array(found)
+
+    assert np.array_equal(actions(1), actions(15))
+
+
+def test_the_neighbours_agree_in_where_it_closes(
+    policy_dir: Path, door_demonstrations: Path
+) -> None:
+    policy = load_policy(policy_dir)
+    assert isinstance(policy, VinnPolicy)
+    demonstration = Dataset.open(door_demonstrations).demonstrations[0]
+    prediction = policy.predict(read_frame(demonstration.frame_paths[0]))
+    assert prediction.grasp_point is not None
+    way = prediction.grasp_point.camera_delta
+    known = [
+        np.sum(policy.memory.camera_delta[rows][: np.argmax(policy.memory.gripper[rows] >= 2)], 0)
+        for rows in (
+            np.flatnonzero(policy.memory.demonstration_ids == ids)
+            for ids in np.unique(policy.memory.demonstration_ids)
+        )
+    ]
+    assert np.linalg.norm(np.array(known) - way, axis=1).min() < 0.05
+    assert sum(n.weight for n in prediction.neighbors) == pytest.approx(1.0)
+    assert all(n.gripper_state < 3 for n in prediction.neighbors), "frames of open hands"
+
+
+def test_the_artefact_holds_its_detector(
+    policy_dir: Path, door_demonstrations: Path, lite0_encoder: Path, tmp_path: Path
+) -> None:
+    artefact = open_artefact(policy_dir)
+    settings = artefact.manifest.vinn
+    assert settings is not None
+    assert settings.grasp_point is not None
+    assert artefact.embeddings.shape[1] == settings.dimension + KEY_SIZE
+    dataset = Dataset.open(door_demonstrations)
+    with pytest.raises(ConfigError, match="grasp_point: needs a detector"):
+        build_from_preset(dataset, lite0_encoder, tmp_path / "x", load_preset("grasp-point"))
+    manifest = policy_dir / GRASP_FOLDER / "grasp_point.json"
+    text = manifest.read_text()
+    try:
+        manifest.write_text(text.replace('"metric"', '"unit"'))
+        with pytest.raises(ArtefactMismatchError, match="detector with action scale unit"):
+            open_artefact(policy_dir)
+    finally:
+        manifest.write_text(text)
+
+
+def test_demonstrations_are_added_with_their_ways(policy_dir: Path, tmp_path: Path) -> None:
+    from vinn.sim.recording import record_demonstrations
+
+    record_demonstrations(tmp_path / "more", ("oak",), 1, "easy", seed=900)
+    extended = extend_policy(policy_dir, Dataset.open(tmp_path / "more"), tmp_path / "extended")
+    before, after = open_artefact(policy_dir), open_artefact(extended)
+    added = after.embeddings[len(before.embeddings) :]
+    assert len(added) == len(after.memory) - len(before.memory) > 0
+    assert np.abs(added[:, -KEY_SIZE]).max() > 0
+    assert set(np.unique(added[:, -1])) <= set(np.unique(before.embeddings[:, -1]))
