@@ -57,3 +57,25 @@ def door_policy(
     dataset = Dataset.open(door_demonstrations)
     out = tmp_path_factory.mktemp("policy") / "door"
     return build_policy(dataset, lite0_encoder, out, k=5, bandwidth=0.7)
+
+
+@pytest.fixture(scope="session")
+def door_detector(
+    door_demonstrations: Path, lite0_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A detector of grasp points for `door_policy`'s door.
+
+    Trained in a process of its own, as wherever a simulator may run in the same one.
+    """
+    from vinn.demos.store import Dataset
+    from vinn.evaluation.grasp_detectors import train_detector
+    from vinn.evaluation.own_process import OwnProcess
+    from vinn.robot.config import RobotConfig
+
+    process = OwnProcess()
+    try:
+        out = tmp_path_factory.mktemp("detector") / "door"
+        dataset = Dataset.open(door_demonstrations)
+        return process.call(train_detector, dataset, lite0_encoder, out, RobotConfig(), 0)
+    finally:
+        process.close()

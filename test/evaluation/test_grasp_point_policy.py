@@ -9,39 +9,42 @@ import pytest
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactMismatchError, ConfigError
-from vinn.evaluation.grasp_detectors import DetectorTraining
+from vinn.evaluation.grasp_point import CoveredCamera, grasp_point_results, run_grasp_point
+from vinn.evaluation.grasp_views import off_path_errors
 from vinn.evaluation.preset_build import build_from_preset
+from vinn.evaluation.tables_config import load_tables_config
 from vinn.evaluation.trials import run_trial, trial_seed
+from vinn.evaluation.workspace import Workspace
 from vinn.policies.artefact import GRASP_FOLDER, load_policy, open_artefact
 from vinn.policies.extend import extend_policy
 from vinn.policies.grasp_point import KEY_SIZE
 from vinn.policies.preset import load_preset
 from vinn.policies.types import demonstrated_step
 from vinn.policies.vinn import VinnPolicy
-from vinn.robot.config import RobotConfig
+from vinn.robot.types import ReasonCode
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import difficulty_named
 from vinn.sim.scene import SceneConfig
 from vinn.sim.world import DoorWorld
+from vinn.tasks.data import TaskData
 
 TRIALS = 4
 
 
 @pytest.fixture(scope="module")
 def policy_dir(
-    door_demonstrations: Path, lite0_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+    door_demonstrations: Path,
+    lite0_encoder: Path,
+    door_detector: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    training = DetectorTraining(RobotConfig())
-    try:
-        return build_from_preset(
-            Dataset.open(door_demonstrations),
-            lite0_encoder,
-            tmp_path_factory.mktemp("grasp") / "policy",
-            load_preset("grasp-point"),
-            train_detector=training,
-        )
-    finally:
-        training.close()
+    return build_from_preset(
+        Dataset.open(door_demonstrations),
+        lite0_encoder,
+        tmp_path_factory.mktemp("grasp") / "policy",
+        load_preset("grasp-point"),
+        detector_dir=door_detector,
+    )
 
 
 def test_it_opens_doors(policy_dir: Path) -> None:
@@ -66,6 +69,49 @@ def test_it_opens_doors(policy_dir: Path) -> None:
     said = [point for point in points if point is not None]
     assert len(said) >= 3 * TRIALS
     assert all(np.isfinite(point.camera_delta).all() and (point.std > 0).all() for point in said)
+
+
+def test_with_its_camera_covered_it_halts_and_closes_on_nothing(policy_dir: Path) -> None:
+    policy = load_policy(policy_dir)
+    scene = SceneConfig(cabinet=CABINETS["oak"], difficulty=difficulty_named("easy"))
+    with CoveredCamera(scene) as world:
+        world.reset(3)
+        start = world.grasp_center_m
+        result = run_trial(policy, world)
+        assert result.reason is ReasonCode.NO_GRASP_POINT
+        assert result.attempts == 0
+        assert np.abs(world.grasp_center_m - start).max() < 1e-3
+
+
+def test_one_view_from_beside_the_paths_tells_where(policy_dir: Path) -> None:
+    policy = load_policy(policy_dir)
+    assert isinstance(policy, VinnPolicy)
+    errors = off_path_errors(policy, ["oak"], 20, seed=5, difficulty="easy")
+    assert errors.shape == (20, 3)
+    assert np.median(np.abs(errors[:, :2]), axis=0).max() < 0.02
+    assert np.median(np.abs(errors[:, 2])) < 0.06
+
+
+def test_figures_are_written_of_what_was_measured(
+    policy_dir: Path, door_demonstrations: Path, tmp_path: Path
+) -> None:
+    dataset = Dataset.open(door_demonstrations)
+    data = TaskData("door", dataset, dataset, dataset)
+    workspace = Workspace(tmp_path, load_tables_config("grasp-point"), [data])
+    folder = workspace.task_dir(data)
+    workspace.unit(folder, "grasp-point-views", lambda: {"errors_m": [[0.001, -0.008, 0.02]] * 3})
+    workspace.unit(
+        folder, "grasp-point-blind", lambda: {"trials": [{"reason": "NOVEL", "attempts": 0}] * 4}
+    )
+    with pytest.raises(ConfigError, match="part 'colour' is unknown; known: closed-loop"):
+        run_grasp_point(("colour",), data, workspace)
+    rows = {row.name: row for row in grasp_point_results(data, workspace, "test").rows}
+    assert rows["one view off the path, median error sideways"].met
+    assert not rows["one view off the path, median error vertically"].met
+    assert rows["one view off the path, median error in depth"].value == 20.0
+    assert rows["camera covered: halted as novel or without a grasp point"].met
+    assert rows["trials done"].value == 0
+    workspace.close()
 
 
 def test_without_memory_of_frames_many_are_as_one(

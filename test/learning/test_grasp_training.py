@@ -13,8 +13,7 @@ from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import read_manifest
 from vinn.errors import ArtefactMismatchError, ConfigError, DatasetError
-from vinn.evaluation.grasp_detectors import robot_of_actions, train_detector
-from vinn.evaluation.own_process import OwnProcess
+from vinn.evaluation.grasp_detectors import robot_of_actions
 from vinn.learning.config import GraspPointConfig
 from vinn.learning.grasp_frames import approach_axes, approach_frames, grasp_camera
 from vinn.learning.grasp_training import train_grasp_point
@@ -25,25 +24,6 @@ from vinn.tasks.data import unit_actions
 
 ROBOT = RobotConfig()
 SIDE_PX = 96
-
-
-@pytest.fixture(scope="module")
-def detector_dir(
-    door_demonstrations: Path, lite0_encoder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Trained in a process of its own, as wherever a simulator may run in the same one."""
-    process = OwnProcess()
-    try:
-        return process.call(
-            train_detector,
-            Dataset.open(door_demonstrations),
-            lite0_encoder,
-            tmp_path_factory.mktemp("detector") / "detector",
-            ROBOT,
-            0,
-        )
-    finally:
-        process.close()
 
 
 def flat_camera() -> GraspCamera:
@@ -100,9 +80,9 @@ def test_the_gripper_is_what_stays_the_same() -> None:
 
 
 def test_it_sees_where_the_gripper_will_close(
-    door_demonstrations: Path, detector_dir: Path
+    door_demonstrations: Path, door_detector: Path
 ) -> None:
-    detector = load_detector(detector_dir)
+    detector = load_detector(door_detector)
     camera, hand = detector.manifest.camera, np.array(detector.manifest.camera.hand)
     off, depth = [], []
     for demonstration in Dataset.open(door_demonstrations).demonstrations:
@@ -121,17 +101,17 @@ def test_it_sees_where_the_gripper_will_close(
 
 
 def test_it_runs_as_a_network_of_its_own_without_torch(
-    lite0_encoder: Path, detector_dir: Path
+    lite0_encoder: Path, door_detector: Path
 ) -> None:
-    network = read_manifest(detector_dir)
+    network = read_manifest(door_detector)
     assert network.provenance["max_abs_difference_to_torch"] < 1e-2
     assert network.provenance["made_from"]["hash"] == read_manifest(lite0_encoder).hash
-    changed = detector_dir / MANIFEST_FILE
+    changed = door_detector / MANIFEST_FILE
     text = changed.read_text()
     try:
         changed.write_text(text.replace(network.hash, "0" * 64))
         with pytest.raises(ArtefactMismatchError, match=r"grasp_point\.json is of 000000000000"):
-            load_detector(detector_dir)
+            load_detector(door_detector)
     finally:
         changed.write_text(text)
 

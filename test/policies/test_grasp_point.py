@@ -21,29 +21,28 @@ from vinn.policies.grasp_point import (
 from vinn.policies.types import TakenStep
 
 
-class KnownDetector:
-    """Says what it sees of a point that the test moves."""
-
-    def __init__(self, phases: int = 1) -> None:
-        filter_ = make_filter()
-        self.manifest = GraspPointManifest(
-            action_scale="metric",
-            unit_m=1.0,
-            camera=filter_.camera,
-            rows=28,
-            columns=28,
-            axes_camera=tuple(tuple(row) for row in filter_._axes.tolist()),
-            phases=filter_.phases * phases,
-            mirrored=True,
-            dataset_hash="",
-            encoder_name="",
-            encoder_hash="",
-            network_hash="",
-        )
+def known_detector() -> GraspDetector:
+    """A detector without a network: the tests make its views."""
+    filter_ = make_filter()
+    manifest = GraspPointManifest(
+        action_scale="metric",
+        unit_m=1.0,
+        camera=filter_.camera,
+        rows=28,
+        columns=28,
+        axes_camera=tuple(tuple(row) for row in filter_._axes.tolist()),
+        phases=filter_.phases,
+        mirrored=True,
+        dataset_hash="",
+        encoder_name="",
+        encoder_hash="",
+        network_hash="",
+    )
+    return GraspDetector(manifest, None)  # type: ignore[arg-type]
 
 
 def make_memory(phases: int = 2, **settings: object) -> GraspMemory:
-    detector: GraspDetector = KnownDetector()  # type: ignore[assignment]
+    detector = known_detector()
     key = GraspKey(np.array([0.012, 0.012, 0.025]), 1.0, 1.0)
     settings.setdefault("filter", GraspFilterSettings(particles=1000))
     return GraspMemory(detector, key, GraspPointSettings.model_validate(settings), phases)
@@ -146,6 +145,16 @@ def test_a_view_that_shows_nothing_is_no_grasp_point() -> None:
     blank = replace(view, log_heat=flat)
     assert memory.query(blank).lost
     assert not memory.query(view).lost
+
+
+def test_a_camera_that_does_not_see_its_hand_sees_no_grasp_point() -> None:
+    memory = make_memory()
+    view = seen(memory, START)
+    assert memory.detector.hand_seen(view) > 0.9
+    rows, columns = view.log_hand.shape
+    anywhere = replace(view, log_hand=np.full((rows, columns), -np.log(rows * columns)))
+    assert memory.detector.hand_seen(anywhere) < 0.1
+    assert memory.query(anywhere).lost
 
 
 def test_frames_that_do_not_know_their_way_are_out_of_reach() -> None:

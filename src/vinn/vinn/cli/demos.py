@@ -17,8 +17,9 @@ from vinn.cli.console import out, progress_bar
 from vinn.cli.demos_add import add
 from vinn.demos.checksums import CHECKSUMS
 from vinn.demos.files import atomic_directory
+from vinn.demos.hindsight import missing_after, of_demonstration
 from vinn.demos.store import Dataset, validate_dataset
-from vinn.demos.types import ActionScale, GripperState
+from vinn.demos.types import ActionScale, Demonstration, GripperState
 from vinn.errors import DatasetError
 
 app = typer.Typer(no_args_is_help=True)
@@ -68,6 +69,8 @@ def info(root: Root) -> None:
             table.add_row(
                 f"gripper {int(state)} ({label})", f"{states[state]:6d} {share:5.1%} {bar}"
             )
+    if acting:
+        table.add_row("grasp points", _grasp_points(acting, dataset.action_scale))
     table.add_row("hash", dataset.hash[:16])
     out.print(table)
 
@@ -145,6 +148,32 @@ def _fractions(text: str) -> dict[str, float]:
             )
         fractions[name] = share
     return fractions
+
+
+def _grasp_points(acting: list[Demonstration], scale: ActionScale) -> str:
+    """Of how many frames hindsight knows where the gripper changes next, by phase."""
+    labels = [of_demonstration(demonstration) for demonstration in acting]
+    never = sum(not label.changes for label in labels)
+    missing = sum(bool(missing_after(demonstration.meta)) for demonstration in acting)
+    lines = []
+    for phase in range(max(len(label.changes) for label in labels)):
+        known = [label.to_change[label.labelled & (label.phase == phase)] for label in labels]
+        ways = np.linalg.norm(np.concatenate(known), axis=1)
+        word = "closes" if phase % 2 == 0 else "opens"
+        unit = (
+            f"{100 * ways.max():.0f} cm"
+            if scale is ActionScale.METRIC
+            else f"{ways.max():.0f} steps"
+        )
+        lines.append(
+            f"{word}: {len(ways)} frames of {sum(len(k) > 0 for k in known)} demonstrations, "
+            f"from up to {unit} away"
+        )
+    if never:
+        lines.append(f"{never} demonstrations without a closing")
+    if missing:
+        lines.append(f"{missing} with steps left out: no way across these")
+    return "\n".join(lines)
 
 
 def _counts(counter: Counter[str]) -> str:

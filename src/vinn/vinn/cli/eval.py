@@ -25,9 +25,10 @@ try:
     from vinn.cli.eval_beyond import beyond
     from vinn.cli.eval_closed_loop import closed_loop
     from vinn.cli.eval_closed_loop_tables import closed_loop_tables
+    from vinn.cli.eval_grasp_point import grasp_point
 except ModuleNotFoundError as missing:
     # The offline commands need no simulator; asked for these ones, `vinn` names the extra.
-    for name in ("closed-loop", "closed-loop-tables", "beyond"):
+    for name in ("closed-loop", "closed-loop-tables", "beyond", "grasp-point"):
         app.command(
             name,
             help="Trials in simulation (needs the 'sim' extra).",
@@ -37,3 +38,4 @@ else:
     app.command("closed-loop")(closed_loop)
     app.command("closed-loop-tables")(closed_loop_tables)
     app.command("beyond")(beyond)
+    app.command("grasp-point")(grasp_point)

@@ -36,22 +36,22 @@ def beyond_results(
     results = Results("beyond", command)
     main = read_outcomes(config.main, data, workspace)
     for (condition, name), trials in main.items():
-        _add_rate(results, f"{condition}: {method_named(name).title}", trials)
+        add_rate(results, f"{condition}: {method_named(name).title}", trials)
     for first, second in config.main.compare:
         for condition in dict.fromkeys(condition for condition, _ in main):
-            pair = _pair(main.get((condition, first)), main.get((condition, second)))
+            pair = paired_trials(main.get((condition, first)), main.get((condition, second)))
             if pair is not None:
-                _add_difference(results, condition, first, second, pair)
+                add_difference(results, condition, first, second, pair)
     _add_goals(results, main)
     switches = read_outcomes(config.switches, data, workspace)
     for (condition, name), trials in switches.items():
-        _add_rate(results, f"switch, {condition}: {method_named(name).title}", trials)
+        add_rate(results, f"switch, {condition}: {method_named(name).title}", trials)
         for other in REFERENCES:
             reference = main.get((condition, other))
             if reference is not None:
-                pair = _pair(trials, _same_trials(reference, trials))
+                pair = paired_trials(trials, _same_trials(reference, trials))
                 if pair is not None:
-                    _add_difference(results, f"switch, {condition}", name, other, pair)
+                    add_difference(results, f"switch, {condition}", name, other, pair)
     for name in config.offline:
         found = offline_unit(workspace, BEYOND[name], data, only_measured=True)
         if found is None:
@@ -70,7 +70,8 @@ def beyond_results(
     return results
 
 
-def _add_rate(results: Results, name: str, trials: Trials) -> None:
+def add_rate(results: Results, name: str, trials: Trials) -> None:
+    """A row with the rate of opened doors, at once and with retries."""
     rate = SuccessRate.of(trial.opened for trial in trials)
     results.add(
         name,
@@ -82,9 +83,10 @@ def _add_rate(results: Results, name: str, trials: Trials) -> None:
     )
 
 
-def _add_difference(
+def add_difference(
     results: Results, condition: str, first: str, second: str, pair: PairedDifference
 ) -> None:
+    """A row with how two methods differ in the same trials."""
     results.add(
         f"{condition}: {method_named(first).title} minus {method_named(second).title}",
         round(100 * pair.difference, 1),
@@ -106,7 +108,7 @@ def _add_goals(results: Results, main: Outcomes) -> None:
         goal=f">= {LEAST_OPENED}",
     )
     for paper in PAPER:
-        pair = _pair(_held_out(main, PLUS, paper), _held_out(main, paper, PLUS))
+        pair = paired_trials(_held_out(main, PLUS, paper), _held_out(main, paper, PLUS))
         if pair is not None:
             title = method_named(paper).title
             results.add(
@@ -131,7 +133,8 @@ def _same_trials(reference: Trials, trials: Trials) -> Trials:
     return tuple(trial for trial in found if trial is not None)
 
 
-def _pair(first: Trials | None, second: Trials | None) -> PairedDifference | None:
+def paired_trials(first: Trials | None, second: Trials | None) -> PairedDifference | None:
+    """How two methods differ in the same trials; None where one has not done them."""
     if not first or not second or len(first) != len(second):
         return None
     return paired_difference([t.opened for t in first], [t.opened for t in second])

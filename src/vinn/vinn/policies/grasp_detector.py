@@ -30,6 +30,9 @@ from vinn.errors import ArtefactError, ArtefactMismatchError
 MANIFEST_FILE = "grasp_point.json"
 SCHEMA_VERSION = 1
 DEPTH_VALUES = 2
+HAND_RADIUS = 0.107
+"""How far from its place the hand may be seen, as a share of the image's width: a camera that
+sits a few degrees otherwise than configured."""
 
 Vector = tuple[float, float, float]
 
@@ -135,6 +138,16 @@ class GraspDetector:
             ImageError: wrong shape or type.
         """
         return self.read(self._network.encode(self._network.preprocessing.resize(image_rgb)))
+
+    def hand_seen(self, view: GraspView) -> float:
+        """Probability, 0..1, that the hand is seen about where the camera's mount says."""
+        camera, manifest = self.manifest.camera, self.manifest
+        place = camera.project(np.array(camera.hand))
+        x = (np.arange(manifest.columns) + 0.5) * camera.width_px / manifest.columns - 0.5
+        y = (np.arange(manifest.rows) + 0.5) * camera.height_px / manifest.rows - 0.5
+        off = np.hypot(x[None, :] - place[0], y[:, None] - place[1])
+        near = off < HAND_RADIUS * camera.width_px
+        return float(np.exp(view.log_hand)[near].sum())
 
     def read(self, output: NDArray[np.float32]) -> GraspView:
         """The view in the network's output (D,)."""

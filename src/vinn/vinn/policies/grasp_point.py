@@ -58,6 +58,9 @@ class GraspPointSettings(BaseModel):
     back_off_step_m: float = Field(default=0.03, gt=0, le=0.05)
     lost_m: float = Field(default=0.08, gt=0)
     """A spread of the point above this, sideways or upwards, is no knowledge of it."""
+    least_hand_seen: float = Field(default=0.4, ge=0, le=1)
+    """A view in which the hand is seen with less probability shows nothing to go by: the lens is
+    covered, or the camera looks elsewhere."""
     filter: GraspFilterSettings = GraspFilterSettings()
 
 
@@ -237,13 +240,16 @@ class GraspMemory:
             belief = self.filter.see(belief, view, phase)
             point = self.filter.estimate(belief)
             way = point.camera_delta - self._forward * self.settings.stop_short_m / self._unit_m
-            lost = bool(max(point.std[:2]) * self._unit_m > self.settings.lost_m)
+            lost = (
+                max(point.std[:2]) * self._unit_m > self.settings.lost_m
+                or self.detector.hand_seen(view) < self.settings.least_hand_seen
+            )
         back_off = None
         if self._back_off_left_m > 0 and not self._closed:
             step_m = min(self.settings.back_off_step_m, self._back_off_left_m)
             back_off = -self._forward * step_m / self._unit_m
         key = self.key.rows(way[None], np.array([phase]), self.pointed)[0]
-        return GraspQuery(key, point, lost, back_off, belief)
+        return GraspQuery(key, point, bool(lost), back_off, belief)
 
     def advance(self, belief: GraspBelief, step: TakenStep) -> None:
         """Remember a step that was taken on a query with this belief."""
