@@ -159,6 +159,8 @@ def _grasp_points(acting: list[Demonstration], scale: ActionScale) -> str:
     for phase in range(max(len(label.changes) for label in labels)):
         known = [label.to_change[label.labelled & (label.phase == phase)] for label in labels]
         ways = np.linalg.norm(np.concatenate(known), axis=1)
+        if not len(ways):
+            continue
         word = "closes" if phase % 2 == 0 else "opens"
         unit = (
             f"{100 * ways.max():.0f} cm"
