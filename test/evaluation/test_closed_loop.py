@@ -261,13 +261,14 @@ def test_demonstrations_of_unknown_or_of_one_cabinet_are_refused(task):
 @pytest.mark.parametrize("preset", [path.stem for path in PRESETS_DIR.glob("*.yaml")])
 def test_presets_are_valid(preset):
     config = load_closed_loop_config(preset)
-    assert set(config.general_methods) <= set(config.methods)
+    rows = {*config.methods, *config.general_methods}
+    assert rows
     for pair in config.compare:
-        assert set(pair) <= set(config.methods)
+        assert set(pair) <= rows
 
 
 def test_unknown_names_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="known: quick, reduced"):
+    with pytest.raises(ConfigError, match="known: .*quick, reduced"):
         load_closed_loop_config("fast")
     path = tmp_path / "mine.yaml"
     path.write_text("methods: [telepathy]\n")
