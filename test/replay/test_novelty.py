@@ -165,7 +165,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="length 9"):
         load_subspace(tmp_path / "s.npz", 9)
     (tmp_path / "s.npz").write_bytes((tmp_path / "s.npz").read_bytes()[:100])
-    with pytest.raises(ArtefactError, match="cannot be read"):
+    with pytest.raises(ArtefactError, match=r"s\.npz: not an archive of NumPy arrays, or damaged"):
         load_subspace(tmp_path / "s.npz", 8)
     save_subspace(tmp_path / "n.npz", Subspace(subspace.centre * np.nan, subspace.directions))
     with pytest.raises(ArtefactError, match="not finite"):

@@ -1,1 +1,5 @@
-"""Everything that needs torch: export of encoders. A robot never imports this."""
+"""Everything that needs torch: training and export. A robot never imports this."""
+
+from vinn.learning.triton_symbols import bind_triton_to_itself
+
+bind_triton_to_itself()

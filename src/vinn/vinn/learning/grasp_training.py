@@ -16,10 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-# Optimisers load it when the first one is made, and its libraries crash where a simulator's
-# rendering was loaded before.
-import torch._dynamo
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
