@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from vinn.demos.frames import read_frame
+from vinn.demos.hindsight import hindsight
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactMismatchError, ConfigError
 from vinn.evaluation.grasp_point import CoveredCamera, grasp_point_results, run_grasp_point
 from vinn.evaluation.grasp_views import off_path_errors
+from vinn.evaluation.offline import predict_dataset
 from vinn.evaluation.preset_build import build_from_preset
 from vinn.evaluation.tables_config import load_tables_config
 from vinn.evaluation.trials import run_trial, trial_seed
@@ -157,6 +160,22 @@ def test_the_neighbours_agree_in_where_it_closes(
     assert np.linalg.norm(np.array(known) - way, axis=1).min() < 0.05
     assert sum(n.weight for n in prediction.neighbors) == pytest.approx(1.0)
     assert all(n.gripper_state < 3 for n in prediction.neighbors), "frames of open hands"
+
+
+def test_demonstrations_are_predicted_from_their_images(
+    policy_dir: Path, door_demonstrations: Path
+) -> None:
+    dataset = Dataset.open(door_demonstrations)
+    few = replace(dataset, demonstrations=dataset.demonstrations[:2])
+    predictions = predict_dataset(load_policy(policy_dir), few, np.zeros((few.frame_count, 1)))
+    said = [prediction.grasp_point is not None for prediction in predictions]
+    opened = np.concatenate(
+        [hindsight(d.camera_delta, d.gripper).phase == 0 for d in few.demonstrations]
+    )
+    assert said == opened.tolist()
+    wanted = np.concatenate([d.camera_delta for d in few.demonstrations])
+    off = np.array([prediction.camera_delta for prediction in predictions]) - wanted
+    assert np.mean(off**2) < 0.5 * np.mean((wanted - wanted.mean(0)) ** 2)
 
 
 def test_the_artefact_holds_its_detector(

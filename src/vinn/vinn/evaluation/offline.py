@@ -66,6 +66,8 @@ def predict_dataset(
 ) -> list[Prediction]:
     """A policy's predictions for every frame, in order; each demonstrated action is then taken."""
     predictions: list[Prediction] = []
+    grasp = policy.grasp if isinstance(policy, VinnPolicy) else None
+    unit_m = 1.0 if grasp is None else grasp.unit_m
     for demonstration in dataset.demonstrations:
         policy.reset()
         for path, delta, state in zip(
@@ -74,10 +76,14 @@ def predict_dataset(
             demonstration.gripper,
             strict=True,
         ):
-            if embeddings is not None and isinstance(policy, VinnPolicy | ParametricPolicy):
+            if (
+                embeddings is not None
+                and grasp is None
+                and isinstance(policy, VinnPolicy | ParametricPolicy)
+            ):
                 prediction = policy.predict_embedding(embeddings[len(predictions)])
             else:
                 prediction = policy.predict(read_frame(path))
-            policy.advance(prediction, demonstrated_step(delta, int(state)))
+            policy.advance(prediction, demonstrated_step(unit_m * delta, int(state)))
             predictions.append(prediction)
     return predictions

@@ -145,8 +145,8 @@ def replay_recording(
     """Let `policy` predict for every recorded prediction's image.
 
     Predictions are made once per image, in the order of the recording, and each knows of the steps
-    that the recorded one knew of. A nearest-neighbour policy's
-    images are embedded ahead, as many at a time as `encoder` has streams.
+    that the recorded one knew of. A nearest-neighbour policy's images, unless it has grasp points,
+    are embedded ahead, as many at a time as `encoder` has streams.
 
     Args:
         recording: MCAP file of a rollout, whole or cut off, or a rosbag2 directory.
@@ -189,7 +189,8 @@ def _predictions(
     before: Callable[[int], None],
 ) -> Iterator[Prediction]:
     """What the policy says of the images, in their order; `before` is called with each place."""
-    if not isinstance(policy, VinnPolicy):
+    # A policy with grasp points needs the image itself, not its embedding alone.
+    if not isinstance(policy, VinnPolicy) or policy.grasp is not None:
         for place, image in enumerate(images):
             before(place)
             yield policy.predict(image.decode())

@@ -215,6 +215,11 @@ class GraspMemory:
         self._back_off_left_m = 0.0
 
     @property
+    def unit_m(self) -> float:
+        """Metres of what the actions call 1."""
+        return self._unit_m
+
+    @property
     def pointed(self) -> int:
         """How many phases have a grasp point."""
         return len(self.filter.phases)
