@@ -176,6 +176,11 @@ def replay(
     ]
 
 
+WORDS = ("on", "off", "yes", "no")
+"""Stay words in `--set`, as in YAML 1.2: `sign_check=off` means the word. PyYAML, which follows 1.1,
+would make them true and false."""
+
+
 def with_settings(specs: Sequence[NodeSpec], settings: Sequence[str]) -> list[NodeSpec]:
     """The nodes with `NODE.PARAMETER=VALUE` settings; values are YAML.
 
@@ -190,7 +195,9 @@ def with_settings(specs: Sequence[NodeSpec], settings: Sequence[str]) -> list[No
             raise ConfigError(f"--set {setting}: malformed; allowed: NODE.PARAMETER=VALUE")
         if name not in by_name:
             raise ConfigError(f"--set {setting}: no node {name!r}; allowed: {', '.join(by_name)}")
-        value = parse_yaml(text, f"--set {setting}", ConfigError) if text else ""
+        value = text
+        if text and text.lower() not in WORDS:
+            value = parse_yaml(text, f"--set {setting}", ConfigError)
         spec = by_name[name]
         by_name[name] = replace(spec, parameters={**spec.parameters, parameter: value})
     return list(by_name.values())
