@@ -177,8 +177,8 @@ def replay(
 
 
 WORDS = ("on", "off", "yes", "no")
-"""Stay words in `--set`, as in YAML 1.2: `sign_check=off` means the word. PyYAML, which follows 1.1,
-would make them true and false."""
+"""Stay words in `--set`, as in YAML 1.2: `sign_check=off` means the word. PyYAML, which follows
+1.1, would make them true and false."""
 
 
 def with_settings(specs: Sequence[NodeSpec], settings: Sequence[str]) -> list[NodeSpec]:
