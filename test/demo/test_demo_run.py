@@ -8,6 +8,7 @@ import sys
 
 import av
 import pytest
+from ros_domain import own_domain
 
 pytest.importorskip("rclpy")
 
@@ -21,7 +22,7 @@ def test_small_demo_runs_through(tmp_path):
         sys.executable, "-m", "vinn_ros.demo", "--out", str(out), "--demos-per-cabinet", "3",
         "--trials", "1", "--control-trials", "1", "--results", str(tmp_path / "results"),
     ]  # fmt: skip
-    env = {**os.environ, "ROS_DOMAIN_ID": str(20 + os.getpid() % 80)}
+    env = {**os.environ, "ROS_DOMAIN_ID": str(own_domain())}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=540, env=env, check=False
     )

@@ -17,7 +17,8 @@ import stretch_joints as sj
 from fault_camera import picture, write_policy
 from fault_measure import Measure, measuring
 from fault_stack import SETTINGS, SLOW, patient_settings
-from ros_harness import Harness, own_domain, ros_context
+from ros_domain import own_domain
+from ros_harness import Harness, ros_context
 from std_srvs.srv import Trigger
 from stretch_driver import FakeStretchDriver
 from vinn.rollout.reader import summarize_recording

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 import rclpy
-from ros_harness import Harness, own_domain, ros_context
+from ros_domain import own_domain
+from ros_harness import Harness, ros_context
 from vinn_ros.api_reference import NODES
 from vinn_ros.client_node import client_node
 from vinn_ros.graph import door_opening

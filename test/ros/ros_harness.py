@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import threading
 import time
@@ -14,16 +13,10 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from ros_domain import held, own_domain
 from vinn_ros.calls import call
 
 from vinn_ros import qos
-
-_domains = itertools.count()
-
-
-def own_domain() -> int:
-    """A ROS domain that neither another test nor (most likely) another test run uses."""
-    return 1 + (os.getpid() * 7 + next(_domains)) % 100
 
 
 class Harness:
@@ -96,17 +89,18 @@ class Harness:
 def ros_context(domain: int | None = None) -> Iterator[Harness]:
     """rclpy in a domain of its own, or in the one that is given."""
     domain = own_domain() if domain is None else domain
-    before = os.environ.get("ROS_DOMAIN_ID")
-    os.environ["ROS_DOMAIN_ID"] = str(domain)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-    harness = Harness()
-    try:
-        yield harness
-    finally:
-        harness.close()
-        rclpy.try_shutdown()
-        if before is None:
-            del os.environ["ROS_DOMAIN_ID"]
-        else:
-            os.environ["ROS_DOMAIN_ID"] = before
+    with held(domain):
+        before = os.environ.get("ROS_DOMAIN_ID")
+        os.environ["ROS_DOMAIN_ID"] = str(domain)
+        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        harness = Harness()
+        try:
+            yield harness
+        finally:
+            harness.close()
+            rclpy.try_shutdown()
+            if before is None:
+                del os.environ["ROS_DOMAIN_ID"]
+            else:
+                os.environ["ROS_DOMAIN_ID"] = before

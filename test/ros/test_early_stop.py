@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ros_harness import own_domain
+from ros_domain import own_domain
 from test_node_processes import camera_specs, environment, write_frames
 from vinn_ros.graph import NodeSpec
 from vinn_ros.processes import BringUp

@@ -14,7 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from ros_harness import own_domain
+from ros_domain import own_domain
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from vinn_ros.calls import call

@@ -18,7 +18,8 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
-from ros_harness import Harness, own_domain
+from ros_domain import own_domain
+from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
 from vinn_ros.conversions import decompress, to_nanoseconds
 from vinn_ros.graph import NodeSpec
