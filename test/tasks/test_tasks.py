@@ -124,7 +124,7 @@ def test_a_demonstration_in_both_parts_is_refused(tmp_path: Path) -> None:
         )
         frames = list(rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
         write_demonstration(
-            tmp_path / part, meta, frames, np.ones((2, 3), np.float32), np.zeros(2, np.int8)
+            tmp_path / part, meta, frames, np.full((2, 3), 0.5, np.float32), np.zeros(2, np.int8)
         )
     train, test = Dataset.open(tmp_path / "train"), Dataset.open(tmp_path / "test")
     with pytest.raises(DatasetError, match="must differ"):
