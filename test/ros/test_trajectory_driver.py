@@ -17,7 +17,6 @@ from vinn.robot.config import ContactConfig, ContactThresholds, RobotConfig
 from vinn.robot.types import JointCommand
 from vinn_ros.drivers import follow_trajectory
 from vinn_ros.drivers.follow_trajectory import FollowTrajectoryDriver, goal_joints
-from vinn_ros.drivers.streaming_position import StreamingPositionDriver
 from vinn_ros.lifecycle import VinnNode
 
 pytestmark = [
@@ -201,14 +200,3 @@ def test_without_control_msgs_the_error_says_what_is_missing(
     monkeypatch.setattr(follow_trajectory, "FollowJointTrajectory", None)
     with pytest.raises(ConfigError, match="needs control_msgs"):
         FollowTrajectoryDriver(setup.node, 1.0)
-
-
-def test_two_senders_are_refused(setup: Setup) -> None:
-    """Only one node may stream; a second one is named before anything moves."""
-    first = StreamingPositionDriver(setup.node, (), "finger_rad", 2.0)
-    second = StreamingPositionDriver(setup.node, (), "finger_rad", 2.0)
-    setup.ros.wait_for(lambda: setup.node.count_publishers("joint_pose_cmd") == 2)
-    for driver in (first, second):
-        with pytest.raises(RobotError, match="1 other publisher"):
-            driver.start(CONFIG)
-    assert setup.robot.services_called == []
