@@ -154,6 +154,15 @@ def test_a_step_of_unknown_length_loses_the_belief() -> None:
     assert lost.steps == belief.steps + 1
 
 
+def test_a_place_that_is_not_known_rules_nothing_out() -> None:
+    filter_ = make_filter()
+    belief, point = approach(filter_, steps=1)
+    missed = filter_.miss(belief, np.full(3, np.nan))
+    found = filter_.estimate(filter_.see(missed, view_of(filter_, point), 0))
+    assert np.isfinite(found.camera_delta).all()
+    assert missed.missed == ()
+
+
 def test_where_it_is_in_the_picture() -> None:
     filter_ = make_filter()
     belief, point = approach(filter_)

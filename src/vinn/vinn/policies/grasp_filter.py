@@ -161,7 +161,10 @@ class GraspFilter:
         return replace(belief, particles=particles, missed=missed)
 
     def miss(self, belief: GraspBelief, closed_at: NDArray[np.float64]) -> GraspBelief:
-        """The belief after a closing on nothing at a place (3,) relative to the hand now."""
+        """The belief after a closing on nothing at a place (3,) relative to the hand now; a place
+        that is not known any more rules nothing out."""
+        if not np.isfinite(closed_at).all():
+            return belief
         reach = self._axes[2] * self.settings.missed_before_m / self._unit_m
         return replace(belief, missed=(*belief.missed, closed_at + reach))
 
