@@ -79,6 +79,10 @@ class Harness:
                 node.take_down()
         self.executor.shutdown(timeout_sec=2.0)
         self._spinner.join(timeout=5.0)
+        # Whoever still holds a node, such as the record of a failed test, does not keep it in
+        # the graph, where a later test in this domain would find it.
+        for node in (*reversed(self._nodes), self.node):
+            node.destroy_node()
 
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):

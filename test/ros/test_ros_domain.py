@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from rclpy.exceptions import InvalidHandle
 from ros_domain import DOMAINS, held, own_domain
+from ros_harness import ros_context
+from stretch_driver import FakeStretchDriver
 
 MANY_TESTS = 30
 RUN = f"""
@@ -52,3 +56,13 @@ def test_a_domain_that_is_held_is_given_to_nobody() -> None:
     with held(domain), held(domain):
         assert domain not in [own_domain() for _ in range(MANY_TESTS)]
     assert domain in [own_domain() for _ in range(MANY_TESTS)]
+
+
+@pytest.mark.ros
+def test_what_a_failed_test_holds_on_to_is_not_seen_by_the_next() -> None:
+    with ros_context() as ros:
+        kept = ros.add(FakeStretchDriver())
+        assert "stretch_driver" in kept.get_node_names()
+    for node in (kept, ros.node):
+        with pytest.raises(InvalidHandle):
+            node.get_node_names()
