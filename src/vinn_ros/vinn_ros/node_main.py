@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from vinn.errors import VinnError
 
 from vinn_ros.lifecycle import VinnNode
 from vinn_ros.node_executor import NodeExecutor
-from vinn_ros.signals import StopSignals
+from vinn_ros.signals import StopSignals, hold_stop_signals
 
 EXIT_OK, EXIT_BUG, EXIT_REFUSED = 0, 1, 2
 
@@ -27,8 +28,9 @@ _SWITCH_S = 5e-4
 own 5 ms, several times between a frame and its command, are a tenth of a step."""
 _POLL_S = 0.05
 _UNFINISHED_S = 1.0
-"""A transition that is under way when the process is to end gets so long; launch insists after 5 s.
-"""
+"""A transition that is under way when the process is to end gets so long."""
+_ABANDONED_S = 2.0
+"""And then the process, to leave in order: launch insists 5 s after it has asked."""
 
 
 @dataclass
@@ -47,12 +49,16 @@ class _Start:
     """None: all are up."""
     problem: BaseException | None = None
 
+    busy: bool = True
+    """Whether `run` goes on."""
+
     def run(self) -> None:
         """Each node in turn."""
         try:
             self.exit_code = self._run()
         except BaseException as problem:
             self.problem = problem
+        self.busy = False
 
     def _run(self) -> int | None:
         for factory in self.factories:
@@ -98,6 +104,8 @@ def spin(factories: Sequence[NodeFactory]) -> int:
                 node.abandoned = True
             else:
                 node.take_down()
+        if start.busy:
+            _end_within(_ABANDONED_S, exit_code)
         ending.set()
         # Nothing may run in the executor any more when the context goes.
         executor.shutdown(timeout_sec=2.0)
@@ -131,6 +139,18 @@ def _run(start: _Start, signals: StopSignals) -> int:
     return EXIT_OK
 
 
+def _end_within(seconds: float, exit_code: int) -> None:
+    """End the process after `seconds`, wherever it is then: what it abandons (a load that goes on,
+    and takes processor and locks) may hold up each part of an orderly end.
+    """
+
+    def end() -> None:
+        time.sleep(seconds)
+        os._exit(exit_code)
+
+    threading.Thread(target=end, name="end", daemon=True).start()
+
+
 def _spin(executor: NodeExecutor, ending: threading.Event) -> None:
     try:
         executor.spin()
@@ -162,6 +182,8 @@ def leave_network() -> None:
 
 def run_node(node_class: NodeFactory) -> None:
     """The `main` of a node's executable."""
+    # Nothing may end it half-way from here on.
+    hold_stop_signals()
     exit_code = spin([node_class])
     leave_network()
     sys.stdout.flush()
