@@ -1,12 +1,12 @@
 """Everything that opens a door: camera or simulation, policy, executor and supervisor.
 
-The nodes and their parameters are described in `vinn_ros.graph`.
+The nodes and their parameters are described in `vinn_ros.bringup.graph`.
 """
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
-from vinn_ros.graph import ROBOTS, door_opening
-from vinn_ros.launch_actions import chosen, common_arguments, parameter_files, start_graph
+from vinn_ros.bringup.graph import ROBOTS, door_opening
+from vinn_ros.bringup.launch_actions import chosen, common_arguments, parameter_files, start_graph
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -1,12 +1,12 @@
 """A recording played to a policy: what would it do? No robot, nothing moves.
 
-The nodes and their parameters are described in `vinn_ros.graph`.
+The nodes and their parameters are described in `vinn_ros.bringup.graph`.
 """
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
-from vinn_ros.graph import replay
-from vinn_ros.launch_actions import common_arguments, number, parameter_files, start_graph
+from vinn_ros.bringup.graph import replay
+from vinn_ros.bringup.launch_actions import common_arguments, number, parameter_files, start_graph
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -52,7 +52,7 @@ def door_policy(
 ) -> Path:
     """A real policy artefact that opens the door of `door_demonstrations`."""
     from vinn.demos.store import Dataset
-    from vinn.policies.build import build_policy
+    from vinn.policies.artefacts.build import build_policy
 
     dataset = Dataset.open(door_demonstrations)
     out = tmp_path_factory.mktemp("policy") / "door"
@@ -68,8 +68,8 @@ def door_detector(
     Trained in a process of its own, as wherever a simulator may run in the same one.
     """
     from vinn.demos.store import Dataset
-    from vinn.evaluation.grasp_detectors import train_detector
     from vinn.evaluation.own_process import OwnProcess
+    from vinn.paper.grasp_detectors import train_detector
     from vinn.robot.config import RobotConfig
 
     process = OwnProcess()

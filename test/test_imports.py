@@ -36,11 +36,11 @@ def test_import_contract() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "vinn_ros.nodes.vinn_policy",
-        "vinn_ros.nodes.stretch_executor",
-        "vinn_ros.nodes.rollout_supervisor",
-        "vinn_ros.nodes.wrist_camera",
-        "vinn_ros.bringup",
+        "vinn_ros.policy.node",
+        "vinn_ros.executor.node",
+        "vinn_ros.supervisor.node",
+        "vinn_ros.camera.node",
+        "vinn_ros.bringup.command",
         "vinn_ros.operator",
     ],
 )
@@ -49,7 +49,7 @@ def test_robot_process_needs_neither_torch_nor_simulation(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["vinn.policies.artefact", "vinn.robot.executor", "vinn.rollout.loop"]
+    "module", ["vinn.policies.artefacts.opening", "vinn.robot.executor", "vinn.rollout.loop"]
 )
 def test_library_at_run_time_needs_neither_torch_nor_simulation_nor_ros(module: str) -> None:
     assert modules_after(f"import {module}") & (NOT_ON_A_ROBOT | ROS) == set()

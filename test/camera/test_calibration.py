@@ -14,12 +14,13 @@ import yaml
 from vinn.cli import camera
 from vinn.cli.main import run
 from vinn.errors import ConfigError, DatasetError
-from vinn.evaluation.board_pictures import picture, pictures
-from vinn.ingest.calibration import Calibration, View, calibrate
-from vinn.ingest.camera_profile import find_profile
-from vinn.ingest.charuco import CalibrationBoard
-from vinn.ingest.intrinsics import intrinsics_json, read_intrinsics
-from vinn.ingest.lens import Lens
+from vinn.ingest.lenses.calibration import Calibration, View, calibrate
+from vinn.ingest.lenses.camera_profile import find_profile
+from vinn.ingest.lenses.charuco import CalibrationBoard
+from vinn.ingest.lenses.intrinsics import intrinsics_json, read_intrinsics
+from vinn.ingest.lenses.lens import Lens
+
+from measure.camera.board_pictures import picture, pictures
 
 BOARD = CalibrationBoard()
 FISHEYE = Lens(

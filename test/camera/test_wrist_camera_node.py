@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from vinn.errors import CameraError
-from vinn.ingest.intrinsics import intrinsics_json
-from vinn.ingest.lens import Lens
+from vinn.ingest.lenses.intrinsics import intrinsics_json
+from vinn.ingest.lenses.lens import Lens
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "ros"))
@@ -21,10 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "ros"))
 from diagnostic_msgs.msg import DiagnosticArray
 from ros_harness import ros_context
 from sensor_msgs.msg import CameraInfo, CompressedImage
+from vinn_ros.camera import node as wrist_camera
 from vinn_ros.conversions import decompress, to_nanoseconds
-from vinn_ros.nodes import wrist_camera
-
-from vinn_ros import qos
+from vinn_ros.node import qos
 
 pytestmark = pytest.mark.ros
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 from vinn.errors import ConfigError, DatasetError
-from vinn.evaluation.digest import RolloutDigest
 from vinn.evaluation.results import Results
+from vinn.recordings.rollout_summary import RolloutDigest
 
 pytest.importorskip("rclpy")
 

@@ -15,8 +15,8 @@ from PIL import Image
 from vinn.demos.encoded_image import jpeg_size, png_size
 from vinn.demos.frames import decode_image, decode_jpeg, read_frame, read_image
 from vinn.errors import DatasetError, ImageError
-from vinn.rollout.images import RGB_OF
 from vinn.rollout.messages import build_message, image_fields
+from vinn.rollout.storage.images import RGB_OF
 
 TYPE = "sensor_msgs/msg/CompressedImage"
 KINDS: dict[str, dict] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from vinn.errors import ImageError
-from vinn.rollout.images import raw_rgb
 from vinn.rollout.messages import build_message
+from vinn.rollout.storage.images import raw_rgb
 
 CHANNELS = {"rgb8": "RGB", "bgr8": "BGR", "rgba8": "RGBA", "bgra8": "BGRA", "mono8": "G"}
 

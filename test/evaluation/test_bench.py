@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_encoder import write_square_demos, write_tiny_encoder
+from vinn.bench import run as bench_run
+from vinn.bench.arithmetic import network_gflop
+from vinn.bench.memories import BenchMemory, asked_about, extended, hold_out
+from vinn.bench.plot import cost_plot, query_costs
+from vinn.bench.run import Bench, BenchSettings
+from vinn.bench.search import SearchCost, growth
+from vinn.bench.timing import in_turns, in_turns_per_query
 from vinn.cli.main import run
 from vinn.encoders.openvino_runtime import import_openvino
-from vinn.evaluation.bench import run as bench_run
-from vinn.evaluation.bench.arithmetic import network_gflop
-from vinn.evaluation.bench.memories import BenchMemory, asked_about, extended, hold_out
-from vinn.evaluation.bench.plot import cost_plot, query_costs
-from vinn.evaluation.bench.run import Bench, BenchSettings
-from vinn.evaluation.bench.search import SearchCost, growth
-from vinn.evaluation.bench.timing import in_turns, in_turns_per_query
 from vinn.evaluation.results import Results
 
 

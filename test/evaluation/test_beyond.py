@@ -11,17 +11,17 @@ from tiny_encoder import square_image, write_tiny_encoder
 from vinn.demos.store import Dataset, write_demonstration
 from vinn.demos.types import CameraInfo, DemonstrationMeta
 from vinn.errors import ConfigError
-from vinn.evaluation import beyond
-from vinn.evaluation.beyond import PRESETS_DIR, left_out_errors, load_beyond_config, offline_unit
-from vinn.evaluation.beyond_output import beyond_results
-from vinn.evaluation.closed_loop import cells, trials_path
-from vinn.evaluation.methods import ALL_METHODS, BEYOND, METHODS, Method
-from vinn.evaluation.preset_rows import row_preset
-from vinn.evaluation.tables_config import TablesConfig
-from vinn.evaluation.workspace import Workspace
-from vinn.policies.artefact import MetricKind
-from vinn.policies.build import EmbeddedDataset
-from vinn.policies.views import MIRRORED, ORIGINAL
+from vinn.paper import ablations as beyond
+from vinn.paper.ablations import PRESETS_DIR, left_out_errors, load_beyond_config, offline_unit
+from vinn.paper.ablations_output import beyond_results
+from vinn.paper.closed_loop import cells, trials_path
+from vinn.paper.methods import ALL_METHODS, BEYOND, METHODS, Method
+from vinn.paper.offline_config import TablesConfig
+from vinn.paper.preset_rows import row_preset
+from vinn.paper.workspace import Workspace
+from vinn.policies.artefacts.build import EmbeddedDataset
+from vinn.policies.artefacts.opening import MetricKind
+from vinn.policies.augmentation import MIRRORED, ORIGINAL
 from vinn.tasks.data import TaskData, task_of_datasets
 
 STEPS = 6
@@ -140,7 +140,7 @@ def test_every_switch_can_be_measured_and_is_measured_once(
 def test_row_of_a_preset_is_built_and_its_views_are_embedded_once(
     workspace: Workspace, task: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vinn.evaluation import preset_rows
+    from vinn.paper import preset_rows
 
     embedded: list[str] = []
     original = preset_rows.embed_dataset

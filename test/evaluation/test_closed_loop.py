@@ -11,8 +11,10 @@ from blobs import write_blobs
 from vinn.demos.frames import decode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError, DatasetError
-from vinn.evaluation import closed_loop
-from vinn.evaluation.closed_loop import (
+from vinn.evaluation.success import UNKNOWN
+from vinn.evaluation.trials import Failure, TrialResult, run_trial
+from vinn.paper import closed_loop
+from vinn.paper.closed_loop import (
     LEFT_OUT,
     SAMPLED,
     SEEN,
@@ -24,18 +26,16 @@ from vinn.evaluation.closed_loop import (
     trials_path,
     without_cabinet,
 )
-from vinn.evaluation.closed_loop_config import (
+from vinn.paper.closed_loop_config import (
     PRESETS_DIR,
     ClosedLoopConfig,
     load_closed_loop_config,
 )
-from vinn.evaluation.closed_loop_output import (
+from vinn.paper.closed_loop_output import (
     closed_loop_results,
     occlusion_figure,
     tables_markdown,
 )
-from vinn.evaluation.success import UNKNOWN
-from vinn.evaluation.trials import Failure, TrialResult, run_trial
 from vinn.policies.types import Prediction
 from vinn.robot.types import ReasonCode
 from vinn.rollout.config import RolloutConfig

@@ -11,16 +11,16 @@ from vinn.demos.frames import read_frame
 from vinn.demos.hindsight import hindsight
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactMismatchError, ConfigError
-from vinn.evaluation.grasp_point import CoveredCamera, grasp_point_results, run_grasp_point
-from vinn.evaluation.grasp_views import off_path_errors
 from vinn.evaluation.offline import predict_dataset
-from vinn.evaluation.preset_build import build_from_preset
-from vinn.evaluation.tables_config import load_tables_config
 from vinn.evaluation.trials import run_trial, trial_seed
-from vinn.evaluation.workspace import Workspace
-from vinn.policies.artefact import GRASP_FOLDER, load_policy, open_artefact
-from vinn.policies.extend import extend_policy
-from vinn.policies.grasp_point import KEY_SIZE
+from vinn.paper.grasp_point import CoveredCamera, grasp_point_results, run_grasp_point
+from vinn.paper.grasp_views import off_path_errors
+from vinn.paper.offline_config import load_tables_config
+from vinn.paper.workspace import Workspace
+from vinn.policies.artefacts.build_preset import build_from_preset
+from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.opening import GRASP_FOLDER, load_policy, open_artefact
+from vinn.policies.grasp.point import KEY_SIZE
 from vinn.policies.preset import load_preset
 from vinn.policies.types import demonstrated_step
 from vinn.policies.vinn import VinnPolicy

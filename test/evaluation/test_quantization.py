@@ -13,9 +13,9 @@ from vinn.encoders.artefact import read_manifest, write_encoder
 from vinn.encoders.encoder import load_encoder
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.errors import ConfigError
-from vinn.evaluation import quantization
-from vinn.evaluation.quantization import quantize_encoder
-from vinn.policies.build import embed_dataset
+from vinn.policies.artefacts import quantize_encoder as quantization
+from vinn.policies.artefacts.build import embed_dataset
+from vinn.policies.artefacts.quantize_encoder import quantize_encoder
 from vinn.policies.memory import ActionMemory
 from vinn.retrieval.ranking import compare_rankings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from vinn.errors import ConfigError, DatasetError
-from vinn.evaluation.selection import select_k_and_bandwidth
+from vinn.policies.artefacts.selection import select_k_and_bandwidth
 from vinn.policies.vinn import softmin_weights
 from vinn.retrieval.neighbors import brute_force_neighbors
 

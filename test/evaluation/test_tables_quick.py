@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from vinn.cli.eval_tables import QUICK_CHECKS
+from vinn.cli.eval.tables import QUICK_CHECKS
 from vinn.cli.main import run
-from vinn.evaluation.tables_config import load_tables_config
+from vinn.paper.offline_config import load_tables_config
 from vinn.tasks.registry import TASKS
 
 ROWS = "random,open-loop,imagenet,vinn"

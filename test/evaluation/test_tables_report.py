@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from vinn.cli.eval import app
 from vinn.errors import ConfigError
 from vinn.evaluation.results import Results
-from vinn.evaluation.tables_report import build_tables_report
+from vinn.paper.page import build_tables_report
 
 PAGE = """# Table III
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import write_blobs
-from vinn.evaluation.methods import METHODS, PolicyForm
-from vinn.evaluation.tables import run_tables
-from vinn.evaluation.tables_config import TablesConfig, load_tables_config
-from vinn.evaluation.tables_output import side_by_side, table_results
-from vinn.evaluation.workspace import Workspace
 from vinn.learning.config import SelfSupervisionConfig
+from vinn.paper.methods import METHODS, PolicyForm
+from vinn.paper.offline_config import TablesConfig, load_tables_config
+from vinn.paper.offline_output import side_by_side, table_results
+from vinn.paper.offline_tables import run_tables
+from vinn.paper.workspace import Workspace
 from vinn.tasks.data import TaskData, task_of_datasets
 
 CONTROLS = ("random", "open-loop", "raw-pixels")

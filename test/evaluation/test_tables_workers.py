@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from blobs import write_blobs
 from vinn.errors import ConfigError
-from vinn.evaluation.methods import METHODS, EncoderKind
-from vinn.evaluation.tables import Unit, all_units, run_tables
-from vinn.evaluation.tables_config import PRESETS_DIR, TablesConfig, load_tables_config
-from vinn.evaluation.tables_workers import pieces, run_tables_by_workers
-from vinn.evaluation.workspace import Workspace
+from vinn.paper.methods import METHODS, EncoderKind
+from vinn.paper.offline_config import PRESETS_DIR, TablesConfig, load_tables_config
+from vinn.paper.offline_tables import Unit, all_units, run_tables
+from vinn.paper.offline_workers import pieces, run_tables_by_workers
+from vinn.paper.workspace import Workspace
 from vinn.tasks.data import TaskData, task_of_datasets
 
 RUN = {"max_steps": 2, "batch_size": 4, "workers": 0, "threads": 1}

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
-
-from vinn_ros import qos
+from vinn_ros.node import qos
 
 
 @dataclass

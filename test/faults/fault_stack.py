@@ -30,14 +30,15 @@ from std_srvs.srv import Trigger
 from stretch_driver import FakeStretchDriver
 from vinn.errors import RobotError
 from vinn.robot.config import ExecutorConfig
-from vinn_ros.nodes import wrist_camera
-from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
+from vinn_ros.bringup import graph
+from vinn_ros.bringup.processes import BringUp
+from vinn_ros.camera import node as wrist_camera
+from vinn_ros.node import qos
 from vinn_ros.paths import config_directory
-from vinn_ros.processes import BringUp
+from vinn_ros.supervisor.node import RolloutSupervisorNode
 
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
 from vinn_msgs.srv import StartRollout
-from vinn_ros import graph, qos
 
 START_TIMEOUT_S = 120.0
 SLOW, QUICK = 0.15, 6.0

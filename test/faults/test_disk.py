@@ -15,9 +15,9 @@ from fault_measure import Measure
 from fault_stack import SLOW, Stack
 from vinn.demos.types import ActionScale
 from vinn.errors import DatasetError
-from vinn.evaluation.rollout_demonstration import add_rollout
+from vinn.recordings.rollout_demonstration import add_rollout
 from vinn.robot.config import CameraMount
-from vinn.rollout.reader import summarize_recording
+from vinn.rollout.storage.reader import summarize_recording
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 

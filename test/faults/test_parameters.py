@@ -14,8 +14,8 @@ from rclpy.parameter import Parameter as RosParameter
 from ros_harness import Harness, ros_context
 from vinn.errors import ConfigError
 from vinn_ros.api_reference import NODES
-from vinn_ros.lifecycle import VinnNode
-from vinn_ros.parameters import Parameter
+from vinn_ros.node.lifecycle import VinnNode
+from vinn_ros.node.parameters import Parameter
 
 pytestmark = pytest.mark.ros
 

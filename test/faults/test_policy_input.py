@@ -20,10 +20,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from vinn.policies.types import GraspPoint
 from vinn_ros.conversions import compress, to_image, to_stamp
-from vinn_ros.nodes.vinn_policy import VinnPolicyNode
+from vinn_ros.node import qos
+from vinn_ros.policy.node import VinnPolicyNode
 
 from vinn_msgs.msg import PolicyStatus, Prediction
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 

@@ -21,11 +21,11 @@ from ros_domain import own_domain
 from ros_harness import Harness, ros_context
 from std_srvs.srv import Trigger
 from stretch_driver import FakeStretchDriver
-from vinn.rollout.reader import summarize_recording
+from vinn.rollout.storage.reader import summarize_recording
+from vinn_ros.bringup import graph
 
 from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import StartRollout
-from vinn_ros import graph
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -65,7 +65,8 @@ def bring_up(policy: Path, pictures: Path, directory: Path) -> list[str]:
         "wrist_camera.loop=true",
     ]
     return [
-        *(sys.executable, "-m", "vinn_ros.bringup", "--robot", "real", "--timeout-s", "120"),
+        *(sys.executable, "-m", "vinn_ros.bringup.command"),
+        *("--robot", "real", "--timeout-s", "120"),
         *("--policy", str(policy), "--recordings", str(directory / "recordings")),
         *[f"--set={setting}" for setting in settings],
     ]
@@ -184,7 +185,7 @@ def test_row_29_bring_ups_in_a_row(policy: Path, pictures: Path, tmp_path: Path)
 def test_a_process_that_was_suspended_goes_on() -> None:
     """CPython's sigtimedwait gives an empty record after SIGCONT: nodes took it for a request."""
     code = (
-        "from vinn_ros.signals import StopSignals\n"
+        "from vinn_ros.node.signals import StopSignals\n"
         "with StopSignals() as signals:\n"
         "    print('ready', flush=True)\n"
         "    print('ended' if any(signals.wait(0.2) for _ in range(10)) else 'went on')\n"

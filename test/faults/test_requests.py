@@ -19,13 +19,13 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from relay import BadNetwork, Relay
 from std_srvs.srv import Trigger
-from vinn.rollout.reader import summarize_recording
-from vinn_ros.calls import wait_for
+from vinn.rollout.storage.reader import summarize_recording
+from vinn_ros.node import qos
+from vinn_ros.node.calls import wait_for
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import StartRollout
-from vinn_ros import qos
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -229,7 +229,7 @@ def test_row_18_an_operator_stops_a_rollout(stack: Stack) -> None:
 
 
 def test_a_short_soak(stack: Stack) -> None:
-    """Rollout after rollout: nothing piles up. `tools/soak.py` does it for an hour."""
+    """Rollout after rollout: nothing piles up. `python -m measure.soak` does it for an hour."""
 
     def memory_mib() -> dict[str, float]:
         pages = {

@@ -12,8 +12,8 @@ import rclpy
 from ros_domain import own_domain
 from ros_harness import Harness, ros_context
 from vinn_ros.api_reference import NODES
-from vinn_ros.client_node import client_node
-from vinn_ros.graph import door_opening
+from vinn_ros.bringup.graph import door_opening
+from vinn_ros.node.client_node import client_node
 from vinn_ros.security_policy import policy
 
 pytestmark = pytest.mark.ros

@@ -16,13 +16,13 @@ from vinn.demos.frames import encode_jpeg
 from vinn.demos.store import Dataset, validate_dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, DatasetError
-from vinn.ingest.lens import Lens
-from vinn.policies.artefact import PolicyKind, load_policy, open_artefact
-from vinn.policies.build import build_control, build_parametric, build_policy
+from vinn.ingest.lenses.lens import Lens
+from vinn.policies.artefacts.build import build_control, build_parametric, build_policy
+from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.policies.artefacts.sealing import sealed_files
 from vinn.policies.features import Features
 from vinn.policies.mlp import Mlp
 from vinn.policies.novelty import NoveltyMeasure
-from vinn.policies.sealing import sealed_files
 from vinn.reading.documents import read_json
 from vinn.retrieval.index import IndexKind, build_index
 from vinn.retrieval.metric import pca_whitening

@@ -14,21 +14,21 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from tiny_encoder import square_image, write_square_demos
 from vinn.demos.frames import encode_jpeg
 from vinn.demos.types import ActionScale
-from vinn.evaluation.rollout_demonstration import add_rollout
 from vinn.ingest.formats.common import GripperOrder, write_imported
 from vinn.ingest.formats.lerobot_export import export_lerobot
 from vinn.ingest.formats.lerobot_import import read_lerobot
 from vinn.ingest.formats.rosbag import BagTopics, export_rosbag, read_rosbag
-from vinn.ingest.lens import Lens
+from vinn.ingest.lenses.lens import Lens
+from vinn.recordings.rollout_demonstration import add_rollout
+from vinn.recordings.timeline import load_timeline
+from vinn.recordings.tracks import load_tracks
 from vinn.robot.config import CameraMount
 from vinn.rollout.label import RolloutLabel, read_label, write_label
 from vinn.rollout.messages import image_fields, serialize, typestore
-from vinn.rollout.reader import read_recording, summarize_recording, timed_messages
 from vinn.rollout.recorder import RolloutRecorder
-from vinn.rollout.repair import repair_recording
-from vinn.rollout.stored import recorded_types
-from vinn.viz.timeline import load_timeline
-from vinn.viz.tracks import load_tracks
+from vinn.rollout.storage.reader import read_recording, summarize_recording, timed_messages
+from vinn.rollout.storage.repair import repair_recording
+from vinn.rollout.storage.stored import recorded_types
 
 CONFIG = Path(__file__).parents[2] / "config"
 RECORDING = "s.mcap"

@@ -18,14 +18,14 @@ from vinn.ingest.assignment import assign_clips
 from vinn.ingest.clip import ClipFolder, Evidence
 from vinn.ingest.decode import SampledFrame, probe_video, sample_frames
 from vinn.ingest.frame_source import open_source
-from vinn.ingest.gripper_classifier import train_classifier
-from vinn.ingest.gripper_mask import write_mask
-from vinn.ingest.intrinsics import camera_info_yaml, intrinsics_json
-from vinn.ingest.lens import Lens
-from vinn.ingest.mappers import Mapping
-from vinn.ingest.sfm import Reconstruction
-from vinn.ingest.steps import Assessment, Step, StepReason
-from vinn.robot.config_file import read_mapping
+from vinn.ingest.gripper.classifier import train_classifier
+from vinn.ingest.gripper.mask import write_mask
+from vinn.ingest.lenses.intrinsics import camera_info_yaml, intrinsics_json
+from vinn.ingest.lenses.lens import Lens
+from vinn.ingest.motion.mappers import Mapping
+from vinn.ingest.motion.sfm import Reconstruction
+from vinn.ingest.motion.steps import Assessment, Step, StepReason
+from vinn.reading.config_file import read_mapping
 
 CONFIG = Path(__file__).parents[2] / "config"
 RECORDING = "s.mcap"
@@ -61,7 +61,7 @@ def make_camera_info(root: Path) -> None:
 
 
 def read_camera_info(root: Path) -> object:
-    from vinn_ros.nodes.wrist_camera import read_camera_info
+    from vinn_ros.camera.node import read_camera_info
 
     return read_camera_info(str(root / "camera.yaml"))
 
@@ -162,7 +162,7 @@ def make_clip(root: Path) -> None:
 
 
 def use_clip(root: Path) -> object:
-    from vinn.ingest.gripper_source import clip_profile, frames_per_step
+    from vinn.ingest.gripper.source import clip_profile, frames_per_step
     from vinn.ingest.pipeline import write_clip
 
     clip = ClipFolder(root / "doors.ingest" / "clip")

@@ -1,4 +1,7 @@
-"""Changed files of every kind: refused in one line, or read; `tools/fuzz_files.py` makes more."""
+"""Changed files of every kind: refused in one line, or read.
+
+`python -m measure.fuzz_files` makes more of them.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from vinn.ingest.assignment import clip_name
 from vinn.ingest.batch import ClipTask, process_clips
-from vinn.ingest.camera_profile import SHIPPED, load_profile
+from vinn.ingest.lenses.camera_profile import SHIPPED, load_profile
 from vinn.ingest.pipeline import IngestSettings
 
 

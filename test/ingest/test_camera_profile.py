@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from vinn.errors import ConfigError
-from vinn.ingest.camera_profile import SHIPPED, find_profile, load_profile
+from vinn.ingest.lenses.camera_profile import SHIPPED, find_profile, load_profile
 
 GOOD = """
 name: phone

@@ -14,8 +14,8 @@ from vinn.errors import DatasetError
 from vinn.ingest.assignment import Assignment, assign_clips, clip_name
 from vinn.ingest.clip import MANUAL, ClipFolder
 from vinn.ingest.film import Film
+from vinn.ingest.motion.steps import Assessment
 from vinn.ingest.pipeline import write_clip
-from vinn.ingest.steps import Assessment
 
 RNG = np.random.default_rng(17)
 INFINITE = float("inf")

@@ -15,15 +15,15 @@ from vinn.demos.types import GripperState
 from vinn.errors import ArtefactError, ConfigError
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.decode import SampledFrame
-from vinn.ingest.gripper_aruco import ArucoGripper
-from vinn.ingest.gripper_classifier import (
+from vinn.ingest.gripper.aruco import ArucoGripper
+from vinn.ingest.gripper.classifier import (
     GripperClassifier,
     confusion,
     most_probable_path,
     train_classifier,
 )
-from vinn.ingest.label_page import LabelServer
-from vinn.ingest.lens import Lens
+from vinn.ingest.gripper.label_page import LabelServer
+from vinn.ingest.lenses.lens import Lens
 
 CROP = (0.0, 0.3, 1.0, 1.0)
 

@@ -10,11 +10,11 @@ from test_gripper import gripper_picture
 from vinn.cli.main import run
 from vinn.demos.store import Dataset
 from vinn.demos.types import GripperState
-from vinn.ingest.camera_profile import CameraProfile
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.decode import SampledFrame
-from vinn.ingest.lens import Lens
-from vinn.ingest.steps import Assessment, Step, StepReason
+from vinn.ingest.lenses.camera_profile import CameraProfile
+from vinn.ingest.lenses.lens import Lens
+from vinn.ingest.motion.steps import Assessment, Step, StepReason
 
 PROFILE = CameraProfile(name="small", lens=Lens.pinhole(160, 120, 60))
 CROP = "0,0.3,1,1"

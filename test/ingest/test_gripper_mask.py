@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 from vinn.errors import ConfigError
-from vinn.ingest.gripper_mask import read_mask, still_mask
-from vinn.ingest.lens import Lens
+from vinn.ingest.gripper.mask import read_mask, still_mask
+from vinn.ingest.lenses.lens import Lens
 
 LENS = Lens.pinhole(320, 240, 80)
 FINGERS = [

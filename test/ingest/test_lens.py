@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vinn.errors import ImageError
-from vinn.ingest.lens import Lens
-from vinn.ingest.linearize import Linearizer
+from vinn.ingest.lenses.lens import Lens
+from vinn.ingest.lenses.linearize import Linearizer
 
 FISHEYE = Lens(
     model="kb4",

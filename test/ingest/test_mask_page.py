@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from videos import grey_levels, write_video
 from vinn.cli.main import run
-from vinn.ingest.camera_profile import CameraProfile
-from vinn.ingest.gripper_mask import read_mask
-from vinn.ingest.lens import Lens
-from vinn.ingest.mask_page import MaskServer, frames_to_paint_on
+from vinn.ingest.gripper.mask import read_mask
+from vinn.ingest.gripper.mask_page import MaskServer, frames_to_paint_on
+from vinn.ingest.lenses.camera_profile import CameraProfile
+from vinn.ingest.lenses.lens import Lens
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 

@@ -21,7 +21,7 @@ from vinn.demos.store import Dataset, read_demonstration, write_demonstration
 from vinn.demos.types import CameraInfo, DemonstrationMeta
 from vinn.errors import DatasetError
 from vinn.ingest.clip import ClipFolder
-from vinn.ingest.lens import Lens
+from vinn.ingest.lenses.lens import Lens
 from vinn.ingest.pipeline import write_clip
 
 pytest.importorskip("pycolmap")

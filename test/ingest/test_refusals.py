@@ -24,9 +24,9 @@ from vinn.demos.frames import encode_jpeg
 from vinn.errors import DatasetError
 from vinn.ingest.formats.common import write_imported
 from vinn.ingest.formats.record3d import read_record3d
-from vinn.ingest.lens import Lens
-from vinn.ingest.sfm import reconstruct
-from vinn.ingest.sfm_settings import SfmSettings
+from vinn.ingest.lenses.lens import Lens
+from vinn.ingest.motion.sfm import reconstruct
+from vinn.ingest.motion.sfm_settings import SfmSettings
 
 PROFILE = """
 name: small

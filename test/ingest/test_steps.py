@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from vinn.ingest.consistency import consistent_share
-from vinn.ingest.lens import Lens
-from vinn.ingest.mappers import Mapping
-from vinn.ingest.sfm import Reconstruction, segments
-from vinn.ingest.steps import (
+from vinn.ingest.lenses.lens import Lens
+from vinn.ingest.motion.consistency import consistent_share
+from vinn.ingest.motion.mappers import Mapping
+from vinn.ingest.motion.sfm import Reconstruction, segments
+from vinn.ingest.motion.steps import (
     Assessment,
     GateSettings,
     StepReason,

@@ -1,4 +1,4 @@
-"""The launch files start what `vinn_ros.graph` describes.
+"""The launch files start what `vinn_ros.bringup.graph` describes.
 
 They run against a recording stand-in for `launch` and `launch_ros` in a fresh interpreter, and
 against the real packages where these are importable.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vinn_ros.graph import ROBOTS, NodeSpec, door_opening, replay
+from vinn_ros.bringup.graph import ROBOTS, NodeSpec, door_opening, replay
 
 ROOT = Path(__file__).parents[2]
 RECORDER = ROOT / "test" / "fakes" / "launch_recorder"

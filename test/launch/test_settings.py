@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from vinn.errors import ConfigError
-from vinn_ros.graph import door_opening, with_settings
+from vinn_ros.bringup.graph import door_opening, with_settings
 
 
 def supervisor_parameters(*settings: str) -> dict[str, object]:

@@ -13,10 +13,10 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, DatasetError, VinnError
-from vinn.policies.artefact import PolicyKind, load_policy, open_artefact
-from vinn.policies.build import build_control, build_policy, embed_dataset
+from vinn.policies.artefacts.build import build_control, build_policy, embed_dataset
+from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.policies.augmentation import MIRRORED, ORIGINAL, view_frame
 from vinn.policies.open_loop import OpenLoopPolicy
-from vinn.policies.views import MIRRORED, ORIGINAL, view_frame
 from vinn.policies.vinn import VinnPolicy
 
 COUNT = 5

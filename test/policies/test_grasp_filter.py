@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from vinn.policies.grasp_detector import GraspCamera, GraspView, PhasePrior
-from vinn.policies.grasp_filter import NO_BELIEF, GraspBelief, GraspFilter, GraspFilterSettings
+from vinn.policies.grasp.detector import GraspCamera, GraspView, PhasePrior
+from vinn.policies.grasp.filter import NO_BELIEF, GraspBelief, GraspFilter, GraspFilterSettings
 from vinn.policies.types import TakenStep
 from vinn.robot.config import CameraMount
 from vinn.robot.kinematics import gripper_R_camera

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from test_grasp_filter import FORWARD, START, make_filter, view_of
-from vinn.policies.grasp_detector import GraspDetector, GraspPointManifest, GraspView
-from vinn.policies.grasp_filter import GraspFilterSettings
-from vinn.policies.grasp_point import (
+from vinn.policies.grasp.detector import GraspDetector, GraspPointManifest, GraspView
+from vinn.policies.grasp.filter import GraspFilterSettings
+from vinn.policies.grasp.point import (
     KEY_SIZE,
     GraspKey,
     GraspMemory,

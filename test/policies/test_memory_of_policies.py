@@ -11,7 +11,7 @@ from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.errors import ArtefactMismatchError
-from vinn.policies.artefact import PolicyKind
+from vinn.policies.artefacts.opening import PolicyKind
 from vinn.policies.bc import BehaviourCloningPolicy
 from vinn.policies.darp import ACTION_SIZE, DarpPolicy
 from vinn.policies.features import Features

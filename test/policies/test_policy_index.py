@@ -10,9 +10,9 @@ import pytest
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.errors import ArtefactMismatchError
-from vinn.policies.artefact import INDEX_FOLDER, load_policy, open_artefact
-from vinn.policies.build import build_policy
-from vinn.policies.extend import extend_policy
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.opening import INDEX_FOLDER, load_policy, open_artefact
 from vinn.retrieval import index as index_module
 from vinn.retrieval.approximate import ApproximateNeighbors
 from vinn.retrieval.flat import FlatNeighbors

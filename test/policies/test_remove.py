@@ -13,12 +13,12 @@ from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, ConfigError
-from vinn.policies.artefact import PolicyKind, load_policy, open_artefact
-from vinn.policies.build import build_control, build_policy
-from vinn.policies.extend import extend_policy
+from vinn.policies.artefacts.build import build_control, build_policy
+from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.policies.artefacts.remove import remove_demonstrations
+from vinn.policies.augmentation import MIRRORED, ORIGINAL
 from vinn.policies.novelty import NoveltyMeasure
-from vinn.policies.remove import remove_demonstrations
-from vinn.policies.views import MIRRORED, ORIGINAL
 
 NAMES = [f"square_{index}" for index in range(6)]
 

@@ -12,8 +12,8 @@ from vinn.cli.main import run
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ConfigError, DatasetError
-from vinn.policies.build import embed_dataset
-from vinn.policies.sharded import embed_in_shards
+from vinn.policies.artefacts.build import embed_dataset
+from vinn.policies.artefacts.sharded import embed_in_shards
 
 
 @pytest.fixture

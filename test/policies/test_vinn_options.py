@@ -13,18 +13,18 @@ from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
-from vinn.evaluation.preset_build import build_from_preset
-from vinn.policies.artefact import PolicyKind, load_policy, open_artefact
-from vinn.policies.build import build_policy, embed_dataset
+from vinn.policies.artefacts.build import build_policy, embed_dataset
+from vinn.policies.artefacts.build_preset import build_from_preset
+from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.policies.augmentation import check_view, origin_name, view_delta, view_frame, views_of
 from vinn.policies.darp import ACTION_SIZE, DarpPolicy
-from vinn.policies.extend import extend_policy
 from vinn.policies.features import Features, join_context
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp
 from vinn.policies.preset import PolicyPreset, load_preset
 from vinn.policies.progress import ProgressPrior, ProgressSettings
 from vinn.policies.types import unknown_step
-from vinn.policies.views import check_view, origin_name, view_delta, view_frame, views_of
 from vinn.retrieval.flat import FlatNeighbors
 
 COUNT = 6

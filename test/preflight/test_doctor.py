@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from vinn.cli.doctor import local_checks
-from vinn.robot.preflight import Verdict
+from vinn.robot.checks.preflight import Verdict
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 from rclpy.node import Node
 from stretch_driver import FakeStretchDriver
 from vinn_ros.conversions import compress
-from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
+from vinn_ros.node import qos
+from vinn_ros.supervisor.node import RolloutSupervisorNode
 
 from vinn_msgs.msg import Prediction
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 

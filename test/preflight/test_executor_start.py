@@ -15,8 +15,8 @@ import yaml
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 from stretch_driver import FakeStretchDriver
-from vinn_ros.graph import door_opening
-from vinn_ros.nodes.stretch_executor import StretchExecutorNode
+from vinn_ros.bringup.graph import door_opening
+from vinn_ros.executor.node import StretchExecutorNode
 from vinn_ros.paths import config_directory
 
 from vinn_msgs.msg import ExecutorStatus

@@ -6,8 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from vinn.robot.config import RobotConfig
-from vinn.robot.preflight import (
+from vinn.robot.checks.preflight import (
     Observations,
     PreflightConfig,
     Verdict,
@@ -15,6 +14,7 @@ from vinn.robot.preflight import (
     check_robot,
     first_failure,
 )
+from vinn.robot.config import RobotConfig
 from vinn.robot.types import JointRange, ReasonCode
 
 ROBOT = RobotConfig()

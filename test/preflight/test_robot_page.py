@@ -43,7 +43,7 @@ def test_the_operators_commands_exist() -> None:
 
 
 def test_the_preflights_settings_exist() -> None:
-    from vinn.robot.preflight import PreflightConfig
+    from vinn.robot.checks.preflight import PreflightConfig
 
     named = set(re.findall(r"`preflight\.(\w+)`", PAGE))
     assert named

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from vinn.robot.sign_check import AxisVerdict, SignCheck, check_axis
+from vinn.robot.checks.sign_check import AxisVerdict, SignCheck, check_axis
 from vinn.robot.types import ReasonCode
 
 SIZE_PX, FOCAL_PX, DEPTH_M = 240, 170.0, 0.3

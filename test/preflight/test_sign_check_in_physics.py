@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from vinn.evaluation.sign_checks import simulated_sign_check
+from vinn.robot.checks.sign_check import AxisVerdict
 from vinn.robot.config import CameraMount
-from vinn.robot.sign_check import AxisVerdict
 from vinn.robot.types import ReasonCode
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.scene import SceneConfig
 from vinn.sim.stretch_model import WristCamera
+
+from measure.camera.sign_checks import simulated_sign_check
 
 pytestmark = pytest.mark.physics
 

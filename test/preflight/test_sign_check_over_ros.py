@@ -12,10 +12,10 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)
 pytest.importorskip("mujoco", reason="needs the simulation")
 
 from std_srvs.srv import Trigger
-from vinn_ros.graph import door_opening, with_settings
-from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
-from vinn_ros.nodes.stretch_executor import StretchExecutorNode
-from vinn_ros.nodes.stretch_sim import StretchSimNode
+from vinn_ros.bringup.graph import door_opening, with_settings
+from vinn_ros.executor.node import StretchExecutorNode
+from vinn_ros.sim.node import StretchSimNode
+from vinn_ros.supervisor.node import RolloutSupervisorNode
 
 from vinn_msgs.msg import RolloutStatus
 

@@ -16,12 +16,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import BatteryState, CompressedImage
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
-from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
+from vinn_ros.node import qos
 from vinn_ros.paths import config_directory
+from vinn_ros.supervisor.node import RolloutSupervisorNode
 
 from vinn_msgs.msg import ExecutorStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import MoveToStart, StartRollout
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 

@@ -14,15 +14,15 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ArtefactError, ArtefactMismatchError, DatasetError
-from vinn.evaluation.rollout_demonstration import add_rollout, rollout_actions
-from vinn.policies.artefact import PolicyKind, load_policy, open_artefact
-from vinn.policies.build import build_control, build_policy
-from vinn.policies.extend import extend_policy
+from vinn.policies.artefacts.build import build_control, build_policy
+from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.recordings.rollout_demonstration import add_rollout, rollout_actions
+from vinn.recordings.timeline import load_timeline
+from vinn.recordings.tracks import load_tracks
 from vinn.robot.config import CameraMount
 from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
 from vinn.rollout.label import RolloutLabel, write_label
-from vinn.viz.timeline import load_timeline
-from vinn.viz.tracks import load_tracks
 
 LEVEL = CameraMount(tilt_rad=0.0, roll_rad=0.0)
 

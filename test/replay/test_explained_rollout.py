@@ -14,23 +14,24 @@ from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
-from vinn.evaluation.novelty import area_under_curve
-from vinn.evaluation.novelty_views import Cover, covered, paired_views
 from vinn.evaluation.recorded_trials import record_trial
-from vinn.evaluation.replay import SAME_ACTION, replay_recording
-from vinn.evaluation.rollout_findings import findings, neighbor_progress
 from vinn.evaluation.trials import StopAt, TrialResult
-from vinn.policies.artefact import open_artefact
-from vinn.policies.build import EmbeddedDataset, build_policy
+from vinn.policies.artefacts.build import EmbeddedDataset, build_policy
+from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.memory import ActionMemory
 from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.types import Neighbor, Prediction
+from vinn.recordings.replay import SAME_ACTION, replay_recording
+from vinn.recordings.rollout_findings import findings, neighbor_progress
+from vinn.recordings.scrubber import neighbor_jumps
+from vinn.recordings.timeline import RecordedPrediction, RolloutTimeline, load_timeline
+from vinn.recordings.tracks import RolloutTracks, load_tracks
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.scene import SceneConfig
 from vinn.sim.world import DoorWorld
-from vinn.viz.scrubber import neighbor_jumps
-from vinn.viz.timeline import RecordedPrediction, RolloutTimeline, load_timeline
-from vinn.viz.tracks import RolloutTracks, load_tracks
+
+from measure.novelty.measures import area_under_curve
+from measure.novelty.views import Cover, covered, paired_views
 
 SEED = 5000
 

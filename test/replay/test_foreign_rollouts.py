@@ -13,15 +13,15 @@ from recorded_rollout import IMAGES, WRIST
 from vinn.cli.main import run
 from vinn.demos.frames import decode_jpeg
 from vinn.errors import DatasetError
-from vinn.evaluation.replay import SAME_ACTION, replay_recording
-from vinn.evaluation.rollout_demonstration import add_rollout
-from vinn.policies.artefact import load_policy
+from vinn.policies.artefacts.opening import load_policy
+from vinn.recordings.replay import SAME_ACTION, replay_recording
+from vinn.recordings.rollout_demonstration import add_rollout
+from vinn.recordings.timeline import load_timeline
+from vinn.recordings.tracks import load_tracks
 from vinn.robot.config import CameraMount
 from vinn.rollout.label import RolloutLabel, write_label
 from vinn.rollout.messages import header_fields
-from vinn.rollout.stored import StoredMessage, stored_records
-from vinn.viz.timeline import load_timeline
-from vinn.viz.tracks import load_tracks
+from vinn.rollout.storage.stored import StoredMessage, stored_records
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,14 @@ import pytest
 from fake_stretch import FakeStretch
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg, encode_jpeg
-from vinn.evaluation.replay import SAME_ACTION, replay_recording
-from vinn.policies.artefact import PolicyKind, load_policy
-from vinn.policies.build import build_control, build_policy
+from vinn.policies.artefacts.build import build_control, build_policy
+from vinn.policies.artefacts.opening import PolicyKind, load_policy
 from vinn.policies.episode import Episode, Position
 from vinn.policies.features import Features
 from vinn.policies.progress import ProgressSettings
 from vinn.policies.types import GraspPoint
+from vinn.recordings.replay import SAME_ACTION, replay_recording
+from vinn.recordings.timeline import load_timeline
 from vinn.robot.config import RobotConfig
 from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter
@@ -27,7 +28,6 @@ from vinn.robot.types import StepRequest
 from vinn.rollout import messages
 from vinn.rollout.recorder import RolloutRecorder
 from vinn.rollout.step_report import step_report
-from vinn.viz.timeline import load_timeline
 
 STEPS = 9
 START_NS = 1_700_000_000_000_000_000

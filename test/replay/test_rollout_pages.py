@@ -15,12 +15,12 @@ import pytest
 from recorded_rollout import IMAGES, record_rollout
 from vinn.cli.main import run
 from vinn.demos.types import ActionScale
-from vinn.policies.artefact import open_artefact
+from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.types import Neighbor, Prediction
+from vinn.recordings.scrubber import neighbor_jumps, scrubber_data
+from vinn.recordings.timeline import load_timeline
+from vinn.recordings.tracks import load_tracks
 from vinn.rollout.label import RolloutLabel, write_label
-from vinn.viz.scrubber import neighbor_jumps, scrubber_data
-from vinn.viz.timeline import load_timeline
-from vinn.viz.tracks import load_tracks
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 

@@ -11,12 +11,13 @@ import pytest
 from fake_stretch import a_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vinn.evaluation.any_action import NASTY, check_any_action, violations
 from vinn.robot.collision import clearances
 from vinn.robot.config import MotionConfig, RobotConfig, load_robot_config
 from vinn.robot.held_targets import HeldTargets
 from vinn.robot.motion_filter import FilterMemory, MotionFilter
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest
+
+from measure.robot.random_actions import NASTY, check_any_action, violations
 
 CONFIGS = Path(__file__).parents[2] / "config" / "robot"
 SETTINGS = {
@@ -30,7 +31,7 @@ JOINTS = {name: st.floats(joint.lower, joint.upper) for name, joint in RobotConf
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_seeded_actions(name: str) -> None:
-    """`tools/measure_robot.py` does many more."""
+    """`python -m measure.robot` does many more."""
     report = check_any_action(SETTINGS[name], 2000, seed=7)
     assert report.violations == Counter()
     assert report.sent > 0.3 * report.asked, "too few were sent to show anything"

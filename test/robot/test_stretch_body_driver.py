@@ -27,7 +27,7 @@ from vinn.robot.config import (
 )
 from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter
-from vinn.robot.stretch_body_driver import StretchBodyDriver
+from vinn.robot.stretch_body.driver import StretchBodyDriver
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from vinn.errors import RobotError
 from vinn.robot.config import CameraMount, ExecutorConfig, RobotConfig
 from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter
-from vinn.robot.stretch_body_driver import StretchBodyDriver
+from vinn.robot.stretch_body.driver import StretchBodyDriver
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest
 
 WRIST = (sj.YAW, sj.PITCH, sj.ROLL)

@@ -12,7 +12,7 @@ import pytest
 from fake_stretch_body import FakeStretchBody
 from vinn.errors import RobotError
 from vinn.robot.config import RobotConfig
-from vinn.robot.stretch_body_driver import StretchBodyDriver
+from vinn.robot.stretch_body.driver import StretchBodyDriver
 
 
 @pytest.fixture

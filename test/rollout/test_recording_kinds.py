@@ -16,11 +16,11 @@ from vinn.cli.main import run
 from vinn.demos.store import Dataset
 from vinn.errors import DatasetError
 from vinn.rollout.messages import definition, header_fields
-from vinn.rollout.reader import read_recording, summarize_recording
-from vinn.rollout.recording_files import is_recording, recording_files
-from vinn.rollout.recordings import find_recordings
-from vinn.rollout.repair import repair_recording
-from vinn.rollout.stored import recorded_types
+from vinn.rollout.storage.reader import read_recording, summarize_recording
+from vinn.rollout.storage.recording_files import is_recording, recording_files
+from vinn.rollout.storage.recordings import find_recordings
+from vinn.rollout.storage.repair import repair_recording
+from vinn.rollout.storage.stored import recorded_types
 
 TIMES = [START + i * SECOND // 10 for i in range(30)]
 
@@ -186,7 +186,7 @@ def test_messages_are_decoded_by_the_recordings_own_definition(
 
 def test_types_that_cannot_be_decoded_are_named_when_they_are_wanted(tmp_path: Path) -> None:
     said = [*walk(TIMES[:3]), Said("/odd", "std_msgs/msg/String", {"data": "x"}, TIMES[2])]
-    path = write_mcap(tmp_path / "x.mcap", said, texts={"std_msgs/msg/String": "@@@ no definition"})
+    path = write_mcap(tmp_path / "x.mcap", said, texts={"std_msgs/msg/String": "@ no definition"})
     assert len(list(read_recording(path, {IMAGE, POSE}))) == 6
     with pytest.raises(DatasetError, match="std_msgs/msg/String: its definition cannot be read"):
         list(read_recording(path))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from vinn.errors import DatasetError
-from vinn.rollout.topics import ends_in, find_topic, find_topics
+from vinn.rollout.storage.topics import ends_in, find_topic, find_topics
 
 BAG = Path("bag")
 

@@ -14,9 +14,8 @@ from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from ros_domain import held, own_domain
-from vinn_ros.calls import call
-
-from vinn_ros import qos
+from vinn_ros.node import qos
+from vinn_ros.node.calls import call
 
 
 class Harness:

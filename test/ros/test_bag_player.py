@@ -13,9 +13,10 @@ from std_srvs.srv import SetBool, Trigger
 from typer.testing import CliRunner
 from vinn.rollout.messages import image_fields
 from vinn.rollout.recorder import RolloutRecorder
-from vinn_ros.nodes.bag_player import BagPlayerNode
+from vinn_ros.node import qos
+from vinn_ros.playback.node import BagPlayerNode
 
-from vinn_ros import operator, qos
+from vinn_ros import operator
 
 pytestmark = pytest.mark.ros
 

@@ -14,8 +14,9 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
 
 from vinn.robot.config import load_robot_config
+from vinn_ros.bringup import graph
 
-from vinn_ros import graph, paths
+from vinn_ros import paths
 
 SHIPPED = Path(__file__).parents[2] / "config"
 PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")

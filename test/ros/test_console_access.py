@@ -234,7 +234,7 @@ def test_the_token_comes_from_a_file_of_ones_own_or_the_environment(
 
 
 def test_neither_parameters_nor_repr_show_the_token() -> None:
-    from vinn_ros.nodes.operator_console import OperatorConsoleNode
+    from vinn_ros.console.node import OperatorConsoleNode
 
     assert "token" not in {parameter.name for parameter in OperatorConsoleNode.PARAMETERS}
     assert TOKEN not in repr(Access("127.0.0.1", TOKEN))

@@ -10,11 +10,10 @@ import rclpy
 from ros_harness import Harness, ros_context
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import String
-from vinn_ros.lifecycle import VinnNode
-from vinn_ros.node_executor import NodeExecutor, QuickGroup
-from vinn_ros.nodes.operator_console import OperatorConsoleNode
-
-from vinn_ros import qos
+from vinn_ros.console.node import OperatorConsoleNode
+from vinn_ros.node import qos
+from vinn_ros.node.lifecycle import VinnNode
+from vinn_ros.node.node_executor import NodeExecutor, QuickGroup
 
 pytestmark = pytest.mark.ros
 

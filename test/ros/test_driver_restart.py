@@ -14,10 +14,11 @@ from ros_harness import Harness
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from test_stretch_executor import CONFIG, Bench
+from vinn_ros.bringup import graph
+from vinn_ros.node import qos
 
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
 from vinn_msgs.srv import MoveToStart
-from vinn_ros import graph, qos
 
 pytestmark = pytest.mark.ros
 

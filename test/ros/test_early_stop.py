@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from ros_domain import own_domain
 from test_node_processes import camera_specs, environment, write_frames
-from vinn_ros.graph import NodeSpec
-from vinn_ros.processes import BringUp
-
-from vinn_ros import graph
+from vinn_ros.bringup import graph
+from vinn_ros.bringup.graph import NodeSpec
+from vinn_ros.bringup.processes import BringUp
 
 pytestmark = pytest.mark.ros
 
@@ -32,7 +31,7 @@ class Slow(vinn_policy.VinnPolicyNode):
         print("configuring", flush=True)
         time.sleep(60.0)
 
-from vinn_ros.node_main import run_node
+from vinn_ros.node.main import run_node
 run_node(Slow)
 """
 

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from ros_harness import Harness
 from std_srvs.srv import Trigger
-from vinn.rollout.reader import read_recording, summarize_recording
+from vinn.rollout.storage.reader import read_recording, summarize_recording
+from vinn_ros.bringup import graph
+from vinn_ros.bringup.processes import BringUp
 from vinn_ros.paths import config_directory
-from vinn_ros.processes import BringUp
 
 from vinn_msgs.msg import RolloutStatus, SceneStatus
 from vinn_msgs.srv import StartRollout
-from vinn_ros import graph
 
 pytestmark = [pytest.mark.ros, pytest.mark.physics, pytest.mark.slow]
 
@@ -110,7 +110,7 @@ def test_one_process_does_the_same_and_ends_cleanly(
 ) -> None:
     env = {**os.environ, **graph.environment("sim")}
     command = [
-        *(sys.executable, "-m", "vinn_ros.bringup", "--single-process"),
+        *(sys.executable, "-m", "vinn_ros.bringup.command", "--single-process"),
         *("--policy", str(door_policy), "--recordings", str(tmp_path / "recordings")),
     ]
     process = subprocess.Popen(

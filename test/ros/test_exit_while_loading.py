@@ -10,8 +10,7 @@ import time
 
 import pytest
 from ros_domain import own_domain
-
-from vinn_ros import graph
+from vinn_ros.bringup import graph
 
 pytestmark = pytest.mark.ros
 
@@ -50,7 +49,7 @@ vinn_policy.main()
 """
 _CONSTRUCTING = """
 from vinn_ros.nodes import vinn_policy
-from vinn_ros.node_main import run_node
+from vinn_ros.node.main import run_node
 
 def construct():
     ready()
@@ -78,7 +77,7 @@ def load():
     # What is needed for an orderly end does not come to an end either.
     "holding up the end": """
 def load():
-    from vinn_ros.node_executor import NodeExecutor
+    from vinn_ros.node.node_executor import NodeExecutor
     NodeExecutor.shutdown = lambda self, timeout_sec=None: busy()
     busy()
 """,

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from vinn.errors import ImageError
 from vinn.robot.types import ReasonCode
-from vinn_ros.frame_gate import FrameGate, GateLimits
+from vinn_ros.policy.frame_gate import FrameGate, GateLimits
 
 LIMITS = GateLimits(
     max_age_s=0.3,

@@ -14,15 +14,15 @@ from ros_harness import Harness
 from std_msgs.msg import Float64
 from std_srvs.srv import SetBool, Trigger
 from vinn.errors import ConfigError, RobotError
-from vinn_ros.lifecycle import VinnNode
-from vinn_ros.nodes.operator_console import OperatorConsoleNode
-from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
-from vinn_ros.nodes.views import ViewsNode
-from vinn_ros.nodes.vinn_policy import VinnPolicyNode
-from vinn_ros.parameters import Parameter
+from vinn_ros.console.node import OperatorConsoleNode
+from vinn_ros.markers.node import ViewsNode
+from vinn_ros.node import qos
+from vinn_ros.node.lifecycle import VinnNode
+from vinn_ros.node.parameters import Parameter
+from vinn_ros.policy.node import VinnPolicyNode
+from vinn_ros.supervisor.node import RolloutSupervisorNode
 
 from vinn_msgs.srv import Jog, LabelRollout, LoadPolicy, MoveToStart, ResetScene, StartRollout
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 

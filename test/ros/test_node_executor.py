@@ -17,8 +17,8 @@ from rclpy.signals import SignalHandlerOptions
 from ros_domain import own_domain
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
-from vinn_ros.calls import call
-from vinn_ros.node_executor import NodeExecutor, QuickGroup
+from vinn_ros.node.calls import call
+from vinn_ros.node.node_executor import NodeExecutor, QuickGroup
 
 _TIMEOUT_S = 20.0
 

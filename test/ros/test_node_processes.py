@@ -21,12 +21,12 @@ from rcl_interfaces.srv import GetParameters, SetParameters
 from ros_domain import own_domain
 from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
+from vinn_ros.bringup import graph
+from vinn_ros.bringup.graph import NodeSpec
+from vinn_ros.bringup.processes import BringUp, BringUpError
 from vinn_ros.conversions import decompress, to_nanoseconds
-from vinn_ros.graph import NodeSpec
+from vinn_ros.node import qos
 from vinn_ros.paths import config_directory
-from vinn_ros.processes import BringUp, BringUpError
-
-from vinn_ros import graph, qos
 
 pytestmark = pytest.mark.ros
 
@@ -196,8 +196,8 @@ def test_nodes_go_when_their_bring_up_is_killed(ros: Harness, tmp_path: Path) ->
     write_frames(tmp_path / "frames", 3)
     code = (
         "import sys, time\n"
-        "from vinn_ros.graph import NodeSpec\n"
-        "from vinn_ros.processes import BringUp\n"
+        "from vinn_ros.bringup.graph import NodeSpec\n"
+        "from vinn_ros.bringup.processes import BringUp\n"
         "spec = NodeSpec('wrist_camera', 'wrist_camera', (),"
         f" {{'source': {str(tmp_path / 'frames')!r}, 'loop': True}})\n"
         "with BringUp([spec], {}) as nodes:\n"

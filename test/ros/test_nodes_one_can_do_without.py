@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from ros_harness import Harness
 from test_node_processes import camera_specs, environment, write_frames
-from vinn_ros.graph import NodeSpec, door_opening
-from vinn_ros.processes import BringUp, BringUpError, NodeProcess
+from vinn_ros.bringup.graph import NodeSpec, door_opening
+from vinn_ros.bringup.processes import BringUp, BringUpError, NodeProcess
 
 pytestmark = pytest.mark.ros
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ros_harness import Harness
 from test_stretch_executor import Bench
-from vinn_ros.lease import Lease
+from vinn_ros.executor.lease import Lease
 
 pytestmark = pytest.mark.ros
 

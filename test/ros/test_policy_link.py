@@ -13,7 +13,7 @@ from vinn.errors import MessageError
 from vinn.robot.types import ReasonCode
 from vinn.rollout.loop import RolloutInterrupted
 from vinn_ros.conversions import from_prediction_msg, to_stamp, to_step_request
-from vinn_ros.policy_link import Known, PolicyLimits, PolicyLink
+from vinn_ros.supervisor.policy_link import Known, PolicyLimits, PolicyLink
 
 from vinn_msgs.msg import PolicyStatus, Prediction
 

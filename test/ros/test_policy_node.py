@@ -12,21 +12,21 @@ from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg
-from vinn.policies.artefact import PolicyKind, load_policy
-from vinn.policies.build import build_control, build_policy
+from vinn.policies.artefacts.build import build_control, build_policy
+from vinn.policies.artefacts.opening import PolicyKind, load_policy
 from vinn.policies.episode import Episode
 from vinn.policies.types import unknown_step
 from vinn.robot.types import ReasonCode
 from vinn.rollout.messages import image_fields
 from vinn.rollout.recorder import RolloutRecorder
 from vinn_ros.conversions import compress, from_prediction_msg, to_nanoseconds, to_stamp
-from vinn_ros.loaded_policy import LoadedPolicy
-from vinn_ros.nodes.bag_player import BagPlayerNode
-from vinn_ros.nodes.vinn_policy import VinnPolicyNode
+from vinn_ros.node import qos
+from vinn_ros.playback.node import BagPlayerNode
+from vinn_ros.policy.loaded_policy import LoadedPolicy
+from vinn_ros.policy.node import VinnPolicyNode
 
 from vinn_msgs.msg import ExecutorStatus, PolicyStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import LoadPolicy
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 

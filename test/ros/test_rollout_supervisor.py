@@ -17,13 +17,13 @@ from rclpy.node import Node
 from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
-from vinn.rollout.reader import summarize_recording
-from vinn_ros.nodes.rollout_supervisor import RolloutSupervisorNode
+from vinn.rollout.storage.reader import summarize_recording
+from vinn_ros.node import qos
+from vinn_ros.supervisor.node import RolloutSupervisorNode
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import LabelRollout, MoveToStart, StartRollout
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 

@@ -16,18 +16,18 @@ from vinn.ingest.frame_source import open_source
 from vinn.robot.types import JointCommand, ReasonCode
 from vinn.rollout.config import load_rollout_config
 from vinn.rollout.messages import serialize
-from vinn.rollout.reader import summarize_recording
 from vinn.rollout.recorder import RolloutRecorder
+from vinn.rollout.storage.reader import summarize_recording
 from vinn.sim.difficulty import DIFFICULTIES
+from vinn_ros.bringup import graph
 from vinn_ros.drivers.pose_command import DEFAULT_LAYOUT, GRIPPER_UNITS, PoseLayout
-from vinn_ros.frame_gate import FrameGate, GateLimits
-from vinn_ros.lease import Lease
-from vinn_ros.newest import Newest
+from vinn_ros.executor import lease
+from vinn_ros.executor.lease import Lease
+from vinn_ros.node.newest import Newest
 from vinn_ros.paths import config_directory
-from vinn_ros.recording import Writing
-from vinn_ros.restamping import restamped
-
-from vinn_ros import graph, lease
+from vinn_ros.playback.restamping import restamped
+from vinn_ros.policy.frame_gate import FrameGate, GateLimits
+from vinn_ros.supervisor.recording import Writing
 
 LIMITS = GateLimits(
     max_age_s=0.3,

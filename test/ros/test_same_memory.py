@@ -13,8 +13,8 @@ from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg
-from vinn.policies.artefact import PolicyKind, load_policy
-from vinn.policies.build import build_control, build_policy
+from vinn.policies.artefacts.build import build_control, build_policy
+from vinn.policies.artefacts.opening import PolicyKind, load_policy
 from vinn.policies.features import Features
 from vinn.policies.progress import ProgressSettings
 from vinn.policies.types import Prediction, taken_step
@@ -23,11 +23,11 @@ from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter
 from vinn.robot.types import StepRequest, StepResult
 from vinn_ros.conversions import compress, from_prediction_msg, taken_step_fields, to_stamp
-from vinn_ros.nodes.vinn_policy import VinnPolicyNode
+from vinn_ros.node import qos
+from vinn_ros.policy.node import VinnPolicyNode
 
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
 from vinn_msgs.msg import Prediction as PredictionMsg
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 

@@ -19,15 +19,15 @@ from vinn.sim.difficulty import difficulty_named
 from vinn.sim.episode import run_expert
 from vinn.sim.scene import SceneConfig
 from vinn.sim.world import DoorWorld
-from vinn_ros.calls import wait_for
 from vinn_ros.conversions import from_joint_command_msg
-from vinn_ros.nodes.stretch_executor import StretchExecutorNode
-from vinn_ros.nodes.stretch_sim import StretchSimNode
+from vinn_ros.executor.node import StretchExecutorNode
+from vinn_ros.node import qos
+from vinn_ros.node.calls import wait_for
+from vinn_ros.sim.node import StretchSimNode
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import ResetScene
-from vinn_ros import qos
 
 pytestmark = [
     pytest.mark.ros,
@@ -137,7 +137,7 @@ def test_the_same_rollout_sends_the_same_targets_both_ways(ros: Harness, tmp_pat
         [[getattr(c, f) for f in fields] for c in side.sent] for side in (streaming, trajectory)
     ]
     difference = np.abs(np.array(table[0]) - np.array(table[1]))
-    # tools/measure_robot.py reads this.
+    # python -m measure.robot reads this.
     print(f"MEASURED steps={len(actions)} largest_difference={difference.max():.6f}")
     step, field = np.unravel_index(int(difference.argmax()), difference.shape)
     assert difference.max() < 1e-3, f"step {step}: {fields[field]}"

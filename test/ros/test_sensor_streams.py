@@ -16,16 +16,16 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from ros_harness import Harness
 from sensor_msgs.msg import BatteryState, CameraInfo, CompressedImage, JointState
 from std_msgs.msg import Bool, String
-from vinn.rollout.reader import summarize_recording
+from vinn.rollout.storage.reader import summarize_recording
 from vinn_ros.conversions import compress, to_stamp
 from vinn_ros.drivers.stretch_topics import StretchTopics
-from vinn_ros.lifecycle import ERROR, OK, VinnNode
-from vinn_ros.preflight_probe import PreflightProbe
-from vinn_ros.recording import RolloutRecording
-from vinn_ros.sensor_stream import SensorStream
+from vinn_ros.node import qos
+from vinn_ros.node.lifecycle import ERROR, OK, VinnNode
+from vinn_ros.node.sensor_stream import SensorStream
+from vinn_ros.supervisor.preflight_probe import PreflightProbe
+from vinn_ros.supervisor.recording import RolloutRecording
 
 from vinn_msgs.msg import Prediction
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 

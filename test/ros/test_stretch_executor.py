@@ -15,14 +15,14 @@ from rclpy.parameter import Parameter
 from ros_harness import Harness
 from std_srvs.srv import Trigger
 from stretch_driver import HAS_TRAJECTORY, FakeStretchDriver
-from vinn_ros.calls import wait_for
 from vinn_ros.conversions import from_vector3
-from vinn_ros.nodes.stretch_executor import StretchExecutorNode
+from vinn_ros.executor.node import StretchExecutorNode
+from vinn_ros.node import qos
+from vinn_ros.node.calls import wait_for
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
 from vinn_msgs.srv import MoveToStart
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 

@@ -17,7 +17,7 @@ from vinn.robot.config import ContactConfig, ContactThresholds, RobotConfig
 from vinn.robot.types import JointCommand
 from vinn_ros.drivers import follow_trajectory
 from vinn_ros.drivers.follow_trajectory import FollowTrajectoryDriver, goal_joints
-from vinn_ros.lifecycle import VinnNode
+from vinn_ros.node.lifecycle import VinnNode
 
 pytestmark = [
     pytest.mark.ros,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.errors import ConfigError
-from vinn.policies import artefact
-from vinn.policies.artefact import PolicyKind
-from vinn.policies.build import build_control, build_policy
+from vinn.policies.artefacts import opening as artefact
+from vinn.policies.artefacts.build import build_control, build_policy
+from vinn.policies.artefacts.opening import PolicyKind
 from vinn.robot.config import RobotConfig
-from vinn_ros.loaded_policy import LoadedPolicy
-from vinn_ros.nodes.vinn_policy import VinnPolicyNode
+from vinn_ros.policy.loaded_policy import LoadedPolicy
+from vinn_ros.policy.node import VinnPolicyNode
 from vinn_ros.tuning import AS_CONFIGURED, TUNING, tuned
 
 

@@ -13,12 +13,12 @@ from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float64MultiArray
 from test_rollout_supervisor import Bench as SupervisorBench
 from test_stretch_executor import Bench as ExecutorBench
-from vinn_ros.nodes.stretch_executor import StretchExecutorNode
-from vinn_ros.sole_publishers import COMMANDERS, SEERS, SolePublishers
+from vinn_ros.executor.node import StretchExecutorNode
+from vinn_ros.node import qos
+from vinn_ros.node.sole_publishers import COMMANDERS, SEERS, SolePublishers
 
 from vinn_msgs.msg import ExecutorStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import MoveToStart
-from vinn_ros import qos
 
 pytestmark = pytest.mark.ros
 
@@ -36,12 +36,10 @@ FORGOTTEN_S = 0.5
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("rollout_supervisor", "stretch_executor"):
-        name = f"vinn_ros.nodes.{module}.COMMANDERS"
+    for wing in ("supervisor", "executor"):
+        name = f"vinn_ros.{wing}.node.COMMANDERS"
         monkeypatch.setattr(name, dict.fromkeys(COMMANDERS, FORGOTTEN_S))
-    monkeypatch.setattr(
-        "vinn_ros.nodes.rollout_supervisor.SEERS", dict.fromkeys(SEERS, FORGOTTEN_S)
-    )
+    monkeypatch.setattr("vinn_ros.supervisor.node.SEERS", dict.fromkeys(SEERS, FORGOTTEN_S))
 
 
 class Others:

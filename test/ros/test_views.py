@@ -16,7 +16,7 @@ from ros_harness import Harness
 from vinn.robot.config import CameraMount, RobotConfig
 from vinn.robot.kinematics import base_T_gripper, gripper_R_camera
 from vinn_ros.conversions import to_vector3
-from vinn_ros.transforms import camera_transform, gripper_transform, quaternion
+from vinn_ros.markers.transforms import camera_transform, gripper_transform, quaternion
 
 ROOT = Path(__file__).parents[2]
 ANGLE = st.floats(-3.1, 3.1)
@@ -70,7 +70,7 @@ def test_the_gripper_is_where_the_kinematics_say() -> None:
 @pytest.mark.ros
 def test_predictions_become_arrows(ros: Harness) -> None:
     markers = pytest.importorskip("visualization_msgs.msg")
-    from vinn_ros.nodes.views import ViewsNode
+    from vinn_ros.markers.node import ViewsNode
 
     from vinn_msgs.msg import Neighbor, Prediction
 
@@ -102,7 +102,7 @@ def test_the_grasp_point_is_a_ball_with_its_ellipsoid_before_the_gripper(
     ros: Harness, scale: str
 ) -> None:
     markers = pytest.importorskip("visualization_msgs.msg")
-    from vinn_ros.nodes.views import ViewsNode
+    from vinn_ros.markers.node import ViewsNode
 
     from vinn_msgs.msg import Prediction
 

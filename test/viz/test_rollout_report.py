@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from vinn.cli.main import run
 from vinn.errors import DatasetError
-from vinn.evaluation.digest import digest_recording
-from vinn.evaluation.latency import LatencySummary
-from vinn.evaluation.rollout_report import build_report, summarize
+from vinn.recordings.latency import LatencySummary
+from vinn.recordings.rollout_report import build_report, summarize
+from vinn.recordings.rollout_summary import digest_recording
 
 
 def test_digest_of_a_recording(record, tmp_path):

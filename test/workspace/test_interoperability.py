@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOL = ROOT / "tools" / "interoperability_results.py"
+TOOL = ROOT / "measure" / "interoperability.py"
 
 
 def run(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

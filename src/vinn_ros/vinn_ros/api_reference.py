@@ -16,8 +16,8 @@ from rclpy.action import (
     get_action_server_names_and_types_by_node,
 )
 
-from vinn_ros.lifecycle import VinnNode
-from vinn_ros.parameters import Parameter
+from vinn_ros.node.lifecycle import VinnNode
+from vinn_ros.node.parameters import Parameter
 
 NODES = (
     "wrist_camera",

@@ -20,7 +20,7 @@ from vinn.errors import MessageError
 from vinn.policies.types import GraspPoint, Neighbor, Prediction
 from vinn.robot.session import SessionTally
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest, StepResult
-from vinn.rollout.images import compressed_rgb, raw_rgb
+from vinn.rollout.storage.images import compressed_rgb, raw_rgb
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import JointCommand as JointCommandMsg

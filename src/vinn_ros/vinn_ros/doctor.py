@@ -22,17 +22,17 @@ from std_srvs.srv import Trigger
 from vinn.cli.console import err
 from vinn.cli.doctor import EXIT_FAILED, EXIT_OK, local_checks, show
 from vinn.errors import RobotError, VinnError
+from vinn.robot.checks.preflight import Check, Observations, Verdict, check_all
 from vinn.robot.config import load_robot_config
-from vinn.robot.preflight import Check, Observations, Verdict, check_all
 from vinn.robot.types import ReasonCode
 from vinn.rollout.config import load_rollout_config
 
 import vinn_ros
-from vinn_ros import graph
-from vinn_ros.calls import call, checked
-from vinn_ros.client_node import client_node
+from vinn_ros.bringup import graph
+from vinn_ros.node.calls import call, checked
+from vinn_ros.node.client_node import client_node
 from vinn_ros.paths import config_directory, config_file
-from vinn_ros.preflight_probe import PreflightProbe
+from vinn_ros.supervisor.preflight_probe import PreflightProbe
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -20,9 +20,9 @@ from vinn.errors import RobotError
 
 from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import LabelRollout, LoadPolicy, StartRollout
-from vinn_ros import qos
-from vinn_ros.calls import call
-from vinn_ros.client_node import client_node
+from vinn_ros.node import qos
+from vinn_ros.node.calls import call
+from vinn_ros.node.client_node import client_node
 
 _SERVICE_TIMEOUT_S = 10.0
 EXIT_OK, EXIT_REFUSED, EXIT_NO_ANSWER, EXIT_NOT_OPENED, EXIT_INTERRUPTED = 0, 1, 3, 4, 130

@@ -21,9 +21,9 @@ from rclpy.action import (
 from rclpy.node import Node
 
 from vinn_ros.api_reference import NODES
-from vinn_ros.graph import ENCLAVES, door_opening
-from vinn_ros.lifecycle import VinnNode
-from vinn_ros.preflight_probe import PreflightProbe
+from vinn_ros.bringup.graph import ENCLAVES, door_opening
+from vinn_ros.node.lifecycle import VinnNode
+from vinn_ros.supervisor.preflight_probe import PreflightProbe
 
 Permission = tuple[str, str, str]
 """Element (topics, services, actions), attribute (publish, reply, ...), name relative to `ns`."""

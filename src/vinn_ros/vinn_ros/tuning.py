@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vinn.reading.config_file import validated
 from vinn.robot.config import RobotConfig
-from vinn.robot.config_file import validated
 
-from vinn_ros.parameters import Parameter
+from vinn_ros.node.parameters import Parameter
 
 AS_CONFIGURED = -1.0
 """Value of a tuning parameter that leaves the robot's configuration as it is."""

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from vinn.bench.plot import cost_plot
+from vinn.bench.run import PARTS, Bench, BenchSettings
 from vinn.cli.console import err, out
 from vinn.demos.store import Dataset
 from vinn.errors import ConfigError
-from vinn.evaluation.bench.plot import cost_plot
-from vinn.evaluation.bench.run import PARTS, Bench, BenchSettings
 from vinn.evaluation.results import Results, format_value
 from vinn.viz.output import write_text
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from vinn.cli.console import err, out
 from vinn.demos.files import atomic_file
 from vinn.errors import CameraError, ConfigError
-from vinn.ingest.calibration import MIN_VIEWS, LensModel, View, calibrate
-from vinn.ingest.charuco import PAGE_DPI, PAGES_MM, CalibrationBoard
 from vinn.ingest.frame_source import FrameSource, cameras, open_source
-from vinn.ingest.intrinsics import camera_info_yaml, intrinsics_json
-from vinn.ingest.lens import Lens
+from vinn.ingest.lenses.calibration import MIN_VIEWS, LensModel, View, calibrate
+from vinn.ingest.lenses.charuco import PAGE_DPI, PAGES_MM, CalibrationBoard
+from vinn.ingest.lenses.intrinsics import camera_info_yaml, intrinsics_json
+from vinn.ingest.lenses.lens import Lens
 from vinn.viz.output import write_text
 
 app = typer.Typer(no_args_is_help=True)

@@ -9,7 +9,7 @@ import typer
 
 from vinn.cli.console import out, progress_bar
 from vinn.demos.store import Dataset
-from vinn.policies.sharded import embed_in_shards
+from vinn.policies.artefacts.sharded import embed_in_shards
 
 app = typer.Typer()
 

@@ -53,7 +53,7 @@ def quantize(
     stay is printed and kept with the encoder. A policy must be built with the encoder it runs.
     """
     from vinn.demos.store import Dataset
-    from vinn.evaluation.quantization import quantize_encoder
+    from vinn.policies.artefacts.quantize_encoder import quantize_encoder
 
     if out_dir.exists():
         raise ArtefactError(f"{out_dir}: exists already; choose another name or remove it first")

@@ -16,14 +16,14 @@ from vinn.cli.ingest import PROFILE_FOLDERS
 from vinn.cli.ingest_page import write_clip_page
 from vinn.demos.types import GripperState
 from vinn.errors import ConfigError, DatasetError
-from vinn.ingest.camera_profile import CameraProfile, find_profile
 from vinn.ingest.clip import MANUAL, ClipFolder, clip_folders
-from vinn.ingest.gripper_classifier import check_crop, confusion, train_classifier
-from vinn.ingest.gripper_mask import read_mask, still_mask
-from vinn.ingest.gripper_source import clip_profile, default_crop, open_source
-from vinn.ingest.label_page import LabelServer
-from vinn.ingest.local_page import LocalPage
-from vinn.ingest.mask_page import MaskServer, frames_to_paint_on
+from vinn.ingest.gripper.classifier import check_crop, confusion, train_classifier
+from vinn.ingest.gripper.label_page import LabelServer
+from vinn.ingest.gripper.local_page import LocalPage
+from vinn.ingest.gripper.mask import read_mask, still_mask
+from vinn.ingest.gripper.mask_page import MaskServer, frames_to_paint_on
+from vinn.ingest.gripper.source import clip_profile, default_crop, open_source
+from vinn.ingest.lenses.camera_profile import CameraProfile, find_profile
 from vinn.ingest.pipeline import write_clip
 
 app = typer.Typer(no_args_is_help=True)

@@ -16,11 +16,11 @@ from vinn.cli.ingest_page import write_clip_page
 from vinn.errors import DatasetError, VinnError
 from vinn.ingest.assignment import assign_clips
 from vinn.ingest.batch import ClipResult, process_clips
-from vinn.ingest.camera_profile import find_profile
 from vinn.ingest.clip import MANUAL, ClipFolder
-from vinn.ingest.gripper_source import open_source
+from vinn.ingest.gripper.source import open_source
+from vinn.ingest.lenses.camera_profile import find_profile
+from vinn.ingest.motion.sfm import require_pycolmap
 from vinn.ingest.pipeline import IngestSettings, write_clip
-from vinn.ingest.sfm import require_pycolmap
 
 PROFILE_FOLDERS = (
     Path("config/cameras"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vinn.demos.types import ActionScale
 from vinn.ingest.clip import ClipFolder
-from vinn.ingest.steps import Assessment, Step
+from vinn.ingest.motion.steps import Assessment, Step
 from vinn.viz.arrow import draw_action
 from vinn.viz.plots import lines
 from vinn.viz.report import Report, Tile

@@ -16,10 +16,11 @@ from vinn.demos.checksums import CHECKSUMS
 from vinn.demos.frames import read_image
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, ConfigError
-from vinn.evaluation.grasp_detectors import DetectorTraining, robot_config
-from vinn.evaluation.preset_build import build_from_preset, train_darp_head
-from vinn.evaluation.selection import Selection
-from vinn.policies.artefact import (
+from vinn.learning.darp_head import train_darp_head
+from vinn.paper.grasp_detectors import DetectorTraining, robot_config
+from vinn.policies.artefacts.build import build_control
+from vinn.policies.artefacts.build_preset import build_from_preset
+from vinn.policies.artefacts.opening import (
     INDEX_FOLDER,
     NEAREST,
     MetricKind,
@@ -27,14 +28,14 @@ from vinn.policies.artefact import (
     PolicyKind,
     open_artefact,
 )
-from vinn.policies.build import build_control
+from vinn.policies.artefacts.remove import remove_demonstrations
+from vinn.policies.artefacts.selection import Selection
+from vinn.policies.artefacts.verify import verify_artefact
 from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.preset import PolicyPreset, load_preset
-from vinn.policies.remove import remove_demonstrations
 from vinn.policies.types import Prediction
-from vinn.policies.verify import verify_artefact
+from vinn.reading.config_file import validated
 from vinn.retrieval.index import IndexKind, build_index, kind_for, read_index_manifest
-from vinn.robot.config_file import validated
 
 app = typer.Typer(no_args_is_help=True)
 

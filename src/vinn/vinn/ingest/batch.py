@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from vinn.errors import VinnError
-from vinn.ingest.camera_profile import CameraProfile
 from vinn.ingest.clip import ClipFolder
+from vinn.ingest.lenses.camera_profile import CameraProfile
 from vinn.ingest.pipeline import IngestSettings, process_clip
 
 _ALMOST_FULL_BYTES = 16 * 2**20

@@ -29,9 +29,9 @@ from vinn.demos.types import GripperState
 from vinn.errors import DatasetError
 from vinn.ingest.decode import SampledFrame
 from vinn.ingest.film import Film
-from vinn.ingest.mappers import Mapping
-from vinn.ingest.sfm import Reconstruction
-from vinn.ingest.steps import Assessment
+from vinn.ingest.motion.mappers import Mapping
+from vinn.ingest.motion.sfm import Reconstruction
+from vinn.ingest.motion.steps import Assessment
 from vinn.reading.arrays import read_npz
 from vinn.reading.documents import read_json
 from vinn.reading.regular import parsing

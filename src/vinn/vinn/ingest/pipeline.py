@@ -22,24 +22,24 @@ from vinn.demos.types import (
     new_meta,
 )
 from vinn.errors import CameraError, ConfigError, DatasetError
-from vinn.ingest.camera_profile import CameraProfile
 from vinn.ingest.clip import ClipFolder, Evidence
-from vinn.ingest.consistency import consistent_share
 from vinn.ingest.decode import SampledFrame, probe_video, sample_frames
 from vinn.ingest.film import TOOL, Film
-from vinn.ingest.gripper_mask import read_mask, still_mask
-from vinn.ingest.lens import Lens
-from vinn.ingest.linearize import Linearizer
-from vinn.ingest.sfm import reconstruct
-from vinn.ingest.sfm_settings import SfmSettings
-from vinn.ingest.sharpness import sharpness
-from vinn.ingest.steps import (
+from vinn.ingest.gripper.mask import read_mask, still_mask
+from vinn.ingest.lenses.camera_profile import CameraProfile
+from vinn.ingest.lenses.lens import Lens
+from vinn.ingest.lenses.linearize import Linearizer
+from vinn.ingest.motion.consistency import consistent_share
+from vinn.ingest.motion.sfm import reconstruct
+from vinn.ingest.motion.sfm_settings import SfmSettings
+from vinn.ingest.motion.steps import (
     Assessment,
     GateSettings,
     StepReason,
     assess,
     step_rows,
 )
+from vinn.ingest.sharpness import sharpness
 from vinn.reading.documents import read_json
 from vinn.reading.regular import parsing
 

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vinn.demos.files import atomic_file
 from vinn.errors import ConfigError
+from vinn.reading.config_file import read_mapping, validated
 from vinn.reading.documents import parse_yaml
-from vinn.robot.config_file import read_mapping, validated
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 

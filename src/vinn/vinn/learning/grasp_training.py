@@ -1,4 +1,4 @@
-"""Training the detector of grasp points (`vinn.policies.grasp_detector`).
+"""Training the detector of grasp points (`vinn.policies.grasp.detector`).
 
 A small convolutional head on two feature maps of an encoder that stays as it is. Each cell of a map
 says how it differs from the mean of its image, at length one. The head learns by cross entropy
@@ -36,7 +36,7 @@ from vinn.learning.grasp_frames import (
     vector,
 )
 from vinn.learning.grasp_views import LabelledViews, labelled_views
-from vinn.policies.grasp_detector import (
+from vinn.policies.grasp.detector import (
     DEPTH_VALUES,
     MANIFEST_FILE,
     GraspCamera,

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.policies.grasp_detector import GraspCamera
+from vinn.policies.grasp.detector import GraspCamera
 
 TURN_RAD = 0.06
 SCALES = (0.55, 1.8)

@@ -20,8 +20,8 @@ from vinn.learning.cloning import BehaviourCloning, Cloning, ImplicitCloning
 from vinn.learning.config import CloningConfig
 from vinn.learning.frames import AugmentedFrames, Embedded, Targets
 from vinn.learning.run import OnProgress, fit, open_run, write_result
-from vinn.policies.artefact import PolicyKind
-from vinn.policies.build import EmbeddedDataset, build_parametric, embed_dataset
+from vinn.policies.artefacts.build import EmbeddedDataset, build_parametric, embed_dataset
+from vinn.policies.artefacts.opening import PolicyKind
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp
 

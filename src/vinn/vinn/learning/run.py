@@ -28,7 +28,7 @@ from torch.utils.data import Dataset as TorchDataset
 from vinn.demos.files import atomic_file
 from vinn.errors import ConfigError, DatasetError
 from vinn.learning.config import RunConfig, write_config
-from vinn.robot.config_file import read_mapping
+from vinn.reading.config_file import read_mapping
 
 OnProgress = Callable[[int, int, float], None]
 """Called with (optimiser steps done, steps in all, loss)."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
+from vinn.policies.augmentation import ORIGINAL, origin_name, view_delta, view_name
 from vinn.policies.types import Neighbor
-from vinn.policies.views import ORIGINAL, origin_name, view_delta, view_name
 
 GRIPPER_STATES = 4
 
@@ -26,7 +26,7 @@ class ActionMemory:
         gripper: (N,) int8 in 0..3.
         demonstration_ids: (N,) int64, rows of `names`.
         frames: (N,) int32, index of the frame in its demonstration.
-        names: of the demonstrations and their views (`vinn.policies.views`).
+        names: of the demonstrations and their views (`vinn.policies.augmentation`).
         action_scale: unit of `camera_delta`.
     """
 

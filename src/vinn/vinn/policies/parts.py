@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from vinn.encoders.encoder import Encoder
 from vinn.errors import ArtefactMismatchError, ConfigError
 from vinn.policies.features import Features
-from vinn.policies.grasp_filter import GraspBelief
-from vinn.policies.grasp_point import KEY_SIZE, GraspMemory
+from vinn.policies.grasp.filter import GraspBelief
+from vinn.policies.grasp.point import KEY_SIZE, GraspMemory
 from vinn.policies.memory import ActionMemory
 from vinn.policies.types import Prediction
 from vinn.retrieval.neighbors import Neighbors

@@ -7,13 +7,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from vinn.encoders.local import LocalFeatures
-from vinn.policies.artefact import MetricKind
+from vinn.policies.artefacts.opening import MetricKind
+from vinn.policies.augmentation import views_of
 from vinn.policies.features import MAX_CONTEXT
-from vinn.policies.grasp_point import GraspPointSettings
+from vinn.policies.grasp.point import GraspPointSettings
 from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.progress import ProgressSettings
-from vinn.policies.views import views_of
-from vinn.robot import config_file
+from vinn.reading import config_file
 
 PRESETS_DIR = Path(__file__).parent / "presets"
 """The project's `config/policy`, installed with the package."""

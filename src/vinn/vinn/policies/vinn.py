@@ -8,7 +8,7 @@
 Options go beyond the paper and are off by default: a kernel bandwidth h, which replaces d_i by
 d_i / h; projection of the translation to unit length; several frames of context and a learned
 metric (`vinn.policies.features`); a prior over progress (`vinn.policies.progress`); the way to
-where the gripper will close (`vinn.policies.grasp_point`); another measure of novelty
+where the gripper will close (`vinn.policies.grasp.point`); another measure of novelty
 (`vinn.policies.novelty`).
 """
 
@@ -25,8 +25,8 @@ from vinn.demos.types import ActionScale, GripperState
 from vinn.encoders.encoder import Encoder
 from vinn.errors import ArtefactMismatchError, ImageError
 from vinn.policies.features import Features
-from vinn.policies.grasp_detector import GraspView
-from vinn.policies.grasp_point import GraspMemory
+from vinn.policies.grasp.detector import GraspView
+from vinn.policies.grasp.point import GraspMemory
 from vinn.policies.memory import GRIPPER_STATES, ActionMemory
 from vinn.policies.novelty import Subspace
 from vinn.policies.parts import StepTrace, check_parts

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
-from vinn.robot.config_file import Settings, read_mapping, validated
+from vinn.reading.config_file import Settings, read_mapping, validated
 from vinn.robot.gripper_config import GripperConfig
 from vinn.robot.types import JointLimits, JointRange, ReasonCode
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from vinn.errors import RobotError
 from vinn.robot.arrival import ARM_JOINTS, ArrivalMonitor, base_advance_m
+from vinn.robot.checks.readiness import Halted, check_ready
 from vinn.robot.config import ExecutorConfig, StartPose
 from vinn.robot.gripper import note_motion
 from vinn.robot.held_targets import held_targets
 from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter
 from vinn.robot.odometry import base_R_camera, grasp_translation_m
-from vinn.robot.readiness import Halted, check_ready
 from vinn.robot.session import SessionTally
 from vinn.robot.start_motion import StartMotion, start_goal, too_far, unreachable
 from vinn.robot.types import (

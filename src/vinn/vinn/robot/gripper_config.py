@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from vinn.robot.config_file import Settings
+from vinn.reading.config_file import Settings
 
 
 class StallRule(Settings):

@@ -12,8 +12,8 @@ import yaml
 
 from vinn.demos.files import atomic_file
 from vinn.errors import ConfigError
+from vinn.reading.config_file import load_config
 from vinn.robot.config import StartPose
-from vinn.robot.config_file import load_config
 from vinn.robot.types import RobotState
 
 _BASE = {"base_x_m", "base_y_m", "base_theta_rad"}

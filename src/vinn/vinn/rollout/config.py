@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from vinn.robot.config_file import load_config
-from vinn.robot.preflight import PreflightConfig
+from vinn.reading.config_file import load_config
+from vinn.robot.checks.preflight import PreflightConfig
 from vinn.robot.types import ReasonCode
 
 Interval = tuple[float, float]

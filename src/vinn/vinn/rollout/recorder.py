@@ -19,8 +19,8 @@ from typing import Any
 from mcap.writer import Writer
 
 from vinn.errors import DatasetError
-from vinn.rollout.indexed import write_indexed
 from vinn.rollout.messages import definition, serialize
+from vinn.rollout.storage.indexed import write_indexed
 
 INFO_RECORD = "vinn_rollout"
 """MCAP metadata written first: what this rollout is."""

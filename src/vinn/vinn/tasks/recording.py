@@ -11,7 +11,7 @@ from vinn.demos.store import write_demonstration
 from vinn.demos.types import ActionScale, CameraInfo, new_meta
 from vinn.errors import ConfigError, DatasetError
 from vinn.learning.config import write_config
-from vinn.robot.config_file import load_config
+from vinn.reading.config_file import load_config
 from vinn.tasks.registry import task_named
 from vinn.tasks.types import SPLITS, Episode, Recorder, TaskSettings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vinn.errors import ConfigError
-from vinn.robot.config_file import load_config
+from vinn.reading.config_file import load_config
 from vinn.tasks.types import Recorder, Task, TaskSettings
 
 

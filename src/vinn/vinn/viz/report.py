@@ -97,7 +97,7 @@ class Section:
         self.blocks.append(_Block("image", _image_uri(image_rgb), caption))
 
     def scrubber(self, data: Mapping[str, Any], caption: str = "") -> None:
-        """Add a rollout to scrub through (`vinn.viz.scrubber.scrubber_data`)."""
+        """Add a rollout to scrub through (`vinn.recordings.scrubber.scrubber_data`)."""
         self.blocks.append(_Block("scrubber", data, caption))
 
     def videos(self, videos: Sequence[VideoItem]) -> None:

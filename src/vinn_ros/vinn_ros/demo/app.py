@@ -19,19 +19,19 @@ from typing import Annotated
 
 import typer
 from vinn.errors import ConfigError, VinnError
-from vinn.evaluation.digest import RolloutDigest
-from vinn.evaluation.rollout_report import build_report, summarize
+from vinn.recordings.rollout_report import build_report, summarize
+from vinn.recordings.rollout_summary import RolloutDigest
 from vinn.sim.difficulty import difficulty_named
 from vinn.viz.output import write_text
 
 from vinn_msgs.msg import RolloutStatus
-from vinn_ros import graph
+from vinn_ros.bringup import graph
+from vinn_ros.bringup.processes import BringUpError
 from vinn_ros.demo import preparation
 from vinn_ros.demo.display import DemoDisplay, Phase
 from vinn_ros.demo.figures import frames_lost, write_results
 from vinn_ros.demo.system import DemoSystem
 from vinn_ros.demo.work import Work, WorkFailed, run_all
-from vinn_ros.processes import BringUpError
 
 POLICY, CONTROL = "vinn", "open loop"
 CABINETS = ("oak", "white", "walnut")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vinn.evaluation.digest import RolloutDigest
 from vinn.evaluation.results import Results
+from vinn.recordings.rollout_summary import RolloutDigest
 
 NAME = "foundation"
 COMMAND = "make setup && .venv/bin/vinn-demo --out runs/demo --results docs/results"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vinn.demos.files import atomic_directory
 from vinn.errors import DatasetError
-from vinn.evaluation.digest import RolloutDigest, digest_recording
+from vinn.recordings.rollout_summary import RolloutDigest, digest_recording
 
 from vinn_ros.demo.work import Progress
 
@@ -66,9 +66,9 @@ def build(
     """Build the policy (k and bandwidth by leave one demonstration out) and the control."""
     from vinn.demos.store import Dataset
     from vinn.encoders.encoder import load_for_datasets
-    from vinn.evaluation.selection import select_k_and_bandwidth
-    from vinn.policies.artefact import PolicyKind
-    from vinn.policies.build import build_control, build_policy, embed_dataset
+    from vinn.policies.artefacts.build import build_control, build_policy, embed_dataset
+    from vinn.policies.artefacts.opening import PolicyKind
+    from vinn.policies.artefacts.selection import select_k_and_bandwidth
     from vinn.policies.memory import ActionMemory
 
     dataset = Dataset.open(demos).with_actions()

@@ -23,12 +23,12 @@ from vinn.errors import RobotError
 
 from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import LoadPolicy, StartRollout
-from vinn_ros import qos
-from vinn_ros.calls import call, checked
+from vinn_ros.bringup.graph import NodeSpec
+from vinn_ros.bringup.processes import BringUp
 from vinn_ros.conversions import to_nanoseconds
-from vinn_ros.graph import NodeSpec
-from vinn_ros.processes import BringUp
-from vinn_ros.sensor_stream import SensorStream
+from vinn_ros.node import qos
+from vinn_ros.node.calls import call, checked
+from vinn_ros.node.sensor_stream import SensorStream
 
 ACTIVE_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 10.0
@@ -58,7 +58,7 @@ class DemoSystem:
         """Start the nodes and wait until they are active.
 
         Raises:
-            vinn_ros.processes.BringUpError: a node did not come up; the others are stopped.
+            vinn_ros.bringup.processes.BringUpError: a node did not come up; the others are stopped.
         """
         try:
             self._bring_up.start()
@@ -138,7 +138,7 @@ class DemoSystem:
 
         Raises:
             RobotError: refused, or not ended in time.
-            vinn_ros.processes.BringUpError: a node went away.
+            vinn_ros.bringup.processes.BringUpError: a node went away.
         """
         answer = call(self._start, StartRollout.Request(name=name), CALL_TIMEOUT_S)
         if not answer.accepted:

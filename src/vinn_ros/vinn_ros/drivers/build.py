@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vinn.robot.config import RobotConfig
-from vinn.robot.stretch_body_driver import StretchBodyDriver
+from vinn.robot.stretch_body.driver import StretchBodyDriver
 from vinn.robot.types import RobotDriver
 
 from vinn_ros.drivers.follow_trajectory import FollowTrajectoryDriver
 from vinn_ros.drivers.pose_command import AUTO
 from vinn_ros.drivers.streaming_position import StreamingPositionDriver
-from vinn_ros.lifecycle import VinnNode
+from vinn_ros.node.lifecycle import VinnNode
 
 DRIVERS = ("streaming", "trajectory", "stretch_body")
 """`stretch_driver` by joint_pose_cmd or by FollowJointTrajectory; Stretch without its driver."""

@@ -20,10 +20,10 @@ from vinn.errors import ConfigError, RobotError
 from vinn.robot.config import ContactConfig, RobotConfig
 from vinn.robot.types import JointCommand
 
-from vinn_ros.calls import wait_for
 from vinn_ros.drivers.joint_names import JOINTS
 from vinn_ros.drivers.stretch_topics import StretchTopics
-from vinn_ros.lifecycle import VinnNode
+from vinn_ros.node.calls import wait_for
+from vinn_ros.node.lifecycle import VinnNode
 
 try:
     from control_msgs.action import FollowJointTrajectory

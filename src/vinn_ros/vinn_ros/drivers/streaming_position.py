@@ -16,10 +16,10 @@ from vinn.errors import RobotError
 from vinn.robot.config import RobotConfig
 from vinn.robot.types import JointCommand
 
-from vinn_ros import qos
 from vinn_ros.drivers.pose_command import HEAD_ENTRIES, PoseLayout, layout_of_tool
 from vinn_ros.drivers.stretch_topics import StretchTopics
-from vinn_ros.lifecycle import VinnNode
+from vinn_ros.node import qos
+from vinn_ros.node.lifecycle import VinnNode
 
 _TOPIC = "joint_pose_cmd"
 

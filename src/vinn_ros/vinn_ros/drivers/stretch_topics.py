@@ -21,12 +21,12 @@ from vinn.errors import RobotError
 from vinn.robot.config import RobotConfig
 from vinn.robot.types import JointCommand, JointLimits, RobotState
 
-from vinn_ros import qos
-from vinn_ros.calls import checked
 from vinn_ros.drivers.joint_names import FINGERS, JOINTS, joint_limits, named
 from vinn_ros.drivers.pose_command import finger_rad_to_aperture
-from vinn_ros.lifecycle import VinnNode
-from vinn_ros.node_executor import QuickGroup
+from vinn_ros.node import qos
+from vinn_ros.node.calls import checked
+from vinn_ros.node.lifecycle import VinnNode
+from vinn_ros.node.node_executor import QuickGroup
 
 _SILENCE_S = 0.7
 """No driver starts within that, and none that runs is silent for so long (runstop excepted)."""

@@ -1,0 +1,1 @@
+"""Gripper states of a film: masks, markers, the classifier and the pages for labelling."""

@@ -1,0 +1,1 @@
+"""Lenses: models, calibration, camera profiles, and what becomes of their frames."""

@@ -1,0 +1,1 @@
+"""Camera paths: matches, reconstruction, and the steps with their verdicts."""

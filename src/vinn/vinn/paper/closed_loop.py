@@ -1,0 +1,306 @@
+"""The paper's closed-loop comparison (tables I and II) in simulation, trial by trial.
+
+Beyond the paper: cabinets without demonstrations. Every trial is kept when it ends, in
+
+    WORK/closed_loop/TASK-HASH/SETTINGS/METHOD/CONDITION.CABINET.jsonl
+
+so that a killed run goes on with the next trial. All methods do the same trials: one seed each for
+start, light, colours and background, whatever is covered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vinn.demos.store import Dataset
+from vinn.demos.types import ActionScale
+from vinn.errors import ConfigError, DatasetError
+from vinn.evaluation.trials import (
+    Failure,
+    TrialResult,
+    as_json,
+    opened_at_first,
+    run_trial,
+    trial_seed,
+)
+from vinn.paper.closed_loop_config import ClosedLoopConfig
+from vinn.paper.methods import method_named
+from vinn.paper.workspace import HASH_LENGTH, Workspace
+from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.types import Policy
+from vinn.reading.regular import parsing, read_bytes
+from vinn.robot.config import RobotConfig
+from vinn.sim.cabinets import CABINETS, cabinet_named
+from vinn.sim.difficulty import difficulty_named
+from vinn.sim.episode import robot_config
+from vinn.sim.scene import Occlusion, SceneConfig
+from vinn.sim.world import DoorWorld
+from vinn.tasks.data import TaskData
+
+DIFFICULTY = "hard"
+SEEN, LEFT_OUT, SAMPLED = "seen", "left_out", "sampled"
+_FIRST_SAMPLED_SCENE = 1000
+
+OnTrial = Callable[[int, int, str], None]
+"""Called with (trials done, trials in all, what is next)."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method's trials in one scene.
+
+    Attributes:
+        method: its name.
+        condition: SEEN, LEFT_OUT, SAMPLED, or an occlusion's name.
+        cabinet: the scene's.
+        occlusion: what is covered.
+        left_out: the cabinet whose demonstrations the policy has not seen; None for all seen.
+        scene: decides the seeds of the trials; the same for all methods and occlusions.
+        trials: how many.
+    """
+
+    method: str
+    condition: str
+    cabinet: str
+    occlusion: Occlusion
+    left_out: str | None
+    scene: int
+    trials: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the tables need of a trial; `failure` is NONE if the door was opened."""
+
+    cabinet: str
+    trial: int
+    seed: int
+    grasped: bool
+    opened: bool
+    fully_opened: bool
+    failure: Failure
+    attempts: int | None = None
+    """Closings of the gripper begun; None in files from before they were counted."""
+
+    @property
+    def first_attempt(self) -> bool | None:
+        """Whether the door was opened without a second closing; None: not known."""
+        return opened_at_first(self.opened, self.attempts)
+
+
+Outcomes = Mapping[tuple[str, str], tuple[Outcome, ...]]
+"""Condition and method to the outcomes of all cabinets, in the same order for every method."""
+
+
+def cells(config: ClosedLoopConfig) -> list[Cell]:
+    """All cells, the most telling first: table I, left-out cabinets, covered, sampled ones."""
+    found: list[Cell] = []
+    named = list(enumerate(sorted(CABINETS)))
+    general_trials = config.general_trials or config.trials
+    for method in config.methods:
+        found += [
+            Cell(method, SEEN, cabinet, Occlusion.NONE, None, scene, config.trials)
+            for scene, cabinet in named
+        ]
+    if config.left_out:
+        for method in config.general_methods:
+            found += [
+                Cell(method, LEFT_OUT, cabinet, Occlusion.NONE, cabinet, scene, general_trials)
+                for scene, cabinet in named
+            ]
+    for occlusion in config.occlusions:
+        for method in config.general_methods:
+            found += [
+                Cell(method, occlusion.value, cabinet, occlusion, None, scene, general_trials)
+                for scene, cabinet in named
+            ]
+    for method in config.general_methods:
+        found += [
+            Cell(
+                method,
+                SAMPLED,
+                f"sampled-{seed}",
+                Occlusion.NONE,
+                None,
+                _FIRST_SAMPLED_SCENE + seed,
+                config.sampled_trials,
+            )
+            for seed in config.sampled
+        ]
+    return found
+
+
+def run_closed_loop(
+    config: ClosedLoopConfig, data: TaskData, workspace: Workspace, on_trial: OnTrial | None = None
+) -> None:
+    """Do every trial that was not done yet; `read_outcomes` gives the results.
+
+    Args:
+        config: what to measure.
+        data: the task `door`; actions of length 1, as in the offline tables.
+        workspace: trains and finds the policies.
+        on_trial: told of progress.
+
+    Raises:
+        DatasetError, ArtefactError, ConfigError: of the parts; what is complete is kept.
+    """
+    todo = cells(config)
+    total = sum(cell.trials for cell in todo)
+    done = 0
+    for cell in todo:
+        path = trials_path(config, data, workspace, cell)
+        kept = len(_read_lines(path))
+        if kept < cell.trials:
+            part = data if cell.left_out is None else without_cabinet(data, cell.left_out)
+            method = method_named(cell.method)
+            if on_trial is not None:
+                on_trial(done, total, f"{cell.method}: policy")
+            _cut_torn_line(path)
+            policy = load_policy(workspace.policy(method, part, config.policy_seed))
+            for result in _trials(config, cell, policy, kept):
+                _append_line(path, as_json(result))
+                kept += 1
+                if on_trial is not None:
+                    what = f"{cell.method}, {cell.condition}, {cell.cabinet}"
+                    on_trial(done + kept, total, what)
+        done += cell.trials
+    if on_trial is not None:
+        on_trial(total, total, "done")
+
+
+def read_outcomes(config: ClosedLoopConfig, data: TaskData, workspace: Workspace) -> Outcomes:
+    """The outcomes of what was measured so far; methods with missing trials are left out."""
+    found: dict[tuple[str, str], list[Outcome]] = {}
+    incomplete = set()
+    for cell in cells(config):
+        lines = _read_lines(trials_path(config, data, workspace, cell))[: cell.trials]
+        key = (cell.condition, cell.method)
+        if len(lines) < cell.trials:
+            incomplete.add(key)
+        found.setdefault(key, []).extend(_outcome(line) for line in lines)
+    return {key: tuple(value) for key, value in found.items() if key not in incomplete}
+
+
+def count_trials(config: ClosedLoopConfig, data: TaskData, workspace: Workspace) -> tuple[int, int]:
+    """How many trials are done, and how many there are in all."""
+    all_cells = cells(config)
+    done = sum(
+        min(len(_read_lines(trials_path(config, data, workspace, cell))), cell.trials)
+        for cell in all_cells
+    )
+    return done, sum(cell.trials for cell in all_cells)
+
+
+def trials_path(config: ClosedLoopConfig, data: TaskData, workspace: Workspace, cell: Cell) -> Path:
+    """The file of a cell's trials. What changes a trial is part of the name."""
+    settings = f"{config.seed} {config.policy_seed} {config.scale_m} {_difficulty_text()}"
+    if config.actions is not ActionScale.UNIT:
+        settings += f" {config.actions.value}"
+    folder = f"{data.name}-{data.train.hash[:HASH_LENGTH]}"
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:HASH_LENGTH]
+    name = f"{cell.condition}.{cell.cabinet}.jsonl"
+    return workspace.root / "closed_loop" / folder / digest / cell.method / name
+
+
+def without_cabinet(data: TaskData, cabinet: str) -> TaskData:
+    """The task without the demonstrations of one cabinet.
+
+    Raises:
+        DatasetError: the demonstrations do not say their cabinet, or nothing is left.
+    """
+    train = _other_cabinets(data.train, cabinet)
+    return TaskData(
+        f"{data.name}-without-{cabinet}", train, _other_cabinets(data.test, cabinet), train
+    )
+
+
+def robot_for(scene: SceneConfig, scale_m: float, action_scale: ActionScale) -> RobotConfig:
+    """What fits a scene and a policy's actions: unit ones are `scale_m` long."""
+    robot = robot_config(scene)
+    if action_scale is ActionScale.METRIC:
+        return robot
+    motion = {"action_scale": action_scale, "scale": (scale_m,) * 3}
+    return robot.model_copy(update={"motion": robot.motion.model_copy(update=motion)})
+
+
+def _trials(
+    config: ClosedLoopConfig, cell: Cell, policy: Policy, first: int
+) -> Iterator[TrialResult]:
+    scene = SceneConfig(
+        cabinet=cabinet_named(cell.cabinet),
+        difficulty=difficulty_named(DIFFICULTY),
+        occlusion=cell.occlusion,
+    )
+    robot = robot_for(scene, config.scale_m, policy.action_scale)
+    with DoorWorld(scene) as world:
+        for trial in range(first, cell.trials):
+            world.reset(trial_seed(config.seed, cell.scene, trial))
+            yield run_trial(policy, world, trial, robot=robot)
+
+
+def _other_cabinets(dataset: Dataset, cabinet: str) -> Dataset:
+    cabinets = [d.meta.provenance.get("cabinet") for d in dataset.demonstrations]
+    if None in cabinets:
+        name = dataset.demonstrations[cabinets.index(None)].meta.name
+        raise DatasetError(f"{dataset.root}: {name} does not say which cabinet it shows")
+    rows = [i for i, name in enumerate(cabinets) if name != cabinet]
+    if not rows:
+        raise DatasetError(f"{dataset.root}: no demonstration of another cabinet than {cabinet}")
+    return replace(
+        dataset,
+        demonstrations=tuple(dataset.demonstrations[i] for i in rows),
+        frame_hashes=tuple(dataset.frame_hashes[i] for i in rows),
+    )
+
+
+def _outcome(line: Mapping[str, Any]) -> Outcome:
+    return Outcome(
+        cabinet=line["cabinet"],
+        trial=line["trial"],
+        seed=line["seed"],
+        grasped=line["grasped"],
+        opened=line["opened"],
+        fully_opened=line["fully_opened"],
+        failure=Failure(line["failure"]),
+        attempts=line.get("attempts"),
+    )
+
+
+def _difficulty_text() -> str:
+    return difficulty_named(DIFFICULTY).model_dump_json()
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """The complete lines of a file of trials; without what a killed run left torn."""
+    if not path.exists():
+        return []
+    content = read_bytes(path, ConfigError)
+    whole = content[: content.rfind(b"\n") + 1]
+    with parsing(path, ConfigError, "trials"):
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove what a killed run left of a line. Only for the process that writes the file."""
+    if path.exists():
+        content = read_bytes(path, ConfigError)
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def _append_line(path: Path, content: Mapping[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(json.dumps(content).encode() + b"\n")
+
+
+def mean_opened(outcomes: Sequence[Outcome]) -> float:
+    """Share of trials in which the door reached 30 degrees."""
+    return float(np.mean([outcome.opened for outcome in outcomes]))

@@ -1,0 +1,1 @@
+"""Policy artefacts: built, opened, checked, edited; and the choices that a build makes."""

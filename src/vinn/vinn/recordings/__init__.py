@@ -1,0 +1,1 @@
+"""What a recorded rollout tells: timeline, summary, findings, pages, videos, replay."""

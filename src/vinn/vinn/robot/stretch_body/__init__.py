@@ -1,0 +1,1 @@
+"""Stretch without ROS: straight through Hello Robot's `stretch_body`."""

@@ -1,0 +1,1 @@
+"""The graph of nodes, started by `ros2 launch` or without it."""

@@ -1,0 +1,1 @@
+"""The wrist camera's node."""

@@ -1,0 +1,1 @@
+"""The executor's node: steps, through the motion filter, to the robot."""

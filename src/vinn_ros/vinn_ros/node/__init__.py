@@ -1,0 +1,1 @@
+"""What every node is made of: lifecycle, parameters, callbacks, quality of service, its process."""

@@ -1,0 +1,1 @@
+"""The policy's node: from frames to predictions."""

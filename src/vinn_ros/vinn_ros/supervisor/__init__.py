@@ -1,0 +1,1 @@
+"""The rollout supervisor's node: resets, rollouts, recordings."""
