@@ -5,4 +5,4 @@ cli > evaluation > viz > sim > learning > ingest > rollout > policies > robot > 
 encoders > demos.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
