@@ -29,6 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def door_demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Expert demonstrations of one cabinet on `easy`: enough to open that door."""
+    pytest.importorskip("mujoco", reason="needs the 'sim' extra")
     from vinn.sim.recording import record_demonstrations
 
     directory = tmp_path_factory.mktemp("door") / "demonstrations"

@@ -28,7 +28,9 @@ cp -RL src/vinn "$folder/vinn"
 # shellcheck disable=SC2086  # LOWEST_WITH is a list
 "$bin/uv" pip install --quiet --python "$bin/python" --resolution lowest-direct \
     ${LOWEST_WITH:-} "vinn[ingest,report] @ file://$folder/vinn"
-"$bin/uv" pip install --quiet --python "$bin/python" \
+# What the tests need besides may not raise anything of it.
+"$bin/uv" pip freeze --python "$bin/python" | grep '==' > "$folder/lowest.txt"
+"$bin/uv" pip install --quiet --python "$bin/python" --constraint "$folder/lowest.txt" \
     hypothesis psutil pytest pytest-rerunfailures pytest-timeout scipy
 "$bin/uv" pip list --python "$bin/python"
 

@@ -16,7 +16,13 @@ from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 from numpy.typing import NDArray
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from vinn.rollout.messages import definition, header_fields, image_fields, serialize
+from vinn.rollout.messages import (
+    definition,
+    header_fields,
+    image_fields,
+    serialize,
+    typestore,
+)
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -117,7 +123,11 @@ def write_bag(
     with bag:
         to = {
             each.topic: bag.add_connection(
-                each.topic, each.type_name, msgdef=definition(each.type_name), rihs01="0"
+                each.topic,
+                each.type_name,
+                msgdef=definition(each.type_name),
+                # rosbags before 0.11.4 refuses a type whose hash is not its own.
+                rihs01=typestore().hash_rihs01(each.type_name),
             )
             for each in {each.topic: each for each in said}.values()
         }
