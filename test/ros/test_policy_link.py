@@ -29,7 +29,7 @@ def prediction(stamp_ns: int, sequence: int, policy: str = "a", age_s: float = 0
 def chosen(link: PolicyLink, settled_s: float = -1e9) -> int | ReasonCode:
     """The sequence a step would be decided by, or why none is."""
     try:
-        return link.choose(settled_s, Known("", 0), lambda: False).message.sequence
+        return link.choose(settled_s, Known("", 0), lambda: "").message.sequence
     except RolloutInterrupted as end:
         return end.reason
 

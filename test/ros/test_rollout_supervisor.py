@@ -111,7 +111,7 @@ class FakeRest(Node):
 
 
 class Bench:
-    def __init__(self, ros: Harness, directory: Path) -> None:
+    def __init__(self, ros: Harness, directory: Path, *parameters: str) -> None:
         self.ros, self.directory = ros, directory / "recordings"
         self.rest = ros.add(FakeRest())
         self.node = ros.add(
@@ -125,6 +125,7 @@ class Bench:
                     *("-p", "policy_timeout_s:=2.0"),
                     *("-p", "camera_timeout_s:=1.5"),
                     *("-p", "executor_timeout_s:=2.0"),
+                    *(word for value in parameters for word in ("-p", value)),
                 ]
             )
         )

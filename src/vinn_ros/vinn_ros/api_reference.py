@@ -67,6 +67,7 @@ MEANINGS = {
     "stretch/joint_states": "positions and velocities by name",
     "supervisor/label_rollout": "the operator's verdict on the last rollout",
     "supervisor/reset": "scene and robot to the start; answers when done",
+    "supervisor/rollout": "start one rollout and wait for it; cancel: stop",
     "supervisor/start_rollout": "start one rollout; refused unless READY",
     "supervisor/status": "state, session, step, outcome, recording; renews the executor's lease",
     "supervisor/environment_ready": "tells a reset that waits for it that all is in place",

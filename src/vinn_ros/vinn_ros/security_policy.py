@@ -97,6 +97,7 @@ _OPERATOR: tuple[Permission, ...] = (
             "supervisor/stop_rollout",
         )
     ),
+    ("actions", "call", "supervisor/rollout"),
 )
 
 

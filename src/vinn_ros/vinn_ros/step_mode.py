@@ -51,8 +51,10 @@ class StepMode:
         waited = False
         with self._news:
             self._allowed = False
-            while self._enabled and not self._allowed and not ended():
-                waited = self._waiting = True
-                self._news.wait(_POLL_S)
-            self._waiting = self._allowed = False
+            try:
+                while self._enabled and not self._allowed and not ended():
+                    waited = self._waiting = True
+                    self._news.wait(_POLL_S)
+            finally:
+                self._waiting = self._allowed = False
         return waited

@@ -72,6 +72,14 @@ class ReasonCode(str, Enum):
         return cls.__members__.get(word, cls.UNKNOWN)
 
 
+REGULAR_ENDS = (
+    ReasonCode.SUCCESS,
+    ReasonCode.STEP_LIMIT,
+    ReasonCode.TIME_LIMIT,
+    ReasonCode.NO_GRASP,
+)
+"""Ends of a rollout that are no trouble."""
+
 REFUSALS = (ReasonCode.NOVEL, ReasonCode.NO_GRASP_POINT)
 """Why a policy may ask that a prediction of its own is not acted on."""
 

@@ -16,10 +16,10 @@ from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 from vinn.robot.config import load_robot_config
-from vinn.robot.types import ReasonCode
+from vinn.robot.types import REGULAR_ENDS, ReasonCode
 from vinn.rollout.config import RolloutConfig, load_rollout_config
 from vinn.rollout.label import RolloutLabel
-from vinn.rollout.loop import RolloutOutcome
+from vinn.rollout.loop import RolloutOutcome, StepRecord
 from vinn.rollout.start_poses import StartPoses
 from vinn.rollout.states import RolloutEvent, RolloutMachine, RolloutState
 
@@ -43,15 +43,10 @@ from vinn_ros.supervisor.preflight_probe import PreflightProbe
 from vinn_ros.supervisor.recorded_rollout import RecordedRollout, RolloutListener, RolloutPlan
 from vinn_ros.supervisor.recording import JOINTS_TOPIC, WRIST_TOPIC, RolloutRecording
 from vinn_ros.supervisor.reset import ResetClients, ResetSettings, RolloutReset
+from vinn_ros.supervisor.rollout_action import RolloutAction
+from vinn_ros.supervisor.triggers import trigger
 from vinn_ros.supervisor.words import MAX_NAME, MAX_NOTE, keep_label, too_long
 
-_NO_FAULT = (
-    ReasonCode.NONE,
-    ReasonCode.SUCCESS,
-    ReasonCode.STEP_LIMIT,
-    ReasonCode.TIME_LIMIT,
-    ReasonCode.NO_GRASP,
-)
 _SEEDS = 2**32
 _END_TIMEOUT_S = 4.0
 _WITH_PARAMETERS = ("vinn_policy", "stretch_executor", "wrist_camera", "stretch_sim")
@@ -137,13 +132,24 @@ class RolloutSupervisorNode(VinnNode):
         requests = ReentrantCallbackGroup()
         for service_type, name, answer in (
             (Trigger, "supervisor/reset", self._on_reset),
-            (Trigger, "supervisor/environment_ready", self._on_environment_ready),
+            (
+                Trigger,
+                "supervisor/environment_ready",
+                trigger(self._reset.confirm_environment, "ready", "no reset waits for that"),
+            ),
             (StartRollout, "supervisor/start_rollout", self._on_start),
             (Trigger, "supervisor/stop_rollout", self._on_stop),
-            (Trigger, "supervisor/step", self._on_step_request),
+            (
+                Trigger,
+                "supervisor/step",
+                trigger(self._step_mode.allow, "one step", "no step is waiting"),
+            ),
             (LabelRollout, "supervisor/label_rollout", self._on_label),
         ):
             self.serve(service_type, name, answer, requests)
+        self._action = RolloutAction(
+            self, lambda asked: self._on_start(asked, StartRollout.Response()), self._stop_session
+        )
         self.every(1.0 / self.value("status_rate_hz"), self._publish, QuickGroup())
 
     # Lifecycle
@@ -189,7 +195,7 @@ class RolloutSupervisorNode(VinnNode):
         problem = self._sole.problem()
         if problem:
             return ERROR, f"{ReasonCode.DUPLICATE_NODE.value}: {problem}", values
-        if status.reason not in {reason.value for reason in _NO_FAULT}:
+        if ReasonCode.of(status.reason) not in (ReasonCode.NONE, *REGULAR_ENDS):
             return WARN, f"{status.reason}: {status.message}", values
         return OK, self._machine.state.name if self.active else "not active", values
 
@@ -229,14 +235,6 @@ class RolloutSupervisorNode(VinnNode):
         offset = ", ".join(f"{value:+.3f}" for value in offset_m)
         return reason, f"trial {trial}, offset ({offset}) m right, forward, up"
 
-    def _on_environment_ready(
-        self, request: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        """The operator has put everything in place."""
-        response.success = self._reset.confirm_environment()
-        response.message = "ready" if response.success else "no reset waits for that"
-        return response
-
     def _on_start(
         self, request: StartRollout.Request, response: StartRollout.Response
     ) -> StartRollout.Response:
@@ -274,7 +272,7 @@ class RolloutSupervisorNode(VinnNode):
             ),
             RolloutListener(
                 recording=lambda path: self._set_status(recording=str(path or "")),
-                step=lambda: self._set_status(step=self._status.step + 1),
+                step=self._on_step,
                 end=self._on_end,
             ),
         )
@@ -309,15 +307,17 @@ class RolloutSupervisorNode(VinnNode):
             )
         return response
 
-    def _on_step_request(
-        self, request: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        """Let the step that waits in step mode happen."""
-        response.success = self._step_mode.allow()
-        response.message = "one step" if response.success else "no step is waiting"
-        return response
-
     # What the rollout tells
+
+    def _stop_session(self, session: str, why: str) -> None:
+        """Stop a rollout, if it is the one that runs."""
+        with self._status_lock:
+            if self._machine.state is RolloutState.RUNNING and self._status.session == session:
+                self._links.stop(why)
+
+    def _on_step(self, record: StepRecord) -> None:
+        self._set_status(step=self._status.step + 1)
+        self._action.tell_step(self._status, record)
 
     def _on_end(self, outcome: RolloutOutcome, path: Path | None) -> None:
         verdict = RolloutStatus.UNKNOWN
@@ -332,6 +332,7 @@ class RolloutSupervisorNode(VinnNode):
             elapsed_s=float(outcome.duration_s),
         )
         self.publish_diagnostics()
+        self._action.tell_end(self._status, outcome.attempts)
 
     # Inside
 

@@ -65,6 +65,7 @@ class RolloutLinks:
         self._executor_s = self._executor_busy_s = -math.inf
         self._scene: SceneStatus | None = None
         self._stop = threading.Event()
+        self._why_stopped = ""
         self._session = ""
         self._last_step = 0
         """The last step of the session of which something was sent; 0: none."""
@@ -141,12 +142,17 @@ class RolloutLinks:
         if session:
             self._policy.begin()
 
-    def stop(self) -> None:
-        """End what is under way: the rollout, and the motion."""
+    def stop(self, why: str = "stopped on request") -> None:
+        """End what is under way: the rollout, and the motion; `why` is for people."""
+        self._why_stopped = why
         self._stop.set()
         self._policy.wake()
         if self._stop_motion.service_is_ready():
             self._stop_motion.call_async(Trigger.Request())
+
+    def _stopped(self) -> str:
+        """Why `stop` was called since `begin`; empty: it was not."""
+        return self._why_stopped if self._stop.is_set() else ""
 
     @property
     def stopping(self) -> bool:
@@ -156,7 +162,7 @@ class RolloutLinks:
     def check(self) -> ReasonCode | None:
         """See `run_rollout`."""
         if self._stop.is_set():
-            return ReasonCode.OPERATOR_STOP
+            raise RolloutInterrupted(ReasonCode.OPERATOR_STOP, self._why_stopped)
         scene = self._scene
         if self._limits.success and scene is not None and getattr(scene, self._limits.success):
             return ReasonCode.SUCCESS
@@ -173,7 +179,7 @@ class RolloutLinks:
             vinn.errors.MessageError: it is of another version of this software.
         """
         known = Known(self._session, self._last_step)
-        self._chosen = self._policy.choose(settled_s, known, self._stop.is_set)
+        self._chosen = self._policy.choose(settled_s, known, self._stopped)
         return from_prediction_msg(self._chosen.message)
 
     def execute(self, prediction: Prediction, sequence: int) -> StepResult:

@@ -246,12 +246,13 @@ class PolicyLink:
         with self._news:
             self._news.notify_all()
 
-    def choose(self, settled_s: float, known: Known, stopping: Callable[[], bool]) -> Chosen:
+    def choose(self, settled_s: float, known: Known, stopping: Callable[[], str]) -> Chosen:
         """Wait for the prediction of an image captured after `settled_s` (steady), made when the
         policy had heard of what is `known`.
 
         Raises:
-            vinn.rollout.loop.RolloutInterrupted: none came, and why; or `stopping` became true.
+            vinn.rollout.loop.RolloutInterrupted: none came, and why; or why it is stopped,
+                as `stopping` says.
         """
         deadline_s = time.monotonic() + self._limits.prediction_timeout_s
         with self._news:
@@ -260,8 +261,9 @@ class PolicyLink:
                 or self._newest.captured_s <= settled_s
                 or known.unaware(self._newest.message)
             ):
-                if stopping():
-                    raise RolloutInterrupted(ReasonCode.OPERATOR_STOP, "stopped on request")
+                why = stopping()
+                if why:
+                    raise RolloutInterrupted(ReasonCode.OPERATOR_STOP, why)
                 if self._refusal is not None and self._refused_s > max(
                     settled_s, self._heeded_refusal_s
                 ):

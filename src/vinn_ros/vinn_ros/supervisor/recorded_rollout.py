@@ -51,7 +51,7 @@ class RolloutListener:
 
     recording: Callable[[Path | None], None]
     """Where the recording goes; None: nowhere."""
-    step: Callable[[], None]
+    step: Callable[[StepRecord], None]
     """The robot was sent a step."""
     end: Callable[[RolloutOutcome, Path | None], None]
     """How it ended, and where its recording is."""
@@ -135,7 +135,7 @@ class RecordedRollout:
         def on_step(record: StepRecord) -> None:
             if record.result is not None and record.result.sent is not None:
                 self._steps += 1
-                listener.step()
+                listener.step(record)
 
         return run_rollout(
             self._predict, self._links.execute, self._links.check, plan.config, on_step
