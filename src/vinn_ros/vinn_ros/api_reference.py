@@ -154,7 +154,8 @@ def reference() -> str:
         module = importlib.import_module(f"vinn_ros.nodes.{name}")
         node: VinnNode = module.NODE([])
         common = node.COMMON_PARAMETERS
-        summary = (module.__doc__ or "").splitlines()[0]
+        room = importlib.import_module(module.NODE.__module__)
+        summary = (room.__doc__ or "").splitlines()[0]
         parts += [
             f"## {name}\n",
             f"{summary}\n",
