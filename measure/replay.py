@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from headless_chromium import HeadlessChromium
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosbags.rosbag2 import Reader
@@ -49,6 +48,7 @@ from vinn_ros.bringup.processes import BringUp
 from vinn_ros.node import qos
 from vinn_ros.node.calls import call
 
+from measure.headless_chromium import HeadlessChromium
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
 from vinn_msgs.srv import StartRollout
 

@@ -17,25 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "test" / name) for name in ("fakes", "ros", "faults", "robot")]
+import yaml
+from fault_camera import FakeCamera, write_policy
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from ros_harness import Harness
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+from vinn.errors import RobotError
+from vinn_ros.bringup import graph
+from vinn_ros.bringup.processes import BringUp, NodeProcess
+from vinn_ros.camera import node as wrist_camera
+from vinn_ros.node import qos
+from vinn_ros.paths import config_directory
 
-import yaml  # noqa: E402
-from fault_camera import FakeCamera, write_policy  # noqa: E402
-from lifecycle_msgs.msg import State  # noqa: E402
-from lifecycle_msgs.srv import GetState  # noqa: E402
-from ros_harness import Harness  # noqa: E402
-from sensor_msgs.msg import JointState  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
-from vinn.errors import RobotError  # noqa: E402
-from vinn_ros.bringup import graph  # noqa: E402
-from vinn_ros.bringup.processes import BringUp, NodeProcess  # noqa: E402
-from vinn_ros.camera import node as wrist_camera  # noqa: E402
-from vinn_ros.node import qos  # noqa: E402
-from vinn_ros.paths import config_directory  # noqa: E402
-
-from vinn_msgs.msg import ExecutorStatus, RolloutStatus  # noqa: E402
-from vinn_msgs.srv import StartRollout  # noqa: E402
+from vinn_msgs.msg import ExecutorStatus, RolloutStatus
+from vinn_msgs.srv import StartRollout
 
 NODES = ("stretch_executor", "vinn_policy", "rollout_supervisor")
 TOPICS = {
@@ -45,7 +42,7 @@ TOPICS = {
 }
 """By which a second node of a kind is seen."""
 CONSOLE = "operator_console"
-DRIVER = ROOT / "test" / "fakes" / "stretch_driver.py"
+DRIVER = Path(__file__).resolve().parents[2] / "test" / "fakes" / "stretch_driver.py"
 SETTINGS = (
     # The fake camera's picture does not move with the robot.
     "rollout_supervisor.sign_check='off'",

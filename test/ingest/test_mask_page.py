@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -21,8 +20,6 @@ from vinn.ingest.gripper.mask import read_mask
 from vinn.ingest.gripper.mask_page import MaskServer, frames_to_paint_on
 from vinn.ingest.lenses.camera_profile import CameraProfile
 from vinn.ingest.lenses.lens import Lens
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 LENS = Lens.pinhole(96, 64, 60)
 
@@ -146,7 +143,7 @@ async def drag(page: Any, begin: tuple[int, int], end: tuple[int, int]) -> None:
 
 def test_painting_in_a_browser(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
-    from headless_chromium import HeadlessChromium, find_chromium
+    from measure.headless_chromium import HeadlessChromium, find_chromium
 
     if find_chromium() is None:
         pytest.skip("no chromium is installed")

@@ -6,7 +6,6 @@ import asyncio
 import json
 import math
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,6 @@ from vinn.recordings.scrubber import neighbor_jumps, scrubber_data
 from vinn.recordings.timeline import load_timeline
 from vinn.recordings.tracks import load_tracks
 from vinn.rollout.label import RolloutLabel, write_label
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 
 def test_the_data_are_what_was_recorded(rollout: Path, square_policy: Path) -> None:
@@ -86,7 +83,7 @@ def test_pages_and_index(pages: Path) -> None:
 
 def test_the_page_scrubs_in_a_browser(pages: Path) -> None:
     pytest.importorskip("aiohttp")
-    from headless_chromium import HeadlessChromium, find_chromium
+    from measure.headless_chromium import HeadlessChromium, find_chromium
 
     if find_chromium() is None:
         pytest.skip("no chromium is installed")

@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 from ros_harness import Harness, ros_context
 

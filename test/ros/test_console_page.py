@@ -14,13 +14,14 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="needs vinn[console]")
 
-from headless_chromium import HeadlessChromium, find_chromium
 from test_console import FakeBackend
 from vinn.demos.frames import encode_jpeg
 from vinn_ros.console.access import Access
 from vinn_ros.console.backend import Picture
 from vinn_ros.console.recordings import RecordingPages
 from vinn_ros.console.server import ConsoleServer
+
+from measure.headless_chromium import HeadlessChromium, find_chromium
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no chromium is installed")
 
