@@ -56,7 +56,7 @@ def to_stamp(nanoseconds: int) -> Time:
     return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
 
 
-def to_vector3(vector: NDArray[np.float64]) -> Vector3:
+def to_vector3(vector: NDArray[np.floating]) -> Vector3:
     """(3,) as a message."""
     return Vector3(x=float(vector[0]), y=float(vector[1]), z=float(vector[2]))
 

@@ -141,8 +141,8 @@ def _observe(
 ) -> tuple[Observations, dict[str, str]]:
     """Listen for a while; also the settings that count."""
     node = client_node("doctor", namespace)
-    limits = node.create_client(Trigger, "get_joint_states")
-    parameters = node.create_client(GetParameters, "rollout_supervisor/get_parameters")
+    limits: Client = node.create_client(Trigger, "get_joint_states")
+    parameters: Client = node.create_client(GetParameters, "rollout_supervisor/get_parameters")
     executor = MultiThreadedExecutor(num_threads=4)
     executor.add_node(node)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import rclpy
 import typer
+from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
@@ -67,7 +68,7 @@ def reset(context: typer.Context, timeout: Timeout = 900.0) -> None:
     Ctrl-C ends the reset and all motion.
     """
     with _operator(context.obj) as node:
-        client = node.create_client(Trigger, "supervisor/reset")
+        client: Client = node.create_client(Trigger, "supervisor/reset")
         if not client.wait_for_service(_SERVICE_TIMEOUT_S):
             _fail(f"supervisor/reset: not there within {_SERVICE_TIMEOUT_S:g} s", EXIT_NO_ANSWER)
         follower = _Follower(node, _tell_progress())
@@ -142,7 +143,7 @@ def stop(context: typer.Context, timeout: Timeout = 5.0) -> None:
                 return error
             return str(answer.message)
 
-        clients = [node.create_client(Trigger, name) for name in _STOPS]
+        clients: list[Client] = [node.create_client(Trigger, name) for name in _STOPS]
         answers = list(pool.map(ask, clients))
     silent = [answer for answer in answers if isinstance(answer, RobotError)]
     for error in silent:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from vinn_ros.node.signals import StopSignals
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-Robot = Enum("Robot", {name: name for name in graph.ROBOTS}, type=str)
+Robot = Enum("Robot", {name: name for name in graph.ROBOTS}, type=str)  # type: ignore[misc]
 
 
 @app.command()
@@ -121,7 +122,7 @@ def _one_process(specs: Sequence[NodeSpec], env: dict[str, str]) -> int:
         node: VinnNode = importlib.import_module(spec.module).NODE(spec.ros_arguments())
         return node
 
-    return spin([lambda spec=spec: factory(spec) for spec in specs])
+    return spin([partial(factory, spec) for spec in specs])
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch import LaunchContext
+from launch import LaunchContext  # type: ignore[attr-defined]  # the folder launch/ is no package
 from launch.actions import (
     DeclareLaunchArgument,
     LogInfo,

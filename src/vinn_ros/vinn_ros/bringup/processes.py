@@ -18,6 +18,7 @@ from types import TracebackType
 import rclpy
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -255,7 +256,7 @@ class _StateReader:
         self._node = Node(f"bringup_{os.getpid()}", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._clients = {
+        self._clients: dict[str, Client] = {
             name: self._node.create_client(GetState, f"{name}/get_state") for name in full_names
         }
 

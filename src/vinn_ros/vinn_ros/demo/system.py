@@ -13,6 +13,7 @@ import rclpy
 from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -86,7 +87,7 @@ class DemoSystem:
         Raises:
             RobotError: refused, or no answer.
         """
-        client = self._node.create_client(SetParameters, f"/{node}/set_parameters")
+        client: Client = self._node.create_client(SetParameters, f"/{node}/set_parameters")
         request = SetParameters.Request(
             parameters=[ParameterMsg(name=name, value=_value(v)) for name, v in values.items()]
         )
@@ -163,10 +164,10 @@ class DemoSystem:
     def _start_operator(self) -> None:
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = Node("vinn_demo", context=self._context)
-        self._reset = self._node.create_client(Trigger, "supervisor/reset")
-        self._start = self._node.create_client(StartRollout, "supervisor/start_rollout")
-        self._clear_latch = self._node.create_client(Trigger, "executor/clear_latch")
-        self._load = self._node.create_client(LoadPolicy, "policy/load")
+        self._reset: Client = self._node.create_client(Trigger, "supervisor/reset")
+        self._start: Client = self._node.create_client(StartRollout, "supervisor/start_rollout")
+        self._clear_latch: Client = self._node.create_client(Trigger, "executor/clear_latch")
+        self._load: Client = self._node.create_client(LoadPolicy, "policy/load")
         self._node.create_subscription(
             RolloutStatus, "supervisor/status", self._take_status, qos.STREAM
         )

@@ -89,7 +89,7 @@ class FollowTrajectoryDriver(StretchTopics):
                 "it: streaming, stretch_body"
             )
         super().__init__(node, service_timeout_s)
-        self._client = ActionClient(
+        self._client: ActionClient = ActionClient(
             node, FollowJointTrajectory, _ACTION, callback_group=ReentrantCallbackGroup()
         )
         self._contact = ContactConfig()

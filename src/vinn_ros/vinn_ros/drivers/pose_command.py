@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vinn.errors import ConfigError, RobotError
 from vinn.robot.types import JointCommand
@@ -146,10 +147,11 @@ class PoseLayout:
         if len(values) != len(self.entries):
             raise RobotError(f"joint_pose_cmd: {len(values)} values; allowed: {len(self.entries)}")
         named = dict(zip(self.entries, values, strict=True))
-        joints = {field: float(named.get(entry, 0.0)) for entry, field in JOINT_FIELDS.items()}
-        return JointCommand(
-            gripper_aperture_m=self._gripper_to_aperture(float(named[GRIPPER_ENTRY])), **joints
-        )
+        joints: dict[str, Any] = {
+            field: float(named.get(entry, 0.0)) for entry, field in JOINT_FIELDS.items()
+        }
+        aperture_m = self._gripper_to_aperture(float(named[GRIPPER_ENTRY]))
+        return JointCommand(gripper_aperture_m=aperture_m, **joints)
 
     def _gripper_from_aperture(self, aperture_m: float) -> float:
         if self._unit == "percent":

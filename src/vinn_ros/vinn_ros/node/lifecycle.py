@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -24,7 +24,7 @@ from vinn_ros.node.sensor_stream import SensorStream, SubscriptionEventCallbacks
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
-Diagnosis = tuple[bytes, str, dict[str, object]]
+Diagnosis = tuple[bytes, str, Mapping[str, object]]
 """Level, message, values."""
 
 

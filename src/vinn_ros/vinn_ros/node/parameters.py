@@ -54,13 +54,14 @@ class Parameter:
             entry not in self.choices for entry in (value if isinstance(value, list) else [value])
         ):
             return f"{self.name}: {value!r}; allowed: {self.allowed}"
-        if (
-            self.lower is not None
-            and self.upper is not None
-            and not self.lower <= value <= self.upper
-        ):
+        if not self._within(value):
             return f"{self.name}: {value!r}; allowed: {self.allowed}"
         return None
+
+    def _within(self, value: Any) -> bool:
+        if self.lower is None or self.upper is None:
+            return True
+        return bool(self.lower <= value <= self.upper)
 
     def descriptor(self) -> ParameterDescriptor:
         """The same for `ros2 param describe`."""

@@ -64,7 +64,8 @@ class FrameGate:
             if self._content is not None:
                 return self._refuse(*self._content)
             return self._refuse("identical", f"{self._identical} byte-identical frames in a row")
-        return self._accept()
+        self._accept()
+        return None
 
     def check_age(self, age_s: float) -> str | None:
         """Why a frame of this age is refused, or None."""
@@ -73,7 +74,8 @@ class FrameGate:
             return self._refuse(
                 "stale", f"{age_s:.2f} s old by its stamp; allowed: {self._limits.max_age_s:g}"
             )
-        return self._accept()
+        self._accept()
+        return None
 
     def check_shape(self, image_rgb: NDArray[np.uint8], running: bool) -> str | None:
         """Why a picture of this shape is refused, or None.
@@ -92,7 +94,8 @@ class FrameGate:
                 f"{self._shape[1]} x {self._shape[0]}, as before",
             )
         self._shape = shape
-        return self._accept()
+        self._accept()
+        return None
 
     def check_pixels(self, image_rgb: NDArray[np.uint8]) -> str | None:
         """Why the picture is refused, or None."""
@@ -116,7 +119,8 @@ class FrameGate:
                     "blurred",
                     f"sharpness {sharpness:.1f}; allowed: at least {limits.min_sharpness:g}",
                 )
-        return self._accept()
+        self._accept()
+        return None
 
     def malformed(self, error: ImageError) -> str:
         """Count a frame that cannot be decoded."""

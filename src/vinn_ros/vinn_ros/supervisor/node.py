@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.client import Client
 from std_srvs.srv import Trigger
 from vinn.robot.config import load_robot_config
 from vinn.robot.types import REGULAR_ENDS, ReasonCode
@@ -70,8 +71,10 @@ class RolloutSupervisorNode(VinnNode):
         """State of the machine and status change together, so that nobody sees half of a change."""
         self._started_s = 0.0
         clients = QuickGroup()
-        stop_motion = self.create_client(Trigger, "executor/stop", callback_group=clients)
-        step = ActionClient(self, ExecuteStep, "executor/step", callback_group=clients)
+        stop_motion: Client = self.create_client(Trigger, "executor/stop", callback_group=clients)
+        step: ActionClient = ActionClient(
+            self, ExecuteStep, "executor/step", callback_group=clients
+        )
         success = self.value("success")
         self._sole = SolePublishers(self, {**COMMANDERS, **SEERS})
         self._policy = PolicyLink(
@@ -93,7 +96,7 @@ class RolloutSupervisorNode(VinnNode):
             ),
         )
         self._probe = PreflightProbe(self, Path(self.value("recordings")))
-        scene = self.create_client(ResetScene, "scene/reset", callback_group=clients)
+        scene: Client = self.create_client(ResetScene, "scene/reset", callback_group=clients)
         self._reset = RolloutReset(
             ResetClients(
                 home=self.create_client(MoveToStart, "executor/home", callback_group=clients),
