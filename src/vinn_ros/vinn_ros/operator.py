@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import rclpy
 import typer
@@ -363,7 +363,7 @@ def _describe(status: RolloutStatus) -> str:
     return "; ".join(parts)
 
 
-def _fail(message: str, exit_code: int) -> Any:
+def _fail(message: str, exit_code: int) -> NoReturn:
     print(message, file=sys.stderr)
     raise typer.Exit(exit_code)
 
