@@ -60,11 +60,16 @@ test-lowest: ## Run the suites with the lowest versions that setup.cfg allows, i
 	tools/test_lowest.sh
 
 .PHONY: lint
-lint: setup ## Style, formatting, types and the import contract: what CI checks
+lint: setup ## Style, formatting, types, the import contract and the manual: what CI checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+.PHONY: docs
+docs: setup ## Serve the manual (docs/) on this machine
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 .PHONY: format
 format: setup ## Rewrite the code to the project's style
