@@ -6,6 +6,7 @@ import socket
 
 import pytest
 from vinn.errors import ConfigError
+from vinn.evaluation.provenance import running_command, running_commit
 from vinn.evaluation.results import Results, describe_machine, meets
 
 
@@ -56,9 +57,9 @@ def test_round_trip(tmp_path):
     assert math.isnan(read.rows[3].value)
     content = json.loads(path.read_text())
     assert set(content) == {"command", "machine", "date", "rows"}
-    assert set(content["rows"][0]) == {"name", "value", "unit", "goal", "met"}
     assert content["rows"][2] == {
         "name": "encoder", "value": "lite0", "unit": "", "goal": None, "met": True,
+        "command": running_command(), "commit": running_commit(),
     }  # fmt: skip
 
 

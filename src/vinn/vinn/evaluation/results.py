@@ -17,12 +17,13 @@ import os
 import platform
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from vinn.errors import ConfigError
+from vinn.evaluation.provenance import running_command, running_commit
 from vinn.reading.documents import read_json
 from vinn.viz.output import write_text
 
@@ -38,6 +39,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 _GOAL = re.compile(r"(>=|<=|==|>|<)\s*(\S+)")
 _AND, _TO = " && ", " to "
 _COLUMNS = ("name", "value", "unit", "goal", "met")
+_ORIGIN = ("command", "commit")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Row:
     unit: str
     goal: str | None
     met: bool
+    command: str = ""
+    """The command line that measured it; empty: before this was kept."""
+    commit: str = ""
+    """Of the code that measured it; see `vinn.evaluation.provenance`."""
 
 
 def meets(value: Value, goal: str) -> bool:
@@ -133,7 +139,8 @@ class Results:
         Raises:
             ConfigError: the goal is no comparison (see `meets`).
         """
-        row = Row(name, value, unit, goal, True if goal is None else meets(value, goal))
+        met = True if goal is None else meets(value, goal)
+        row = Row(name, value, unit, goal, met, running_command(), running_commit())
         self._rows[name] = row
         return row
 
@@ -179,9 +186,10 @@ class Results:
         try:
             results = cls(path.stem, content["command"], content["machine"], content["date"])
             for fields in content["rows"]:
-                row = Row(**{column: fields[column] for column in _COLUMNS})
+                origin = {column: fields.get(column, "") for column in _ORIGIN}
+                row = Row(**{column: fields[column] for column in _COLUMNS}, **origin)
                 if row.value is None:
-                    row = Row(row.name, math.nan, row.unit, row.goal, row.met)
+                    row = replace(row, value=math.nan)
                 results._rows[row.name] = row
         except (KeyError, TypeError) as error:
             raise ConfigError(f"{path}: results lack {error}") from None
