@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_OUT ?= runs/demo
+POLICY ?= $(DEMO_OUT)/policy
 PYTEST_ARGS ?=
 
 # Rendering without a screen.
@@ -36,6 +37,10 @@ demo: setup ## Record, build a policy, open doors in simulation, write a report 
 .PHONY: bench
 bench: setup ## Measure anew what docs/results/foundation.json states
 	$(BIN)/vinn-demo --out runs/bench --results docs/results
+
+.PHONY: network
+network: setup ## Measure two machines with a bad network between them (root; POLICY=runs/demo/policy)
+	$(BIN)/python -m measure.network --policy $(POLICY)
 
 .PHONY: check-prerequisites
 check-prerequisites: ## Name missing system packages and the command that installs them

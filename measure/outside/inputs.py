@@ -8,6 +8,7 @@ video.mp4, encoder (an artefact), and truth.json: what each of them must be foun
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -66,7 +67,14 @@ def _actions(demos: Dataset) -> dict[str, list[list[float]]]:
     }
 
 
+def main() -> None:
+    """Make the folder."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    folder = parser.parse_args().folder
+    truth = write(folder)
+    (folder / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    truth = write(target)
-    (target / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
+    main()
