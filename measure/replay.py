@@ -146,7 +146,7 @@ async def drive(listener: Listener, images: Path) -> dict[str, float]:
     state = "document.getElementById('state').textContent"
     async with HeadlessChromium() as page:
         await page.size(1280, 860)
-        await page.call("Page.navigate", url=f"http://127.0.0.1:{PORT}/")
+        await page.goto(f"http://127.0.0.1:{PORT}/")
         await page.wait_for(f"document.getElementById('state') && {state} == 'IDLE'", 120)
         await page.press("r")
         await page.wait_for(f"{state} == 'READY'", 180)
@@ -185,7 +185,7 @@ async def drive(listener: Listener, images: Path) -> dict[str, float]:
         await asyncio.sleep(0.5)
         await page.screenshot(images / "console-phone.jpg", quality=55)
         session = listener.heard.supervisor.session
-        await page.call("Page.navigate", url=f"http://127.0.0.1:{PORT}/recordings/{session}")
+        await page.goto(f"http://127.0.0.1:{PORT}/recordings/{session}")
         await page.wait_for("document.querySelectorAll('.track').length > 3", 120)
         return {"halt_s": halt_s, **await step_by_step(page, state, images)}
 
@@ -197,7 +197,7 @@ async def step_by_step(page: HeadlessChromium, state: str, images: Path) -> dict
     waiting = "document.getElementById('step').classList.contains('waiting')"
     steps = "Number((document.getElementById('steps').textContent.match(/\\d+/) || [0])[0])"
     await page.size(1280, 860)
-    await page.call("Page.navigate", url=f"http://127.0.0.1:{PORT}/")
+    await page.goto(f"http://127.0.0.1:{PORT}/")
     await page.wait_for(f"{setting} && {neighbors} > 0", 120)
     await page.evaluate(f"{setting}.value = 4; {setting}.oninput()")
     await page.evaluate(f"{setting}.parentElement.querySelector('button').click()")

@@ -129,16 +129,11 @@ async def drag(page: Any, begin: tuple[int, int], end: tuple[int, int]) -> None:
     left, top, scale = await page.evaluate(
         "(b => [b.left, b.top, b.width / 96])(by('layer').getBoundingClientRect())"
     )
-    for kind, (x, y) in (("mousePressed", begin), ("mouseMoved", end), ("mouseReleased", end)):
-        await page.call(
-            "Input.dispatchMouseEvent",
-            type=kind,
-            x=left + x * scale,
-            y=top + y * scale,
-            button="left",
-            buttons=0 if kind == "mouseReleased" else 1,
-            clickCount=1,
-        )
+    mouse = page.page.mouse
+    await mouse.move(left + begin[0] * scale, top + begin[1] * scale)
+    await mouse.down()
+    await mouse.move(left + end[0] * scale, top + end[1] * scale)
+    await mouse.up()
 
 
 def test_painting_in_a_browser(tmp_path: Path) -> None:
@@ -154,7 +149,7 @@ def test_painting_in_a_browser(tmp_path: Path) -> None:
     async def paint(url: str) -> None:
         async with HeadlessChromium() as page:
             await page.size(1000, 1000)
-            await page.call("Page.navigate", url=url)
+            await page.goto(url)
             shown = "by('frame').naturalWidth && pen.getImageData(5, 60, 1, 1).data[3] === 255"
             await page.wait_for(f"typeof pen === 'object' && {shown}")
             await page.evaluate("by('size').value = 10")

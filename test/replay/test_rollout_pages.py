@@ -90,7 +90,7 @@ def test_the_page_scrubs_in_a_browser(pages: Path) -> None:
 
     async def look() -> dict[str, Any]:
         async with HeadlessChromium() as page:
-            await page.call("Page.navigate", url=(pages / "s1.html").as_uri())
+            await page.goto((pages / "s1.html").as_uri())
             await page.wait_for("document.querySelectorAll('.track').length > 3")
             return await page.evaluate(
                 """(() => {

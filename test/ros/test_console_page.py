@@ -46,7 +46,7 @@ async def opened(backend: FakeBackend, folder: Path) -> AsyncIterator[HeadlessCh
     try:
         async with HeadlessChromium() as page:
             await page.size(1280, 860)
-            await page.call("Page.navigate", url=server.url)
+            await page.goto(server.url)
             await page.wait_for(CONNECTED)
             yield page
     finally:
