@@ -89,19 +89,30 @@ def atomic_file(target: Path, error: type[VinnError] = VinnError) -> Iterator[Bi
     Raises:
         VinnError (as `error`): it cannot be written, or the disk is full.
     """
+    with atomic_path(target, error) as temporary, temporary.open("r+b") as file:
+        yield file
+
+
+@contextmanager
+def atomic_path(target: Path, error: type[VinnError] = VinnError) -> Iterator[Path]:
+    """`atomic_file` for libraries that open files themselves: yields the temporary file's name.
+
+    Raises:
+        VinnError (as `error`): it cannot be written, or the disk is full.
+    """
     with cannot_be_written(target, error):
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_left_overs(target.parent)
         temporary, handle = _locked_file(target)
         try:
-            with os.fdopen(handle, "w+b") as file:
-                temporary.chmod(0o666 & ~_umask())
-                yield file
-                file.flush()
-                temporary.replace(target)
+            temporary.chmod(0o666 & ~_umask())
+            yield temporary
+            temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        finally:
+            os.close(handle)
 
 
 def remove_left_overs(folder: Path) -> list[Path]:

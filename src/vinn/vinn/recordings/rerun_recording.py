@@ -5,13 +5,13 @@ Needs the package `rerun-sdk` (extra `rerun`); nothing is sent anywhere, a file 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_path
 from vinn.demos.frames import encode_jpeg
 from vinn.errors import ArtefactError, DatasetError
 from vinn.policies.types import Neighbor, Prediction
@@ -44,21 +44,12 @@ def write_rerun(
     """
     import rerun
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.rrd")
-        temporary.touch()
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({error.strerror})") from error
-    try:
+    with atomic_path(path, DatasetError) as temporary:
         stream = rerun.RecordingStream("vinn_rollout", recording_id=timeline.path.name)
         stream.save(temporary)
         _Writer(rerun, stream, timeline).write(tracks, thumbnail)
         stream.flush()
         stream.disconnect()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

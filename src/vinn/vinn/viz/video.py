@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.files import atomic_path
 from vinn.errors import ImageError
 
 
@@ -28,11 +29,11 @@ class VideoWriter:
 
     def __init__(self, path: Path, fps: float, crf: int = 26) -> None:
         self.path = path
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._whole = ExitStack()
+        partial = self._whole.enter_context(atomic_path(path))
         # faststart puts the index first, so that a browser can play while it loads
         self._container = av.open(
-            str(self._partial), "w", format="mp4", options={"movflags": "faststart"}
+            str(partial), "w", format="mp4", options={"movflags": "faststart"}
         )
         stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.pix_fmt = "yuv420p"
@@ -50,13 +51,15 @@ class VideoWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and self._shape is not None:
-            self._finish()
-            return
-        self._container.close()
-        self._partial.unlink(missing_ok=True)
-        if kind is None:
-            raise ImageError(f"{self.path}: a video needs at least one frame")
+        with self._whole:
+            if kind is None and self._shape is not None:
+                for packet in self._stream.encode():
+                    self._container.mux(packet)
+            self._container.close()
+            if error is not None:
+                raise error
+            if self._shape is None:
+                raise ImageError(f"{self.path}: a video needs at least one frame")
 
     def add(self, frame_rgb: NDArray[np.uint8]) -> None:
         """Append one frame, (H, W, 3) uint8 RGB; an odd last row or column is dropped.
@@ -81,12 +84,6 @@ class VideoWriter:
         even = np.ascontiguousarray(frame_rgb[:height, :width])
         for packet in self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")):
             self._container.mux(packet)
-
-    def _finish(self) -> None:
-        for packet in self._stream.encode():
-            self._container.mux(packet)
-        self._container.close()
-        self._partial.replace(self.path)
 
 
 def write_video(

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.demos.files import atomic_file
+from vinn.demos.files import atomic_file, atomic_path
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import EncoderManifest, read_manifest
@@ -101,16 +101,6 @@ def _join(
     files: list[Path], count: int, encoder: EncoderManifest, dataset: Dataset, out: Path
 ) -> None:
     """Put the shards together without holding all of them in memory."""
-    partial = out.with_name(f".{out.name}.partial")
-    joined = np.lib.format.open_memmap(
-        partial, mode="w+", dtype=np.float32, shape=(count, encoder.dimension)
-    )
-    start = 0
-    for file in files:
-        shard = read_npy(file, ArtefactError)
-        joined[start : start + len(shard)] = shard
-        start += len(shard)
-    joined.flush()
     about = {
         "dataset_hash": dataset.hash,
         "encoder": encoder.name,
@@ -118,9 +108,18 @@ def _join(
         "frames": count,
         "demonstrations": {d.meta.name: len(d) for d in dataset.demonstrations},
     }
-    with atomic_file(out.with_suffix(".json"), ArtefactError) as stream:
-        stream.write((json.dumps(about, indent=2) + "\n").encode())
-    partial.replace(out)
+    with atomic_path(out, ArtefactError) as partial:
+        joined = np.lib.format.open_memmap(
+            partial, mode="w+", dtype=np.float32, shape=(count, encoder.dimension)
+        )
+        start = 0
+        for file in files:
+            shard = read_npy(file, ArtefactError)
+            joined[start : start + len(shard)] = shard
+            start += len(shard)
+        joined.flush()
+        with atomic_file(out.with_suffix(".json"), ArtefactError) as stream:
+            stream.write((json.dumps(about, indent=2) + "\n").encode())
 
 
 def _save(file: Path, embeddings: NDArray[np.float32]) -> None:

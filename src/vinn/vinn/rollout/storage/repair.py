@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mcap.records import Message
 
+from vinn.demos.files import atomic_path
 from vinn.errors import DatasetError
 from vinn.rollout.storage.indexed import write_indexed
 from vinn.rollout.storage.mcap_file import has_footer, has_index, mcap_records
@@ -78,19 +79,14 @@ def _repair_file(path: Path, keep: bool) -> Repair:
     target = path.with_name(path.name.removesuffix(".partial"))
     if partial and target.exists():
         raise DatasetError(f"{target}: exists already; {path.name} was not repaired")
-    temporary = target.with_name(f".{target.name}.repair")
     cut = {"original_bytes": str(path.stat().st_size), "messages": str(messages)}
     try:
-        copied = write_indexed(path, temporary, {} if finished else {REPAIR_RECORD: cut})
-        if copied != messages:
-            raise DatasetError(f"{path}: {messages} messages, but {copied} in the copy; kept")
-        temporary.replace(target)
+        with atomic_path(target, DatasetError) as temporary:
+            copied = write_indexed(path, temporary, {} if finished else {REPAIR_RECORD: cut})
+            if copied != messages:
+                raise DatasetError(f"{path}: {messages} messages, but {copied} in the copy; kept")
         if partial and not keep:
             path.unlink()
-    except OSError as error:
-        raise DatasetError(f"{target}: cannot be written ({error.strerror})") from error
     except LookupError as error:
         raise DatasetError(f"{path}: damaged: a message without channel or definition") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return Repair(target, messages, already_whole=False)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
+from vinn.demos.files import atomic_file
 from vinn.errors import DatasetError
 from vinn.rollout.storage.recording_files import METADATA, RecordingFiles
 from vinn.rollout.storage.stored import StoredMessage, stored_records, stored_topics
@@ -59,13 +60,7 @@ def write_metadata(recording: RecordingFiles) -> Path:
         "ros_distro": "humble",
     }
     path = recording.path / METADATA
-    temporary = path.with_name(f".{METADATA}.tmp")
-    try:
+    with atomic_file(path, DatasetError) as file:
         text = yaml.safe_dump({"rosbag2_bagfile_information": content}, sort_keys=False)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        file.write(text.encode())
     return path
