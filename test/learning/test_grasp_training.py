@@ -15,6 +15,7 @@ from vinn.encoders.artefact import read_manifest
 from vinn.errors import ArtefactMismatchError, ConfigError, DatasetError
 from vinn.learning.config import GraspPointConfig
 from vinn.learning.grasp_frames import approach_axes, approach_frames, grasp_camera
+from vinn.learning.grasp_planes import with_planes
 from vinn.learning.grasp_training import train_grasp_point
 from vinn.learning.grasp_views import ApproachFrame, gripper_mask, labelled_views
 from vinn.paper.grasp_detectors import robot_of_actions
@@ -190,3 +191,47 @@ def test_actions_of_length_one_give_points_in_steps(
     assert manifest.action_scale is ActionScale.UNIT
     assert manifest.unit_m == pytest.approx(0.025)
     assert 2 < manifest.phases[0].mean[2] < 15, "steps, not metres"
+
+
+def test_the_plane_around_the_point_is_measured_on_the_demonstrations(door_detector: Path) -> None:
+    """A door lies behind the place where its handle is grasped."""
+    plane = load_detector(door_detector).manifest.phases[0].plane
+    assert plane is not None
+    assert 0.02 < plane.behind < 0.06
+    assert plane.std < 0.02
+    hand = np.array([[cell == "#" for cell in row] for row in plane.hand_cells])
+    assert hand[-4:].mean() > 0.3, "the gripper reaches in from below"
+    assert hand[:8].mean() < 0.3
+
+
+@pytest.mark.parametrize("case", ["camera stands", "other scenes", "moves lie", "few"])
+def test_where_demonstrations_show_no_plane_there_is_none(
+    case: str, door_demonstrations: Path, lite0_encoder: Path
+) -> None:
+    dataset, encoder = Dataset.open(door_demonstrations), read_manifest(lite0_encoder)
+    camera = grasp_camera(dataset, encoder, ROBOT, 1.0)
+    frames, phases = approach_frames(dataset, encoder)
+    rng = np.random.default_rng(5)
+    paths = [path for d in dataset.demonstrations for path in d.frame_paths]
+    changed = []
+    for d in dataset.demonstrations[: 3 if case == "few" else None]:
+        if case == "camera stands":
+            d = replace(d, frame_paths=(d.frame_paths[0],) * len(d))
+        elif case == "other scenes":
+            some = tuple(paths[i] for i in rng.integers(len(paths), size=len(d)))
+            d = replace(d, frame_paths=some)
+        elif case == "moves lie":
+            scales = 10 ** rng.uniform(-0.5, 0.5, (1, 1))
+            d = replace(d, camera_delta=(d.camera_delta * scales).astype(np.float32))
+        changed.append(d)
+    found = with_planes(
+        phases,
+        replace(dataset, demonstrations=tuple(changed)),
+        encoder,
+        frames,
+        camera,
+        approach_axes(ROBOT)[2],
+        1.0,
+    )
+    assert all(phase.plane is None for phase in found)
+    assert [phase.mean for phase in found] == [phase.mean for phase in phases]

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from vinn.policies.grasp.detector import GraspCamera, GraspView, PhasePrior
-from vinn.policies.grasp.filter import NO_BELIEF, GraspBelief, GraspFilter, GraspFilterSettings
+from rendered_views import HAND_CELLS, UP, render, texture
+from vinn.policies.grasp.detector import GraspCamera, GraspView, PhasePrior, PlanePrior
+from vinn.policies.grasp.filter import (
+    MOST_VIEWS,
+    NO_BELIEF,
+    GraspBelief,
+    GraspFilter,
+    GraspFilterSettings,
+)
+from vinn.policies.grasp.picture import detail_picture
 from vinn.policies.types import TakenStep
 from vinn.robot.config import CameraMount
 from vinn.robot.kinematics import gripper_R_camera
@@ -161,6 +171,95 @@ def test_a_place_that_is_not_known_rules_nothing_out() -> None:
     found = filter_.estimate(filter_.see(missed, view_of(filter_, point), 0))
     assert np.isfinite(found.camera_delta).all()
     assert missed.missed == ()
+
+
+BEHIND = 0.04
+
+
+def planar_filter(behind: float = BEHIND, **settings: object) -> GraspFilter:
+    """A filter whose demonstrations had a plane so far behind their points."""
+    plain = make_filter()
+    plane = PlanePrior(behind=behind, std=0.006, hand_cells=HAND_CELLS)
+    phase = plain.phases[0].model_copy(update={"plane": plane})
+    settings_ = GraspFilterSettings.model_validate(settings)
+    return GraspFilter(plain.camera, (phase,), AXES, 1.0, settings_)
+
+
+def straight_ahead(
+    filter_: GraspFilter, size: float, decoy: np.ndarray | None = None, steps: int = 4
+) -> tuple[GraspBelief, np.ndarray]:
+    """Belief and true point after steps towards a bar before a plane.
+
+    Without a decoy the hand moves along the line of sight to the point, so that no bearings tell
+    the distance. With one, a place (3,) beside the point that the detector rather believes in, it
+    moves forward.
+    """
+    surface, point, belief = texture(21, contrast=0.6), 0.14 * FORWARD + 0.01 * UP, NO_BELIEF
+    for number in range(steps + 1):
+        view = view_of(filter_, point, size=size)
+        if decoy is not None:
+            beside = heat(filter_.camera.project(HAND + point + decoy))
+            both = np.logaddexp(np.log(0.4) + view.log_heat[0], np.log(0.6) + beside)
+            view = replace(view, log_heat=both[None])
+        image = render(surface, HAND + point, BEHIND, bar=True, seed=number)
+        belief = filter_.see(belief, replace(view, picture=detail_picture(image)), 0)
+        if number < steps:
+            line = HAND + point if decoy is None else FORWARD
+            moved = 0.025 * line / np.linalg.norm(line)
+            belief = filter_.move(belief, taken(moved))
+            point = point - moved
+    return belief, point
+
+
+@pytest.mark.parametrize("size", [-0.25, 0.0, 0.25])
+def test_how_the_picture_grew_gives_the_distance_that_nothing_else_does(size: float) -> None:
+    belief, point = straight_ahead(planar_filter(), size)
+    off = planar_filter().estimate(belief).camera_delta - point
+    assert abs(off @ FORWARD) < 0.01
+    plain, point = straight_ahead(make_filter(), size)
+    if size:
+        assert abs((make_filter().estimate(plain).camera_delta - point) @ FORWARD) > 0.02
+
+
+@pytest.mark.parametrize("behind", [0.02, 0.06])
+def test_the_plane_lies_as_far_behind_as_in_the_demonstrations(behind: float) -> None:
+    filter_ = planar_filter(behind)
+    belief, point = straight_ahead(filter_, 0.0)
+    off = filter_.estimate(belief).camera_delta - point
+    assert off @ FORWARD == pytest.approx(BEHIND - behind, abs=0.01)
+
+
+@pytest.mark.parametrize("right_m", [-0.07, 0.07])
+def test_what_stands_out_is_believed_rather_than_its_picture(right_m: float) -> None:
+    decoy = right_m * AXES[0]
+    off = {}
+    for gain in (0.0, 9.0):
+        filter_ = planar_filter(relief_gain=gain)
+        belief, point = straight_ahead(filter_, 0.0, decoy, steps=5)
+        off[gain] = abs((filter_.estimate(belief).camera_delta - point) @ AXES[0])
+    assert off[0.0] > 0.04
+    assert off[9.0] < 0.01
+
+
+def test_views_are_kept_with_how_far_the_hand_has_moved_since() -> None:
+    filter_ = planar_filter()
+    belief, _ = straight_ahead(filter_, 0.0, steps=3)
+    assert [round(float(np.linalg.norm(v.moved)), 3) for v in belief.earlier] == [
+        0.075,
+        0.05,
+        0.025,
+        0.0,
+    ]
+    lost = filter_.move(belief, taken(np.full(3, np.nan)))
+    assert lost.earlier == ()
+    # A closing on nothing may have moved the door.
+    assert filter_.miss(belief, np.zeros(3)).earlier == ()
+    for _ in range(40):
+        belief = filter_.move(belief, taken(np.zeros(3)))
+        view = view_of(filter_, np.array([0.0, 0.0, 0.1]))
+        belief = filter_.see(belief, replace(view, picture=np.zeros((112, 112), np.float32)), 0)
+    assert len(belief.earlier) == MOST_VIEWS
+    assert np.linalg.norm(belief.earlier[0].moved) == pytest.approx(0.075), "the oldest is kept"
 
 
 def test_where_it_is_in_the_picture() -> None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from rendered_views import HAND_CELLS
 from test_grasp_filter import FORWARD, START, make_filter, view_of
-from vinn.policies.grasp.detector import GraspDetector, GraspPointManifest, GraspView
+from vinn.policies.grasp.detector import GraspDetector, GraspPointManifest, GraspView, PlanePrior
 from vinn.policies.grasp.filter import GraspFilterSettings
 from vinn.policies.grasp.point import (
     KEY_SIZE,
@@ -15,15 +16,17 @@ from vinn.policies.grasp.point import (
     GraspMemory,
     GraspPointSettings,
     GraspQuery,
+    grasp_key,
     key_labels,
     usual_distance,
 )
 from vinn.policies.types import TakenStep
 
 
-def known_detector() -> GraspDetector:
+def known_detector(plane: PlanePrior | None = None) -> GraspDetector:
     """A detector without a network: the tests make its views."""
     filter_ = make_filter()
+    phases = tuple(p.model_copy(update={"plane": plane}) for p in filter_.phases)
     manifest = GraspPointManifest(
         action_scale="metric",
         unit_m=1.0,
@@ -31,7 +34,7 @@ def known_detector() -> GraspDetector:
         rows=28,
         columns=28,
         axes_camera=tuple(tuple(row) for row in filter_._axes.tolist()),
-        phases=filter_.phases,
+        phases=phases,
         mirrored=True,
         dataset_hash="",
         encoder_name="",
@@ -41,11 +44,13 @@ def known_detector() -> GraspDetector:
     return GraspDetector(manifest, None)  # type: ignore[arg-type]
 
 
-def make_memory(phases: int = 2, **settings: object) -> GraspMemory:
-    detector = known_detector()
-    key = GraspKey(np.array([0.012, 0.012, 0.025]), 1.0, 1.0)
+def make_memory(
+    phases: int = 2, plane: PlanePrior | None = None, **settings: object
+) -> GraspMemory:
+    detector = known_detector(plane)
     settings.setdefault("filter", GraspFilterSettings(particles=1000))
-    return GraspMemory(detector, key, GraspPointSettings.model_validate(settings), phases)
+    known = GraspPointSettings.model_validate(settings)
+    return GraspMemory(detector, grasp_key(known, 1.0, detector.manifest), known, phases)
 
 
 def seen(memory: GraspMemory, point: np.ndarray) -> GraspView:
@@ -77,6 +82,17 @@ def test_the_key_says_the_way_and_stops_short() -> None:
     assert query.key[:3] == pytest.approx(way / [0.012, 0.012, 0.025], abs=1e-4)
     assert query.key.shape == (KEY_SIZE,)
     assert not query.lost
+
+
+def test_where_parallax_tells_the_distance_neighbours_agree_in_it_closely() -> None:
+    plane = PlanePrior(behind=0.04, std=0.006, hand_cells=HAND_CELLS)
+    memory = make_memory(
+        plane=plane, stop_short_m=0.01, parallax_sigma_m=0.008, parallax_stop_short_m=-0.003
+    )
+    query = memory.query(seen(memory, START))
+    assert query.point is not None
+    way = query.point.camera_delta + 0.003 * FORWARD
+    assert query.key[:3] == pytest.approx(way / [0.012, 0.012, 0.008], abs=1e-4)
 
 
 def test_a_closed_hand_is_compared_with_closed_hands() -> None:
@@ -158,13 +174,19 @@ def test_a_camera_that_does_not_see_its_hand_sees_no_grasp_point() -> None:
 
 
 def test_frames_that_do_not_know_their_way_are_out_of_reach() -> None:
-    key = GraspKey(np.array([0.01, 0.01, 0.02]), 2.0, 1.0)
+    key = GraspKey(np.array([[0.01, 0.01, 0.02]]), 2.0, 1.0)
     ways = np.array([[0.01, 0.0, 0.02], [np.nan] * 3, [np.nan] * 3])
-    rows = key.rows(ways, np.array([0, 0, 1]), pointed=1)
+    rows = key.rows(ways, np.array([0, 0, 1]))
     assert rows[0] == pytest.approx([2.0, 0.0, 2.0, 0.0])
     assert np.isfinite(rows).all()
     assert rows[1, 3] > 5 * rows[2, 3] > 0
     assert rows[2, :3] == pytest.approx(np.zeros(3))
+
+
+def test_each_phase_has_its_own_sigma() -> None:
+    key = GraspKey(np.array([[0.01, 0.01, 0.02], [0.01, 0.01, 0.005]]), 1.0, 1.0)
+    rows = key.rows(np.full((3, 3), 0.01), np.array([0, 1, 2]))
+    assert rows[:, 2] == pytest.approx([0.5, 2.0, 0.0])
 
 
 def test_usual_distance_is_that_to_other_demonstrations() -> None:

@@ -35,7 +35,8 @@ from vinn.learning.grasp_frames import (
     unit_length_m,
     vector,
 )
-from vinn.learning.grasp_views import LabelledViews, labelled_views
+from vinn.learning.grasp_planes import with_planes
+from vinn.learning.grasp_views import LabelledViews, cell_shares, labelled_views
 from vinn.policies.grasp.detector import (
     DEPTH_VALUES,
     MANIFEST_FILE,
@@ -150,6 +151,7 @@ def train_grasp_point(
     camera = grasp_camera(dataset, encoder, robot, unit_m)
     axes = approach_axes(robot)
     frames, phases = approach_frames(dataset, encoder)
+    phases = with_planes(phases, dataset, encoder, frames, camera, axes[2], unit_m)
     views = labelled_views(
         frames,
         camera,
@@ -248,8 +250,8 @@ def _fitted(
     fine, coarse = maps
     rows, columns = fine.shape[2:]
     cell = np.array([camera.width_px / columns, camera.height_px / rows])
-    targets = _cell_shares(views.pixels, cell, (rows, columns))
-    hands = _cell_shares(views.hand_pixels, cell, (rows, columns))
+    targets = cell_shares(views.pixels, cell, (rows, columns))
+    hands = cell_shares(views.hand_pixels, cell, (rows, columns))
     usable = np.flatnonzero((targets.sum(axis=1) > 0.99) & (hands.sum(axis=1) > 0.99))
     if not len(usable):
         raise DatasetError(
@@ -315,24 +317,6 @@ def _loss(
     off = (wanted - value[:, 0]) ** 2
     far = (0.5 * off * (-value[:, 1]).exp() + 0.5 * value[:, 1]).mean()
     return place + where_hand + 0.5 * far
-
-
-def _cell_shares(
-    pixels: NDArray[np.float64], cell_px: NDArray[np.float64], grid: tuple[int, int]
-) -> NDArray[np.float32]:
-    """(N, cells) each pixel's weight on the four cells around it; rows sum to 1 inside the grid."""
-    rows, columns = grid
-    place = (pixels + 0.5) / cell_px - 0.5
-    corner = np.floor(place).astype(np.int64)
-    share = place - corner
-    found = np.zeros((len(pixels), rows, columns), np.float32)
-    for right in (0, 1):
-        for down in (0, 1):
-            x, y = corner[:, 0] + right, corner[:, 1] + down
-            weight = np.abs(1 - right - share[:, 0]) * np.abs(1 - down - share[:, 1])
-            inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
-            found[np.flatnonzero(inside), y[inside], x[inside]] += weight[inside]
-    return found.reshape(len(pixels), rows * columns)
 
 
 def _exported(

@@ -144,6 +144,24 @@ def gripper_mask(images_rgb: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
     return mask
 
 
+def cell_shares(
+    pixels: NDArray[np.float64], cell_px: NDArray[np.float64], grid: tuple[int, int]
+) -> NDArray[np.float32]:
+    """(N, cells) each pixel's weight on the four cells around it; rows sum to 1 inside the grid."""
+    rows, columns = grid
+    place = (pixels + 0.5) / cell_px - 0.5
+    corner = np.floor(place).astype(np.int64)
+    share = place - corner
+    found = np.zeros((len(pixels), rows, columns), np.float32)
+    for right in (0, 1):
+        for down in (0, 1):
+            x, y = corner[:, 0] + right, corner[:, 1] + down
+            weight = np.abs(1 - right - share[:, 0]) * np.abs(1 - down - share[:, 1])
+            inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+            found[np.flatnonzero(inside), y[inside], x[inside]] += weight[inside]
+    return found.reshape(len(pixels), rows * columns)
+
+
 class _Maker:
     """Draws views."""
 

@@ -40,10 +40,10 @@ TrainHead = Callable[[NDArray[np.float32], ActionMemory, int], tuple[Mlp, float]
 TrainDetector = Callable[[Dataset, Path, Path], Path]
 """Demonstrations, encoder and folder to a detector of grasp points written there."""
 
-QUERY_ERROR_M = (0.006, 0.006, 0.012)
-"""Standard deviation of a query's grasp point (camera right, down, forward) for which k and
-bandwidth are chosen. Set once, not tuned: on validation cabinets the belief was 3, 5 and 15 mm off
-where the gripper first closed."""
+QUERY_ERROR = 0.5
+"""Standard deviation of a query's grasp point, as a share of sigma, for which k and bandwidth are
+chosen. Set once, not tuned: on validation cabinets the belief was 4, 6 and 4 mm off where the
+gripper first closed, and 15 mm in depth where no parallax told it."""
 
 
 def build_from_preset(
@@ -121,7 +121,7 @@ def build_from_preset(
                 grasp = GraspSource(detector_dir, preset.grasp_point, unit)
         compared = stored
         if grasp is not None:
-            compared = grasp.keyed(stored, dataset, preset.views, np.array(QUERY_ERROR_M))
+            compared = grasp.keyed(stored, dataset, preset.views, QUERY_ERROR)
         k, bandwidth, chosen, head = preset.k, preset.bandwidth, {}, None
         if preset.bandwidth_share is not None:
             bandwidth = preset.bandwidth_share * usual_distance(compared, memory.origin_ids)

@@ -352,7 +352,7 @@ class PolicyArtefact:
         detector = load_detector(self.directory / GRASP_FOLDER, threads, precision)
         return GraspMemory(
             detector,
-            grasp_key(record.settings, record.feature_unit, detector.manifest.unit_m),
+            grasp_key(record.settings, record.feature_unit, detector.manifest),
             record.settings,
             record.phases,
         )

@@ -14,18 +14,19 @@ configured: what counts is where the point is beside the fingers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import parse_manifest
 from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.encoders.network import Precision
 from vinn.errors import ArtefactError, ArtefactMismatchError
+from vinn.policies.grasp.picture import detail_picture
 
 MANIFEST_FILE = "grasp_point.json"
 SCHEMA_VERSION = 1
@@ -64,6 +65,27 @@ class GraspCamera(BaseModel):
         return np.stack([x, y, np.ones_like(x)], axis=-1)
 
 
+class PlanePrior(BaseModel):
+    """How the plane that is seen around the point lies to it (`vinn.policies.grasp.parallax`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    behind: float
+    """How far it lies behind the point, along the gripper's forward axis, in the action scale."""
+    std: float = Field(gt=0)
+    """Over the demonstrations, errors of the measurement included."""
+    hand_cells: tuple[str, ...] = Field(min_length=1, max_length=512)
+    """Cells of the image in which the hand is seen, rows from the top: `#`, or `.` where not."""
+
+    @field_validator("hand_cells")
+    @classmethod
+    def _is_a_grid(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+        columns = len(rows[0])
+        if not columns or any(len(row) != columns or set(row) - set("#.") for row in rows):
+            raise ValueError(f"rows of one length of '#' and '.' are allowed, got {rows[0][:40]!r}")
+        return rows
+
+
 class PhasePrior(BaseModel):
     """How far the change lies away when a phase begins, over the demonstrations."""
 
@@ -71,6 +93,8 @@ class PhasePrior(BaseModel):
 
     mean: Vector
     std: Vector
+    plane: PlanePrior | None = None
+    """None: demonstrations do not show one."""
 
 
 class GraspPointManifest(BaseModel):
@@ -116,12 +140,14 @@ class GraspView:
         log_hand: (rows, columns) the same of the point between the finger tips.
         log_depth: (P,) logarithm of the distance along the optical axis, in the action scale.
         log_depth_std: (P,) its spread as learned.
+        picture: what is compared of the image with earlier ones; None: nothing.
     """
 
     log_heat: NDArray[np.float64]
     log_hand: NDArray[np.float64]
     log_depth: NDArray[np.float64]
     log_depth_std: NDArray[np.float64]
+    picture: NDArray[np.float32] | None = None
 
 
 class GraspDetector:
@@ -137,7 +163,11 @@ class GraspDetector:
         Raises:
             ImageError: wrong shape or type.
         """
-        return self.read(self._network.encode(self._network.preprocessing.resize(image_rgb)))
+        resized = self._network.preprocessing.resize(image_rgb)
+        view = self.read(self._network.encode(resized))
+        if all(phase.plane is None for phase in self.manifest.phases):
+            return view
+        return replace(view, picture=detail_picture(resized))
 
     def hand_seen(self, view: GraspView) -> float:
         """Probability, 0..1, that the hand is seen about where the camera's mount says."""

@@ -8,9 +8,11 @@ A particle filter. A particle is
 
 A view weighs it by the detector's maps where the point, and the hand, would be seen, and by the
 detector's distance, which holds for things of the usual size only. The steps of the arm, as
-measured, move the point; several bearings then give the distance that one view does not. Where the
-arm was blocked on its way to a place, the point is not behind that place; where the gripper closed
-on nothing, it is not there.
+measured, move the point; several bearings then give the distance that one view does not. How the
+picture around the point grew says it better still (`vinn.policies.grasp.parallax`): the plane that
+it shows lies behind the point as it does in the demonstrations, and the thing stands out of it.
+Where the arm was blocked on its way to a place, the point is not behind that place; where the
+gripper closed on nothing, it is not there.
 
 All functions are pure: a belief goes in, another comes out, and what is random follows from the
 seed and the number of steps.
@@ -20,14 +22,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from vinn.policies.grasp.detector import GraspCamera, GraspView, PhasePrior
+from vinn.policies.grasp.parallax import Parallax, Relief
+from vinn.policies.grasp.picture import EarlierView
 from vinn.policies.types import GraspPoint, TakenStep
 
 _POINT, _MOUNT, _SIZE = slice(0, 3), slice(3, 5), 5
+
+MOST_VIEWS = 24
+"""Of a phase that are remembered."""
 
 Vector = tuple[float, float, float]
 
@@ -50,6 +58,11 @@ class GraspFilterSettings(BaseModel):
     log_depth_std: float = Field(default=0.2, gt=0)
     """Of one view's distance, besides the thing's size."""
     log_size_std: float = Field(default=0.15, gt=0)
+    plane_floor: float = Field(default=6.0, gt=0)
+    """Most that the distance of the plane behind it may speak against a point, as a logarithm."""
+    relief_gain: float = Field(default=6.0, ge=0)
+    """How much it speaks for a place that it stands out of the plane, as a logarithm for a
+    difference of 1 (`vinn.policies.grasp.parallax.Relief`); 0: not at all."""
     still_m: float = Field(default=0.0005, gt=0)
     """Error of a measured step that did not move."""
     slip: float = Field(default=0.03, ge=0)
@@ -76,12 +89,14 @@ class GraspBelief:
         phase: changes of the gripper so far.
         steps: taken in the rollout.
         missed: where the gripper closed on nothing, (3,) each, relative to the hand as it is now.
+        earlier: views of the phase that steps were taken on, oldest first.
     """
 
     particles: NDArray[np.float64]
     phase: int = 0
     steps: int = 0
     missed: tuple[NDArray[np.float64], ...] = ()
+    earlier: tuple[EarlierView, ...] = ()
 
 
 NO_BELIEF = GraspBelief(np.zeros((0, 6)))
@@ -109,6 +124,12 @@ class GraspFilter:
         self._axes = approach_camera
         self._unit_m = unit_m
         self._hand = np.array(camera.hand)
+        self._parallax = [
+            None
+            if phase.plane is None
+            else Parallax(camera, approach_camera[2], phase.plane.hand_cells)
+            for phase in phases
+        ]
 
     def see(self, belief: GraspBelief, view: GraspView, row: int) -> GraspBelief:
         """The belief after a view, of the phase in this row of the detector's."""
@@ -116,6 +137,9 @@ class GraspFilter:
         rng = np.random.default_rng([settings.seed, belief.steps, 0])
         first = not len(belief.particles)
         count = settings.particles
+        relief = self._relief(belief, view, row)
+        if relief is not None:
+            view = self._with_relief(view, row, relief)
         if first:
             particles = self._drawn(rng, count, view, row)
             weights = self._prior(particles, row)
@@ -132,18 +156,20 @@ class GraspFilter:
             self._seen(view.log_heat[row], turned) + self._seen(view.log_hand, hand) - 0.5 * off**2
         )
         weights -= self._ruled_out(particles[:, _POINT], belief.missed)
+        if relief is not None:
+            weights += settings.temper * self._at_distance(particles[:, _POINT], relief, row)
         particles = _resampled(rng, particles, weights)
         particles[:, _POINT] += 0.0015 / self._unit_m * rng.standard_normal((count, 3))
         particles[:, _MOUNT] += 0.001 * rng.standard_normal((count, 2))
         particles[:, _SIZE] += 0.01 * rng.standard_normal(count)
-        return replace(belief, particles=particles)
+        return replace(belief, particles=particles, earlier=self._remembered(belief, view))
 
     def move(self, belief: GraspBelief, step: TakenStep) -> GraspBelief:
         """The belief after a step of the arm; a step of unknown length loses it."""
         moved = step.camera_delta_m / self._unit_m
         belief = replace(belief, steps=belief.steps + 1)
         if not len(belief.particles) or not np.isfinite(moved).all():
-            return replace(belief, particles=NO_BELIEF.particles, missed=())
+            return replace(belief, particles=NO_BELIEF.particles, missed=(), earlier=())
         settings = self.settings
         rng = np.random.default_rng([settings.seed, belief.steps, 1])
         particles = belief.particles.copy()
@@ -151,6 +177,7 @@ class GraspFilter:
         noise = error_m / self._unit_m * rng.standard_normal((len(particles), 3))
         particles[:, _POINT] -= moved + noise
         missed = tuple(point - moved for point in belief.missed)
+        earlier = tuple(EarlierView(v.picture, v.moved + moved) for v in belief.earlier)
         sent_m = float(np.linalg.norm(step.sent_camera_delta_m))
         if not step.gripper_closed and sent_m >= settings.blocked_from_m:
             way = step.sent_camera_delta_m / sent_m
@@ -158,7 +185,7 @@ class GraspFilter:
                 behind = np.maximum(particles[:, _POINT] @ way, 0.0) * self._unit_m
                 weights = np.logaddexp(-0.5 * (behind / settings.blocked_std_m) ** 2, -14.0)
                 particles = _resampled(rng, particles, weights)
-        return replace(belief, particles=particles, missed=missed)
+        return replace(belief, particles=particles, missed=missed, earlier=earlier)
 
     def miss(self, belief: GraspBelief, closed_at: NDArray[np.float64]) -> GraspBelief:
         """The belief after a closing on nothing at a place (3,) relative to the hand now; a place
@@ -166,7 +193,7 @@ class GraspFilter:
         if not np.isfinite(closed_at).all():
             return belief
         reach = self._axes[2] * self.settings.missed_before_m / self._unit_m
-        return replace(belief, missed=(*belief.missed, closed_at + reach))
+        return replace(belief, missed=(*belief.missed, closed_at + reach), earlier=())
 
     def estimate(self, belief: GraspBelief) -> GraspPoint:
         """Where the gripper will close: mean and spread of the particles, here and in the image.
@@ -238,6 +265,50 @@ class GraspFilter:
         )
         log: NDArray[np.float64] = np.log(np.where(inside, probability, 0.0) + self.settings.floor)
         return log
+
+    def _relief(self, belief: GraspBelief, view: GraspView, row: int) -> Relief | None:
+        """What this view and those before say of the plane around the point."""
+        parallax, plane = self._parallax[row], self.phases[row].plane
+        if parallax is None or plane is None or view.picture is None or not belief.earlier:
+            return None
+        points = self._hand + belief.particles[:, _POINT]
+        expected = float(points.mean(axis=0) @ self._axes[2]) + plane.behind
+        pixels = self.camera.project(_turned(belief.particles[:, _MOUNT], points))
+        if not np.isfinite(pixels).all() or expected <= max(plane.behind, 0.0):
+            return None
+        image_uv = (pixels.mean(axis=0) + 0.5) / [self.camera.width_px, self.camera.height_px]
+        return parallax.relief(view.picture, belief.earlier, image_uv, expected, plane.behind)
+
+    def _with_relief(self, view: GraspView, row: int, relief: Relief) -> GraspView:
+        """The view, with places that stand out likelier and those in the plane less likely."""
+        log_heat = view.log_heat.copy()
+        rows, columns = log_heat.shape[1:]
+        # The point is at the thing, not on each pixel of it.
+        widest = cv2.dilate(relief.stands_out, np.ones((5, 5), np.uint8))
+        out = np.asarray(cv2.resize(widest, (columns, rows), interpolation=cv2.INTER_AREA))
+        floor = np.log(self.settings.floor)
+        heat = np.logaddexp(log_heat[row], floor) + self.settings.relief_gain * out
+        log_heat[row] = heat - np.logaddexp.reduce(heat, axis=None)
+        return replace(view, log_heat=log_heat)
+
+    def _at_distance(
+        self, points: NDArray[np.float64], relief: Relief, row: int
+    ) -> NDArray[np.float64]:
+        """(N,) log likelihood of points (N, 3), by the distance of the plane behind them."""
+        plane = self.phases[row].plane
+        if plane is None:
+            return np.zeros(len(points))
+        distance = (self._hand + points) @ self._axes[2] + plane.behind
+        off = (distance - relief.distance) / plane.std
+        log: NDArray[np.float64] = np.logaddexp(-0.5 * off**2, -self.settings.plane_floor)
+        return log
+
+    def _remembered(self, belief: GraspBelief, view: GraspView) -> tuple[EarlierView, ...]:
+        """The views of the phase with this one, the oldest and the newest of too many."""
+        if view.picture is None:
+            return belief.earlier
+        earlier = (*belief.earlier, EarlierView(view.picture, np.zeros(3)))
+        return earlier if len(earlier) <= MOST_VIEWS else (earlier[0], *earlier[2:])
 
     def _ruled_out(
         self, points: NDArray[np.float64], missed: tuple[NDArray[np.float64], ...]

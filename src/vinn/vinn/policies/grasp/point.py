@@ -27,7 +27,12 @@ from vinn.demos.hindsight import of_demonstration
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactMismatchError
 from vinn.policies.augmentation import view_delta
-from vinn.policies.grasp.detector import GraspDetector, GraspView, read_grasp_manifest
+from vinn.policies.grasp.detector import (
+    GraspDetector,
+    GraspPointManifest,
+    GraspView,
+    read_grasp_manifest,
+)
 from vinn.policies.grasp.filter import NO_BELIEF, GraspBelief, GraspFilter, GraspFilterSettings
 from vinn.policies.types import GraspPoint, TakenStep
 from vinn.retrieval.leave_one_out import neighbors_in_other_demonstrations
@@ -53,6 +58,10 @@ class GraspPointSettings(BaseModel):
     stop_short_m: float = Field(default=0.006, ge=-0.05, le=0.05)
     """How far before the believed point the gripper is to close: fingers reach around more before
     the point between their tips than behind it."""
+    parallax_sigma_m: float = Field(default=0.012, gt=0)
+    """The third of `sigma_m` in phases whose distance parallax tells."""
+    parallax_stop_short_m: float = Field(default=0.0, ge=-0.05, le=0.05)
+    """`stop_short_m` in such phases."""
     back_off_m: float = Field(default=0.06, ge=0, le=0.3)
     """How far the hand goes back after it closed on nothing."""
     back_off_step_m: float = Field(default=0.03, gt=0, le=0.05)
@@ -69,7 +78,7 @@ class GraspKey:
     """How ways and phases become part of what is compared.
 
     Attributes:
-        sigma: (3,) of `GraspPointSettings`, in the action scale.
+        sigma: (P, 3) for each phase with a grasp point, in the action scale.
         unit: u w; `phase_unit`: u.
     """
 
@@ -77,15 +86,15 @@ class GraspKey:
     unit: float
     phase_unit: float
 
-    def rows(
-        self, to_change: NDArray[np.float64], phase: NDArray[np.int64], pointed: int
-    ) -> NDArray[np.float32]:
-        """(N, 4) of ways (N, 3) and phases (N,); the first `pointed` phases have a grasp point."""
+    def rows(self, to_change: NDArray[np.float64], phase: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(N, 4) of ways (N, 3) and phases (N,)."""
+        pointed = len(self.sigma)
         has_point = phase < pointed
         unknown = has_point & ~np.isfinite(to_change[:, 0])
         way = np.where((has_point & ~unknown)[:, None], np.nan_to_num(to_change), 0.0)
+        sigma = self.sigma[np.minimum(phase, pointed - 1)]
         apart = self.phase_unit * (PHASE_DISTANCE * phase + UNKNOWN_DISTANCE * unknown)
-        return np.column_stack([self.unit * way / self.sigma, apart]).astype(np.float32)
+        return np.column_stack([self.unit * way / sigma, apart]).astype(np.float32)
 
 
 def key_labels(
@@ -120,7 +129,7 @@ class GraspSource:
         stored: NDArray[np.float32],
         dataset: Dataset,
         views: Sequence[str],
-        error_m: NDArray[np.float64] | None = None,
+        error: float = 0.0,
     ) -> NDArray[np.float32]:
         """Features (N, M) with the key (N, M + 4).
 
@@ -128,22 +137,30 @@ class GraspSource:
             stored: features without it, view after view.
             dataset: what they are of.
             views: of each demonstration.
-            error_m: (3,) standard deviations of an error to be added to the ways, seeded: a query
-                does not know its own as well as hindsight does. None: none.
+            error: standard deviation, as a share of sigma, of an error to be added to the ways,
+                seeded: a query does not know its own as well as hindsight does.
         """
         manifest = read_grasp_manifest(self.detector_dir)
         ways, phases = key_labels(dataset, views)
-        if error_m is not None:
+        key = grasp_key(self.settings, self.feature_unit, manifest)
+        if error:
             rng = np.random.default_rng(0x5EED)
-            ways = ways + rng.standard_normal(ways.shape) * error_m / manifest.unit_m
-        key = grasp_key(self.settings, self.feature_unit, manifest.unit_m)
-        return np.concatenate([stored, key.rows(ways, phases, len(manifest.phases))], axis=1)
+            sigma = key.sigma[np.minimum(phases, len(key.sigma) - 1)]
+            ways = ways + rng.standard_normal(ways.shape) * error * sigma
+        return np.concatenate([stored, key.rows(ways, phases)], axis=1)
 
 
-def grasp_key(settings: GraspPointSettings, feature_unit: float, unit_m: float) -> GraspKey:
-    """How ways become part of the features; `unit_m` is the detector's."""
+def grasp_key(
+    settings: GraspPointSettings, feature_unit: float, manifest: GraspPointManifest
+) -> GraspKey:
+    """How ways become part of the features, with this detector."""
+    right, down, forward = settings.sigma_m
+    by_phase = [
+        (right, down, forward if phase.plane is None else settings.parallax_sigma_m)
+        for phase in manifest.phases
+    ]
     return GraspKey(
-        sigma=np.array(settings.sigma_m) / unit_m,
+        sigma=np.array(by_phase) / manifest.unit_m,
         unit=settings.weight * feature_unit,
         phase_unit=feature_unit,
     )
@@ -244,7 +261,7 @@ class GraspMemory:
         if phase < self.pointed:
             belief = self.filter.see(belief, view, phase)
             point = self.filter.estimate(belief)
-            way = point.camera_delta - self._forward * self.settings.stop_short_m / self._unit_m
+            way = point.camera_delta - self._forward * self._stop_short_m(phase) / self._unit_m
             lost = (
                 max(point.std[:2]) * self._unit_m > self.settings.lost_m
                 or self.detector.hand_seen(view) < self.settings.least_hand_seen
@@ -253,7 +270,7 @@ class GraspMemory:
         if self._back_off_left_m > 0 and not self._closed:
             step_m = min(self.settings.back_off_step_m, self._back_off_left_m)
             back_off = -self._forward * step_m / self._unit_m
-        key = self.key.rows(way[None], np.array([phase]), self.pointed)[0]
+        key = self.key.rows(way[None], np.array([phase]))[0]
         return GraspQuery(key, point, bool(lost), back_off, belief)
 
     def advance(self, belief: GraspBelief, step: TakenStep) -> None:
@@ -286,6 +303,11 @@ class GraspMemory:
             return belief
         self._approach = None
         return GraspBelief(NO_BELIEF.particles, belief.phase + 1, belief.steps)
+
+    def _stop_short_m(self, phase: int) -> float:
+        if self.filter.phases[phase].plane is None:
+            return self.settings.stop_short_m
+        return self.settings.parallax_stop_short_m
 
     def _known_phase(self) -> int:
         """The phase, or the last one of the same hand that demonstrations have."""
