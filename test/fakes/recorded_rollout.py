@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+from dataclasses import replace
 from pathlib import Path
 
 from tiny_encoder import square_image
@@ -17,9 +19,22 @@ WRIST = "/wrist_camera/image_raw/compressed"
 
 
 def record_rollout(
-    path: Path, policy_dir: Path, success: bool = True, lost: int = 0, close: bool = True
+    path: Path,
+    policy_dir: Path,
+    success: bool = True,
+    lost: int = 0,
+    close: bool = True,
+    driven: Container[int] = (),
 ) -> Path:
     """Record `IMAGES` frames; the first one has no prediction, and one prediction no frame.
+
+    Args:
+        path: the file.
+        policy_dir: whose policy predicts.
+        success: how it ends.
+        lost: messages that are said to be missing.
+        close: whether its writer comes to close it.
+        driven: images on which the operator decided, by hand, to go where the policy does not.
 
     Returns:
         The recording, or what a killed process leaves of it (not `close`).
@@ -42,6 +57,14 @@ def record_rollout(
                 prediction_fields(said, i + 2, "square@1", now_ns, "camera"),
                 now_ns + 20_000_000,
             )
+            if i in driven:
+                said = replace(said, camera_delta=-said.camera_delta, gripper_value=0.0)
+                recorder.write_message(
+                    "/supervisor/driven_step",
+                    "vinn_msgs/msg/Prediction",
+                    prediction_fields(said, i + 2, "operator", now_ns, "camera"),
+                    now_ns + 30_000_000,
+                )
             _record_step(recorder, i, now_ns + 40_000_000, said.camera_delta)
         if not close:
             return path.with_name(f"{path.name}.partial")

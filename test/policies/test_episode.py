@@ -168,3 +168,22 @@ def test_outside_of_a_rollout_nothing_is_remembered() -> None:
     episode.tell_step(robot.step(2))
     episode.catch_up()
     assert diary.steps == []
+
+
+def test_after_a_step_by_hand_the_policy_begins_anew_and_says_so() -> None:
+    robot, diary = Robot(np.random.default_rng(0), "a"), Diary()
+    episode = Episode(diary)
+    episode.tell_session("a")
+    episode.predict(IMAGE, 1)
+    episode.tell_step(robot.step(1))
+    episode.predict(IMAGE, 2)
+    assert (len(diary.steps), episode.lost_track) == (1, "")
+    by_hand = robot.step(0)
+    episode.tell_step(by_hand)
+    episode.predict(IMAGE, 3)
+    assert diary.steps == []
+    assert episode.lost_track == f"step {by_hand.step} was driven by hand: it begins anew"
+    assert episode.position == Position("a", by_hand.step)
+    episode.tell_step(robot.step(3))
+    episode.predict(IMAGE, 4)
+    assert len(diary.steps) == 1

@@ -229,3 +229,36 @@ def test_a_recording_whose_name_makes_no_name_asks_for_one(
     assert run(command) == 2
     assert "'kitchen door'; allowed" in capfd.readouterr().err
     assert run([*command, "--name", "kitchen"]) == 0
+
+
+def test_what_the_operator_drove_is_known_and_can_be_taken_alone(
+    square_policy: Path, tmp_path: Path
+) -> None:
+    by_hand = range(6, 10)
+    recording = record_rollout(tmp_path / "s.mcap", square_policy / "policy", driven=by_hand)
+    timeline = load_timeline(recording)
+    # Step i + 2 was decided on image i.
+    assert [asked.sequence for asked in timeline.driven] == [i + 2 for i in by_hand]
+    asked = {step.sequence: said for step, said in timeline.steps_with_predictions()}
+    assert all(asked[said.sequence] is said for said in timeline.driven)
+    actions = rollout_actions(recording, LEVEL)
+    assert int(actions.driven.sum()) == len(by_hand)
+    corrected = add_rollout(recording, tmp_path / "demos", LEVEL, driven_only=True)
+    whole = add_rollout(recording, tmp_path / "demos", LEVEL, name="whole")
+    found = {d.meta.name: d for d in Dataset.open(tmp_path / "demos").demonstrations}
+    mine, all_of_it = found[corrected.name], found[whole.name]
+    assert len(mine.camera_delta) == len(by_hand)
+    assert mine.meta.provenance["driven_frames"] == [0, 1, 2, 3]
+    frames = all_of_it.meta.provenance["driven_frames"]
+    np.testing.assert_array_equal(mine.camera_delta, all_of_it.camera_delta[frames])
+    np.testing.assert_array_equal(
+        read_frame(mine.frame_paths[0]), read_frame(all_of_it.frame_paths[frames[0]])
+    )
+
+
+def test_a_rollout_that_nobody_drove_has_no_corrections(rollout: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no step was driven by hand"):
+        add_rollout(rollout, tmp_path / "demos", LEVEL, driven_only=True)
+    assert not (tmp_path / "demos").exists()
+    command = ["demos", "add", str(rollout), "--to", str(tmp_path / "demos"), "--driven-only"]
+    assert run(command) == 2

@@ -321,3 +321,43 @@ def test_motion_along_the_arm_alone_leaves_the_base_alone():
         assert command is not None
         assert abs(command.arm_m - state.arm_m) == pytest.approx(0.02)
         assert command.base_translate_m == 0.0
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [
+        (ActionScale.UNIT, (0.07, 0.07, 0.0)),
+        (ActionScale.METRIC, (1.0, 1.0, 1.0)),
+        (ActionScale.METRIC, (0.5, 0.2, 0.1)),
+    ],
+)
+def test_a_step_by_hand_is_in_metres_whatever_the_policys_unit_and_scale(unit, scale):
+    motion = MotionConfig(action_scale=unit, scale=scale)
+    motion_filter = MotionFilter(LEVEL.model_copy(update={"motion": motion}), LIMITS)
+    by_hand = {"driven": True, "action_scale": ActionScale.METRIC}
+    for delta, gripper_m in (
+        ((0.02, 0.0, 0.0), (0.02, 0.0, 0.0)),
+        ((0.0, -0.03, 0.0), (0.0, 0.0, 0.03)),  # up, though the policy's c is 0 there
+        ((0.0, 0.0, 0.01), (0.0, 0.01, 0.0)),
+    ):
+        decision = motion_filter.filter(request(delta, **by_hand), a_state())
+        assert decision.reason is ReasonCode.NONE, decision.message
+        right_m, forward_m, up_m = gripper_m
+        # At yaw 0 the gripper points along the arm: forward is base -y, right base -x.
+        np.testing.assert_allclose(
+            decision.requested_base_delta_m, (-right_m, -forward_m, up_m), atol=1e-12
+        )
+
+
+def test_the_limits_hold_for_a_step_by_hand_too():
+    motion_filter = MotionFilter(LEVEL, LIMITS)
+    far = motion_filter.filter(request((0.0, 0.0, 0.5), driven=True), a_state())
+    assert np.linalg.norm(far.sent_base_delta_m) <= LEVEL.motion.step_cap_m + 1e-9
+    for changes, reason in (
+        ({"image_age_s": 10.0}, ReasonCode.STALE_INPUT),
+        ({"action_scale": ActionScale.UNIT}, ReasonCode.INVALID_INPUT),
+    ):
+        refused = motion_filter.filter(request((0, 0, 0.01), driven=True, **changes), a_state())
+        assert (refused.reason, refused.command) == (reason, None)
+    nan = motion_filter.filter(request((0, math.nan, 0.01), driven=True), a_state())
+    assert (nan.reason, nan.command) == (ReasonCode.INVALID_INPUT, None)

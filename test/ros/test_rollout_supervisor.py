@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builtin_interfaces.msg import Time
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
@@ -34,6 +35,8 @@ class FakeRest(Node):
     def __init__(self) -> None:
         super().__init__("fake_rest", use_global_arguments=False)
         self.seeing = self.predicting = self.alive = True
+        self.stamp = Time()
+        """Of the newest image."""
         self.status = ExecutorStatus(state=ExecutorStatus.IDLE, reason="NONE")
         self.homed: list[MoveToStart.Request] = []
         self.home_reason = self.error_code = "NONE"
@@ -72,10 +75,14 @@ class FakeRest(Node):
 
     def _publish(self) -> None:
         if self.seeing:
-            self._images.publish(CompressedImage(format="jpeg", data=b"x"))
+            self.stamp = self.get_clock().now().to_msg()
+            image = CompressedImage(format="jpeg", data=b"x")
+            image.header.stamp = self.stamp
+            self._images.publish(image)
         if self.predicting:
             prediction = Prediction(**self.prediction, image_age_s=0.01, novelty=0.1)
             prediction.gripper_probabilities = [1.0, 0.0, 0.0, 0.0]
+            prediction.header.stamp = self.stamp
             prediction.session, prediction.after_step = self.session, self.taken_step
             self._predictions.publish(prediction)
         if self.alive:

@@ -208,7 +208,11 @@ def _from_neighbor_msg(message: NeighborMsg) -> Neighbor:
 
 
 def to_step_request(
-    session: str, sequence: int, message: PredictionMsg, image_age_s: float
+    session: str,
+    sequence: int,
+    message: PredictionMsg,
+    image_age_s: float,
+    driven: bool = False,
 ) -> StepRequest:
     """What the executor is asked for; numbers are not checked here, the motion filter does.
 
@@ -225,6 +229,7 @@ def to_step_request(
         novelty=float(message.novelty),
         refusal=_from_refusal(message.refusal),
         action_scale=_action_scale(message),
+        driven=driven,
     )
 
 

@@ -17,16 +17,19 @@ from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
-from vinn.errors import RobotError
+from vinn.errors import RobotError, VinnError
 
 from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import LabelRollout, LoadPolicy, StartRollout
+from vinn_ros import drive_command
 from vinn_ros.node import qos
 from vinn_ros.node.calls import call
 from vinn_ros.node.client_node import client_node
+from vinn_ros.status_line import describe
 
 _SERVICE_TIMEOUT_S = 10.0
-EXIT_OK, EXIT_REFUSED, EXIT_NO_ANSWER, EXIT_NOT_OPENED, EXIT_INTERRUPTED = 0, 1, 3, 4, 130
+EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_ANSWER, EXIT_NOT_OPENED = range(5)
+EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
@@ -36,19 +39,6 @@ app = typer.Typer(
     "3 no answer, 4 the awaited rollout did not succeed, 130 Ctrl-C.",
 )
 _STOPS = ("supervisor/stop_rollout", "executor/stop")
-_OUTCOMES = {
-    RolloutStatus.UNKNOWN: "not labelled",
-    RolloutStatus.FAILURE: "failure",
-    RolloutStatus.SUCCESS: "success",
-}
-_STATES = {
-    RolloutStatus.IDLE: "IDLE",
-    RolloutStatus.RESETTING: "RESETTING",
-    RolloutStatus.READY: "READY",
-    RolloutStatus.RUNNING: "RUNNING",
-    RolloutStatus.ENDED: "ENDED",
-}
-
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="For an answer, in seconds.")]
 
 
@@ -122,10 +112,51 @@ def start(
         if ended is not None:
             with _stop_on_interrupt(node):
                 status = ended.wait_for_end(answer.session)
-            print(_describe(status))
+            print(describe(status))
             raise typer.Exit(
                 EXIT_OK if status.outcome == RolloutStatus.SUCCESS else EXIT_NOT_OPENED
             )
+
+
+@app.command()
+def drive(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="Kept with the recording.")] = "",
+    step: Annotated[
+        float,
+        typer.Option(
+            min=drive_command.SMALLEST_M, max=drive_command.LARGEST_M, help="Of a press, in metres."
+        ),
+    ] = 0.02,
+    gamepad: Annotated[
+        Path | None, typer.Option(help="A gamepad instead of the keyboard, e.g. /dev/input/js0.")
+    ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Control of the rollout that runs.")
+    ] = False,
+    max_steps: Annotated[int, typer.Option(min=1, help="Of a rollout by hand.")] = 500,
+    timeout: Timeout = 10.0,
+) -> None:
+    """Drive a rollout by hand; a reset comes before. Ctrl-C ends it and all motion."""
+    pressing = drive_command.gamepad(gamepad) if gamepad else drive_command.keyboard()
+    with _operator(context.obj) as node, pressing as pressed:
+        follower = _Follower(node)
+        status = follower.next(timeout)
+        if status is None:
+            _fail(f"supervisor/status: nothing received in {timeout:g} s", EXIT_NO_ANSWER)
+        session = status.session
+        if take_over:
+            request = SetBool.Request(data=True)
+            _report(_call(node, SetBool, "supervisor/take_over", request, timeout))
+        else:
+            start = StartRollout.Request(name=name, max_steps=max_steps, driven=True)
+            answer = _call(node, StartRollout, "supervisor/start_rollout", start, timeout)
+            if not answer.accepted:
+                _fail(f"{answer.reason}: {answer.message}", EXIT_REFUSED)
+            session = answer.session
+        hand = drive_command.Drive(node, follower.newest, step)
+        with _stop_on_interrupt(node):
+            print(describe(drive_command.drive(pressed, hand, follower.newest, session, print)))
 
 
 @app.command()
@@ -190,9 +221,9 @@ def status(
             if newest is None:
                 _fail(f"supervisor/status: nothing received in {timeout:g} s", EXIT_NO_ANSWER)
             if not follow:
-                print(_describe(newest))
+                print(describe(newest))
                 return
-            line = _describe(newest)
+            line = describe(newest)
             if line != shown:
                 print(line, flush=True)
                 shown = line
@@ -277,6 +308,10 @@ class _Follower:
             self._news.wait_for(lambda: self._fresh, timeout_s)
             return self._status if self._fresh else None
 
+    def newest(self) -> RolloutStatus:
+        """The newest status; all zero: none came yet."""
+        return self._status or RolloutStatus()
+
     def wait_for_end(self, session: str) -> RolloutStatus:
         """The status in which `session` has ended."""
         while True:
@@ -349,20 +384,6 @@ def _report(answer: Any, shown: str = "") -> None:
     print(shown or answer.message or "done")
 
 
-def _describe(status: RolloutStatus) -> str:
-    parts = [_STATES.get(status.state, f"state {status.state}")]
-    if status.session:
-        parts.append(f"{status.session} step {status.step}/{status.max_steps}")
-        parts.append(f"{status.elapsed_s:.1f} s")
-    if status.state == RolloutStatus.ENDED:
-        parts.append(_OUTCOMES.get(status.outcome, f"outcome {status.outcome}"))
-    if status.reason not in ("", "NONE"):
-        parts.append(f"{status.reason} {status.message}".strip())
-    if status.recording:
-        parts.append(status.recording)
-    return "; ".join(parts)
-
-
 def _fail(message: str, exit_code: int) -> NoReturn:
     print(message, file=sys.stderr)
     raise typer.Exit(exit_code)
@@ -370,7 +391,11 @@ def _fail(message: str, exit_code: int) -> NoReturn:
 
 def main() -> None:
     """Entry point."""
-    app()
+    try:
+        app()
+    except VinnError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(EXIT_USAGE) from error
 
 
 if __name__ == "__main__":

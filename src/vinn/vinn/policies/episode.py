@@ -133,13 +133,16 @@ class Episode:
         self._steps_taken, self._travelled_camera_m = 0, np.zeros(3)
 
     def _advance(self, report: StepReport) -> None:
-        prediction = self._predictions.get(report.prediction_sequence)
+        number = report.prediction_sequence
+        prediction = self._predictions.get(number)
         if prediction is None:
-            # It was loaded or started after that prediction: what came before is not known to it.
+            # It was loaded or started after that prediction, or the operator has moved the robot:
+            # what came before is not known to it.
             self.policy.reset()
+            by_policy = f"taken on prediction {report.prediction_sequence}, which this policy did"
             self.lost_track = (
-                f"step {report.step} was taken on prediction {report.prediction_sequence}, which "
-                "this policy did not make: it begins anew"
+                f"step {report.step} was {f'{by_policy} not make' if number else 'driven by hand'}"
+                ": it begins anew"
             )
         else:
             count = max(report.steps_taken - self._steps_taken, 1)

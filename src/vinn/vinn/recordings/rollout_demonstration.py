@@ -48,11 +48,22 @@ class RolloutActions:
         images: what each step was decided on.
         camera_delta_m: (T, 3) what was sent, in the optical frame of its image [m].
         gripper: (T,) state that the step led to, 0..3.
+        driven: (T,) whether it was the operator's step.
     """
 
     images: tuple[RecordedImage, ...]
     camera_delta_m: NDArray[np.float64]
     gripper: NDArray[np.int8]
+    driven: NDArray[np.bool_]
+
+    def by_hand(self) -> RolloutActions:
+        """The operator's steps alone."""
+        return RolloutActions(
+            tuple(image for image, mine in zip(self.images, self.driven, strict=True) if mine),
+            self.camera_delta_m[self.driven],
+            self.gripper[self.driven],
+            self.driven[self.driven],
+        )
 
 
 def add_rollout(
@@ -64,6 +75,7 @@ def add_rollout(
     task: str = "door",
     force: bool = False,
     again: bool = False,
+    driven_only: bool = False,
 ) -> Path:
     """Write the demonstration of a rollout to `root`.
 
@@ -78,6 +90,8 @@ def add_rollout(
             the clock was set meanwhile.
         again: a demonstration of that name that is the very same is taken for this one, as an
             earlier run that was killed left it.
+        driven_only: take the steps alone that the operator drove: where the policy went astray
+            before, it is not to be imitated.
 
     Raises:
         DatasetError: not a success, incomplete, messages missing, the clock set meanwhile, or
@@ -101,6 +115,10 @@ def add_rollout(
     if summary.jumps and not force:
         raise DatasetError(f"{recording}: {summary.clock_problem}; allowed: no jump, or --force")
     actions = rollout_actions(recording, mount)
+    if driven_only:
+        actions = actions.by_hand()
+        if not actions.images:
+            raise DatasetError(f"{recording}: no step was driven by hand")
     delta = actions.camera_delta_m
     if scale is ActionScale.UNIT:
         length = np.linalg.norm(delta, axis=1, keepdims=True)
@@ -118,6 +136,7 @@ def add_rollout(
             "sha256": sha256_file(recording, DatasetError) if recording.is_file() else "",
             "rollout": summary.info,
             "ended_by": reason,
+            "driven_frames": np.flatnonzero(actions.driven).tolist(),
             "note": label.note if label else "",
         },
     )
@@ -162,6 +181,8 @@ def rollout_actions(recording: Path, mount: CameraMount) -> RolloutActions:
     images: list[RecordedImage] = []
     deltas: list[NDArray[np.float64]] = []
     gripper: list[int] = []
+    driven: list[bool] = []
+    by_hand = {asked.sequence for asked in timeline.driven}
     for step, prediction in timeline.steps_with_predictions():
         image = timeline.image_of(prediction)
         done = ended.get(step.sequence)
@@ -172,10 +193,13 @@ def rollout_actions(recording: Path, mount: CameraMount) -> RolloutActions:
         images.append(image)
         deltas.append(base_R_camera.T @ done.sent_base_delta_m)
         gripper.append(_state(done, prediction.prediction.gripper_value))
+        driven.append(step.sequence in by_hand)
     if not images:
         raise DatasetError(f"{recording}: holds no step with its image; nothing to learn from")
     _check_motion(recording, timeline, deltas)
-    return RolloutActions(tuple(images), np.array(deltas), np.array(gripper, np.int8))
+    return RolloutActions(
+        tuple(images), np.array(deltas), np.array(gripper, np.int8), np.array(driven)
+    )
 
 
 def _state(step: SentStep, gripper_value: float) -> int:

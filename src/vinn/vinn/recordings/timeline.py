@@ -102,6 +102,8 @@ class RolloutTimeline:
     wrist: list[RecordedImage] = field(default_factory=list)
     overview: list[RecordedImage] = field(default_factory=list)
     predictions: list[RecordedPrediction] = field(default_factory=list)
+    driven: list[RecordedPrediction] = field(default_factory=list)
+    """Steps that the operator asked for by hand, each under the number of its step."""
     steps: list[RecordedStep] = field(default_factory=list)
     reports: list[StepReport] = field(default_factory=list)
     """What the executor said of each step it had taken; empty in an old recording."""
@@ -130,15 +132,19 @@ class RolloutTimeline:
         return (self.wrist, self.overview, self.predictions, self.steps, self.scene)
 
     def steps_with_predictions(self) -> list[tuple[RecordedStep, RecordedPrediction]]:
-        """Each step with the prediction that the executor names.
-
-        Where it names none, with the newest one recorded before the executor took the step on.
+        """Each step with what the operator asked for, or with the prediction that the executor
+        names. Where it names none, with the newest recorded before the executor took the step on.
         """
+        by_hand = {asked.sequence: asked for asked in self.driven}
         times = [prediction.recorded_ns for prediction in self.predictions]
         numbers = {report.step: report.prediction_sequence for report in self.reports}
         pairs = []
         for step in self.steps:
             before = self.predictions[: bisect.bisect_right(times, step.recorded_ns)]
+            asked = by_hand.get(step.sequence)
+            if asked is not None:
+                pairs.append((step, asked))
+                continue
             number = numbers.get(step.sequence)
             named = next((p for p in reversed(before) if p.sequence == number), None)
             if before:
@@ -159,6 +165,7 @@ _TOPICS = {
     _WRIST_RAW: (IMAGE,),
     "overview_camera/image_raw/compressed": (COMPRESSED_IMAGE,),
     "policy/prediction": ("vinn_msgs/msg/Prediction",),
+    "supervisor/driven_step": ("vinn_msgs/msg/Prediction",),
     "executor/status": ("vinn_msgs/msg/ExecutorStatus",),
     "supervisor/status": ("vinn_msgs/msg/RolloutStatus",),
     "scene/status": ("vinn_msgs/msg/SceneStatus",),
@@ -189,8 +196,9 @@ def _take(timeline: RolloutTimeline, topic: str, entry: RecordedMessage) -> None
         timeline.wrist.append(_image(entry))
     elif topic == "overview_camera/image_raw/compressed":
         timeline.overview.append(_image(entry))
-    elif topic == "policy/prediction":
-        timeline.predictions.append(
+    elif topic in ("policy/prediction", "supervisor/driven_step"):
+        said = timeline.predictions if topic == "policy/prediction" else timeline.driven
+        said.append(
             RecordedPrediction(
                 recorded_ns,
                 stamp_ns(message.header.stamp),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.types import ActionScale
 from vinn.robot.collision import check_motion, clearances, way
 from vinn.robot.config import RobotConfig
 from vinn.robot.gripper import GripperMemory, decide_gripper, gripper_signal
@@ -130,11 +131,12 @@ class MotionFilter:
         problem = check_finite(request)
         if problem:
             return Decision(ReasonCode.INVALID_INPUT, problem, memory)
-        if request.action_scale is not None and request.action_scale != motion.action_scale:
+        unit = ActionScale.METRIC if request.driven else motion.action_scale
+        if request.action_scale is not None and request.action_scale != unit:
             return Decision(
                 ReasonCode.INVALID_INPUT,
                 f"action_scale: {request.action_scale.value}; "
-                f"allowed: {motion.action_scale.value} (as configured)",
+                f"allowed: {unit.value} ({'by hand' if request.driven else 'as configured'})",
                 memory,
             )
         problem = check_fresh(request.image_age_s, motion)
@@ -160,7 +162,8 @@ class MotionFilter:
         missed = gripper.misses > memory.gripper.misses
         given_up = missed and gripper.misses >= allowed
 
-        requested_gripper_m = np.asarray(motion.scale) * (
+        scale = np.ones(3) if request.driven else np.asarray(motion.scale)
+        requested_gripper_m = scale * (
             self._gripper_R_camera @ request.camera_delta.astype(np.float64)
         )
         held = held_targets(state, memory.held, motion)

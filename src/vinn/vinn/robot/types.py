@@ -197,6 +197,8 @@ class StepRequest:
     """Why the policy asks not to be acted on (one of `REFUSALS`); None: it does not."""
     action_scale: ActionScale | None = None
     """Unit of `camera_delta`; refused if it is not the configured one. None: not checked."""
+    driven: bool = False
+    """By the operator's hand: `camera_delta` in metres, without the scale c of the policy."""
     camera_rotation_rad: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     """(3,) rotation vector of the camera, in the optical frame before the step; followed where
     `motion.wrist` is move."""

@@ -65,9 +65,17 @@ class RolloutConfig(_Settings):
         },
         description="troubled steps in a row, of each kind, that do not yet end the rollout",
     )
+    max_driven_duration_s: float = Field(
+        default=1800.0, gt=0.0, le=86_400.0, description="of one that the operator drives [s]"
+    )
     start_poses: StartPosesConfig = StartPosesConfig()
     preflight: PreflightConfig = PreflightConfig()
     """What must be well before a reset and a start."""
+
+    def for_rollout(self, max_steps: int, driven: bool) -> RolloutConfig:
+        """Of one rollout: so many steps, and a person who drives takes longer than a policy."""
+        longest_s = self.max_driven_duration_s if driven else self.max_duration_s
+        return self.model_copy(update={"max_steps": max_steps, "max_duration_s": longest_s})
 
 
 def load_rollout_config(path: Path | str) -> RolloutConfig:

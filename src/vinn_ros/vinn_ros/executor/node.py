@@ -206,6 +206,7 @@ class StretchExecutorNode(VinnNode):
             request.sequence,
             request.prediction,
             float(request.prediction.image_age_s),
+            bool(request.driven),
         )
         executor = self._robot.meet()
         fresh: dict[str, int] = {}
@@ -222,7 +223,8 @@ class StretchExecutorNode(VinnNode):
             gripper_value=request.prediction.gripper_value,
             **fresh,
         )
-        number = int(request.prediction.sequence)
+        # Of a step by hand no policy has heard.
+        number = 0 if request.driven else int(request.prediction.sequence)
         result = executor.execute(
             step,
             should_stop=lambda: self._should_stop(goal, request.session),

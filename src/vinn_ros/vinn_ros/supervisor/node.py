@@ -36,20 +36,26 @@ from vinn_ros.node.node_executor import QuickGroup
 from vinn_ros.node.sole_publishers import COMMANDERS, SEERS, SolePublishers
 from vinn_ros.paths import config_file
 from vinn_ros.step_mode import StepMode
+from vinn_ros.supervisor.drive_requests import DriveRequests
+from vinn_ros.supervisor.driving import Driving
 from vinn_ros.supervisor.parameter_snapshot import ParameterSnapshot
-from vinn_ros.supervisor.parameters import PARAMETERS
-from vinn_ros.supervisor.partners import Limits, RolloutLinks
-from vinn_ros.supervisor.policy_link import PolicyLimits, PolicyLink
+from vinn_ros.supervisor.parameters import (
+    PARAMETERS,
+    partner_limits,
+    policy_limits,
+    reset_settings,
+)
+from vinn_ros.supervisor.partners import RolloutLinks
+from vinn_ros.supervisor.policy_link import PolicyLink
 from vinn_ros.supervisor.preflight_probe import PreflightProbe
 from vinn_ros.supervisor.recorded_rollout import RecordedRollout, RolloutListener, RolloutPlan
-from vinn_ros.supervisor.recording import JOINTS_TOPIC, WRIST_TOPIC, RolloutRecording
-from vinn_ros.supervisor.reset import ResetClients, ResetSettings, RolloutReset
+from vinn_ros.supervisor.recording import DRIVEN_TOPIC, JOINTS_TOPIC, WRIST_TOPIC, RolloutRecording
+from vinn_ros.supervisor.reset import ResetClients, RolloutReset
 from vinn_ros.supervisor.rollout_action import RolloutAction
 from vinn_ros.supervisor.triggers import trigger
 from vinn_ros.supervisor.words import MAX_NAME, MAX_NOTE, keep_label, too_long
 
-_SEEDS = 2**32
-_END_TIMEOUT_S = 4.0
+_SEEDS, _END_TIMEOUT_S = 2**32, 4.0
 _WITH_PARAMETERS = ("vinn_policy", "stretch_executor", "wrist_camera", "stretch_sim")
 
 
@@ -75,25 +81,26 @@ class RolloutSupervisorNode(VinnNode):
         step: ActionClient = ActionClient(
             self, ExecuteStep, "executor/step", callback_group=clients
         )
-        success = self.value("success")
         self._sole = SolePublishers(self, {**COMMANDERS, **SEERS})
-        self._policy = PolicyLink(
-            PolicyLimits(
-                prediction_timeout_s=self.value("prediction_timeout_s"),
-                policy_timeout_s=self.value("policy_timeout_s"),
-                camera_timeout_s=self.value("camera_timeout_s"),
-            )
-        )
+        self._policy = PolicyLink(policy_limits(self.value))
+        self._driving = Driving()
+        driven = self.create_lifecycle_publisher(PredictionMsg, DRIVEN_TOPIC, qos.STREAM)
         self._links = RolloutLinks(
             step,
             stop_motion,
             self._policy,
             self._sole,
-            Limits(
-                executor_timeout_s=self.value("executor_timeout_s"),
-                step_timeout_s=self.value("step_timeout_s"),
-                success="" if success == "operator" else success,
-            ),
+            partner_limits(self.value),
+            self._driving,
+            driven.publish,
+        )
+        DriveRequests(
+            self,
+            self._driving,
+            self._policy,
+            lambda: self._status,
+            lambda: self._set_status(driven=self._driving.engaged),
+            self.value("step_timeout_s"),
         )
         self._probe = PreflightProbe(self, Path(self.value("recordings")))
         scene: Client = self.create_client(ResetScene, "scene/reset", callback_group=clients)
@@ -106,12 +113,7 @@ class RolloutSupervisorNode(VinnNode):
             self._links,
             self._sole,
             self._probe,
-            ResetSettings(
-                timeout_s=self.value("reset_timeout_s"),
-                sign_check=self.value("sign_check"),
-                confirm_environment=self.value("confirm_environment"),
-                environment_timeout_s=self.value("environment_timeout_s"),
-            ),
+            reset_settings(self.value),
             self._tell,
         )
         self._step_mode = StepMode(self.value("step_mode"))
@@ -127,26 +129,20 @@ class RolloutSupervisorNode(VinnNode):
         )
         snapshot = ParameterSnapshot(self, (self.NAME, *_WITH_PARAMETERS))
         self._rollout = RecordedRollout(
-            self, self._policy, self._links, self._step_mode, recording, snapshot
+            self, self._policy, self._links, self._step_mode, self._driving, recording, snapshot
         )
         self._publisher = self.create_lifecycle_publisher(
             RolloutStatus, "supervisor/status", qos.STREAM
         )
         requests = ReentrantCallbackGroup()
+        ready = trigger(self._reset.confirm_environment, "ready", "no reset waits for that")
+        step_by_step = trigger(self._step_mode.allow, "one step", "no step is waiting")
         for service_type, name, answer in (
             (Trigger, "supervisor/reset", self._on_reset),
-            (
-                Trigger,
-                "supervisor/environment_ready",
-                trigger(self._reset.confirm_environment, "ready", "no reset waits for that"),
-            ),
+            (Trigger, "supervisor/environment_ready", ready),
             (StartRollout, "supervisor/start_rollout", self._on_start),
             (Trigger, "supervisor/stop_rollout", self._on_stop),
-            (
-                Trigger,
-                "supervisor/step",
-                trigger(self._step_mode.allow, "one step", "no step is waiting"),
-            ),
+            (Trigger, "supervisor/step", step_by_step),
             (LabelRollout, "supervisor/label_rollout", self._on_label),
         ):
             self.serve(service_type, name, answer, requests)
@@ -245,7 +241,9 @@ class RolloutSupervisorNode(VinnNode):
         with self._status_lock:
             refusal = too_long("name", request.name, MAX_NAME)
             if refusal is None and self._machine.state is RolloutState.READY:
-                refusal = self._links.fault() or self._policy.not_seeing() or self._reset.refusal()
+                unseeing = None if request.driven else self._policy.not_seeing()
+                refusal = self._links.fault() or unseeing
+                refusal = refusal or self._reset.refusal(by_policy=not request.driven)
             refusal = refusal or self._ask(RolloutEvent.START)
             response.accepted = refusal is None
             if refusal is not None:
@@ -254,19 +252,21 @@ class RolloutSupervisorNode(VinnNode):
             max_steps = request.max_steps or self._config.max_steps
             session = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
             self._links.begin(session)
+            self._driving.engage(request.driven)
             self._started_s = time.monotonic()
             self._set_status(
                 session=session,
                 step=0,
                 max_steps=max_steps,
                 attempts=request.attempts,
+                driven=request.driven,
                 recording="",
             )
         self._rollout.start(
             RolloutPlan(
                 session=session,
                 name=request.name,
-                config=self._config.model_copy(update={"max_steps": max_steps}),
+                config=self._config.for_rollout(max_steps, request.driven),
                 recordings=Path(self.value("recordings")),
                 min_free_bytes=self.value("min_free_mib") * 2**20,
                 seed=self.value("seed"),
@@ -333,6 +333,7 @@ class RolloutSupervisorNode(VinnNode):
             outcome=verdict,
             recording=str(path or ""),
             elapsed_s=float(outcome.duration_s),
+            driven=False,
         )
         self.publish_diagnostics()
         self._action.tell_end(self._status, outcome.attempts)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from vinn_ros.node.parameters import Parameter
-from vinn_ros.supervisor.reset import SIGN_CHECKS
+from vinn_ros.supervisor.partners import Limits
+from vinn_ros.supervisor.policy_link import PolicyLimits
+from vinn_ros.supervisor.reset import SIGN_CHECKS, ResetSettings
+
+Value = Callable[[str], Any]
+"""The value of a parameter."""
 
 _SUCCESS_FIELDS = ("opened", "fully_opened", "grasped", "operator")
 
@@ -62,3 +70,32 @@ PARAMETERS = (
     _seconds("reset_timeout_s", 90.0, "of a reset: for the scene, and for the robot", upper=600.0),
     _seconds("environment_timeout_s", 600.0, "for supervisor/environment_ready", upper=3600.0),
 )
+
+
+def policy_limits(value: Value) -> PolicyLimits:
+    """How long camera and policy may be silent."""
+    return PolicyLimits(
+        prediction_timeout_s=value("prediction_timeout_s"),
+        policy_timeout_s=value("policy_timeout_s"),
+        camera_timeout_s=value("camera_timeout_s"),
+    )
+
+
+def partner_limits(value: Value) -> Limits:
+    """How long the executor may be silent, and what counts as success."""
+    success = value("success")
+    return Limits(
+        executor_timeout_s=value("executor_timeout_s"),
+        step_timeout_s=value("step_timeout_s"),
+        success="" if success == "operator" else success,
+    )
+
+
+def reset_settings(value: Value) -> ResetSettings:
+    """What a reset does besides, and how long it waits."""
+    return ResetSettings(
+        timeout_s=value("reset_timeout_s"),
+        sign_check=value("sign_check"),
+        confirm_environment=value("confirm_environment"),
+        environment_timeout_s=value("environment_timeout_s"),
+    )

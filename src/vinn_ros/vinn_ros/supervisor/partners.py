@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,21 @@ from vinn.rollout.loop import RolloutInterrupted
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, SceneStatus
-from vinn_ros.conversions import explained, from_prediction_msg, to_step_result
+from vinn_msgs.msg import Prediction as PredictionMsg
+from vinn_ros.conversions import (
+    explained,
+    from_prediction_msg,
+    to_prediction_msg,
+    to_stamp,
+    to_step_result,
+)
 from vinn_ros.node.calls import wait_for
 from vinn_ros.node.sole_publishers import SolePublishers
+from vinn_ros.supervisor.driving import Driving, HandStep
 from vinn_ros.supervisor.policy_link import Chosen, Known, PolicyLink
 
+OPERATOR = "operator"
+"""Who decided a step by hand, where a recording names the policy."""
 _POLL_S = 0.05
 _GOAL_TIMEOUT_S = 1.0
 _END_OF_STOPPED_STEP_S = 2.0
@@ -52,14 +63,22 @@ class RolloutLinks:
         policy: PolicyLink,
         sole: SolePublishers,
         limits: Limits,
+        driving: Driving,
+        driven: Callable[[PredictionMsg], None],
     ) -> None:
-        """Args: the executor's action and stop service, who decides, who must be alone, limits."""
+        """Args: the executor's action and stop service, who decides, who must be alone, limits,
+        who has control, who is told of steps by hand.
+        """
         self._step = step
         self._stop_motion = stop_motion
         self._policy = policy
         self._sole = sole
         self._limits = limits
+        self._driving = driving
+        self._driven = driven
         self._news = threading.Condition()
+        self._by_hand = False
+        """Whether the operator has decided the step that is executed."""
         self._chosen: Chosen | None = None
         self._executor: ExecutorStatus | None = None
         self._executor_s = self._executor_busy_s = -math.inf
@@ -166,10 +185,24 @@ class RolloutLinks:
         scene = self._scene
         if self._limits.success and scene is not None and getattr(scene, self._limits.success):
             return ReasonCode.SUCCESS
-        fault = self.fault() or self._policy.silence()
+        fault = self.fault() or self._silence(self._driving.engaged)
         if fault is not None:
             raise RolloutInterrupted(*fault)
         return None
+
+    def _silence(self, by_hand: bool) -> tuple[ReasonCode, str] | None:
+        """What has been missing for too long: a policy that does not decide may be silent."""
+        return self._policy.blindness() if by_hand else self._policy.silence()
+
+    def drive(self, step: HandStep, settled_s: float) -> Prediction:
+        """The operator's step, on an image captured after `settled_s`."""
+        stamp_ns, came_s = self._policy.newest_frame(settled_s, self._stopped)
+        message = to_prediction_msg(step.prediction())
+        message.header.stamp = to_stamp(stamp_ns)
+        message.policy = OPERATOR
+        message.session, message.after_step = self._session, self._last_step
+        self._chosen, self._by_hand = Chosen(message, came_s), True
+        return step.prediction()
 
     def predict(self, settled_s: float) -> Prediction:
         """The prediction of an image captured after `settled_s`, made when the policy had heard of
@@ -180,6 +213,7 @@ class RolloutLinks:
         """
         known = Known(self._session, self._last_step)
         self._chosen = self._policy.choose(settled_s, known, self._stopped)
+        self._by_hand = False
         return from_prediction_msg(self._chosen.message)
 
     def execute(self, prediction: Prediction, sequence: int) -> StepResult:
@@ -190,7 +224,12 @@ class RolloutLinks:
         message = chosen.message
         # From stamp to now, not to publication: the time in between counts as well.
         message.image_age_s = float(time.monotonic() - chosen.captured_s)
-        goal = ExecuteStep.Goal(session=self._session, sequence=sequence, prediction=message)
+        if self._by_hand:
+            message.sequence = sequence
+            self._driven(message)
+        goal = ExecuteStep.Goal(
+            session=self._session, sequence=sequence, prediction=message, driven=self._by_hand
+        )
         if not self._step.server_is_ready():
             raise RolloutInterrupted(ReasonCode.EXECUTOR_LOST, "executor/step: not there")
         try:
@@ -215,8 +254,9 @@ class RolloutLinks:
         cancelled = False
         silence = None
         while not done.wait(_POLL_S):
-            silence = silence or self._policy.silence()
-            if (self._stop.is_set() or silence is not None) and not cancelled:
+            silence = silence or self._silence(self._by_hand)
+            taken_over = self._driving.engaged and not self._by_hand
+            if (self._stop.is_set() or silence is not None or taken_over) and not cancelled:
                 cancelled = True
                 handle.cancel_goal_async()
                 deadline_s = min(deadline_s, time.monotonic() + _END_OF_STOPPED_STEP_S)

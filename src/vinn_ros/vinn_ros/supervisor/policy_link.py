@@ -22,6 +22,7 @@ from vinn_ros.conversions import explained, to_nanoseconds
 
 Trouble = tuple[ReasonCode, str]
 _POLL_S = 0.05
+_FRAME_POLL_S = 0.01
 _REMEMBERED_FRAMES = 256
 _CONFLICT_S = 2.0
 """So long after two policies contradicted each other nothing is started."""
@@ -191,6 +192,11 @@ class PolicyLink:
         recent = time.monotonic() - self._conflict_s <= _CONFLICT_S
         return self._conflict if self._label is not None or recent else None
 
+    def blindness(self) -> Trouble | None:
+        """Why nobody sees what the camera sees, or None."""
+        silent_s = time.monotonic() - self._camera_s
+        return self._camera_lost() if silent_s > self._limits.camera_timeout_s else None
+
     def silence(self) -> Trouble | None:
         """What has been missing for too long in a running rollout, or None: frames, or
         predictions (because the policy refuses what it sees, or is gone).
@@ -227,6 +233,27 @@ class PolicyLink:
             stamp_ns = to_nanoseconds(early.header.stamp)
             about = f" about images that came here (refused: of an image stamped {stamp_ns} ns)"
         return ReasonCode.POLICY_LOST, f"policy/prediction: silent for {timeout_s:g} s{about}"
+
+    def newest_frame(self, settled_s: float, stopping: Callable[[], str]) -> tuple[int, float]:
+        """Wait for a frame captured after `settled_s` (steady): stamp [ns], and when it came.
+
+        The second one that comes after it: the first may have been under way before.
+
+        Raises:
+            vinn.rollout.loop.RolloutInterrupted: none came, or why it is stopped.
+        """
+        deadline_s = time.monotonic() + self._limits.camera_timeout_s
+        while True:
+            with self._news:
+                newest = list(self._frames.items())[-2:]
+            if len(newest) == 2 and newest[0][1] > settled_s:
+                return newest[1]
+            why, trouble = stopping(), self.blindness()
+            if why:
+                raise RolloutInterrupted(ReasonCode.OPERATOR_STOP, why)
+            if trouble is not None or time.monotonic() > deadline_s:
+                raise RolloutInterrupted(*(trouble or self._camera_lost()))
+            time.sleep(_FRAME_POLL_S)
 
     # A rollout
 

@@ -27,6 +27,7 @@ from vinn_ros.node.lifecycle import VinnNode
 from vinn_ros.node.node_executor import QuickGroup
 
 WRIST_TOPIC = "wrist_camera/image_raw/compressed"
+DRIVEN_TOPIC = "supervisor/driven_step"
 JOINTS_TOPIC = "stretch/joint_states"
 SENSORS = frozenset(
     {
@@ -45,6 +46,7 @@ TOPICS: Mapping[str, type] = {
     "policy/status": PolicyStatus,
     "executor/status": ExecutorStatus,
     "supervisor/status": RolloutStatus,
+    DRIVEN_TOPIC: PredictionMsg,
     "scene/status": SceneStatus,
     JOINTS_TOPIC: JointState,
     "/diagnostics": DiagnosticArray,

@@ -101,9 +101,10 @@ class RolloutReset:
         """Whether a reset waits for the operator to say that the environment is ready."""
         return self._waiting
 
-    def refusal(self) -> Outcome | None:
-        """Why no rollout may start now, or None."""
-        return _as_outcome(check_all(self._probe.observe(), self._limits, self._robot))
+    def refusal(self, by_policy: bool) -> Outcome | None:
+        """Why no rollout may start now, or None; one that a person drives needs no policy."""
+        checks = check_all(self._probe.observe(), self._limits, self._robot)
+        return _as_outcome(tuple(one for one in checks if by_policy or one.name != "policy"))
 
     def confirm_environment(self) -> bool:
         """The operator says that the environment is ready; False: nobody waits for that."""

@@ -33,6 +33,12 @@ def add(
             "--force", help="Though it did not succeed, lacks messages, or its clock jumps."
         ),
     ] = False,
+    driven_only: Annotated[
+        bool,
+        typer.Option(
+            "--driven-only", help="The steps alone that the operator drove after taking over."
+        ),
+    ] = False,
     policy: Annotated[
         Path | None, typer.Option(help="Policy artefact to extend by it, without building anew.")
     ] = None,
@@ -63,7 +69,10 @@ def add(
                 raise ArtefactError(
                     f"{out_policy}: exists already; choose another name or remove it first"
                 )
-    folder = add_rollout(recording, root, mount, scale, name, task, force, policy is not None)
+    again = policy is not None
+    folder = add_rollout(
+        recording, root, mount, scale, name, task, force, again, driven_only=driven_only
+    )
     out.print(str(folder), highlight=False, soft_wrap=True)
     if policy is not None and out_policy is not None:
         if not extended:
