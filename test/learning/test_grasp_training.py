@@ -201,7 +201,7 @@ def test_the_plane_around_the_point_is_measured_on_the_demonstrations(door_detec
     assert plane.std < 0.02
     hand = np.array([[cell == "#" for cell in row] for row in plane.hand_cells])
     assert hand[-4:].mean() > 0.3, "the gripper reaches in from below"
-    assert hand[:8].mean() < 0.3
+    assert hand.mean() < 0.8, "and leaves something to be seen"
 
 
 @pytest.mark.parametrize("case", ["camera stands", "other scenes", "moves lie", "few"])

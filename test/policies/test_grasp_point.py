@@ -173,6 +173,25 @@ def test_a_camera_that_does_not_see_its_hand_sees_no_grasp_point() -> None:
     assert memory.query(anywhere).lost
 
 
+def test_a_hand_goes_back_after_a_miss_although_it_is_not_seen_yet() -> None:
+    """It still opens: refusing the view would end the rollout with attempts left."""
+    memory = make_memory(back_off_m=0.05, back_off_step_m=0.03)
+    take(memory, memory.query(seen(memory, np.zeros(3))), step(np.zeros(3), closed=True))
+    view = seen(memory, np.zeros(3))
+    unseen = replace(view, log_hand=np.full_like(view.log_hand, -np.log(view.log_hand.size)))
+    take(memory, memory.query(unseen), step(np.zeros(3), missed=True))
+    for _ in range(2):
+        query = memory.query(unseen)
+        assert query.back_off is not None
+        assert query.back_off @ FORWARD < 0
+        assert not query.lost
+        take(memory, query, step(query.back_off))
+    # Back there, it has to see its hand before it goes on.
+    after = memory.query(unseen)
+    assert after.back_off is None
+    assert after.lost
+
+
 def test_frames_that_do_not_know_their_way_are_out_of_reach() -> None:
     key = GraspKey(np.array([[0.01, 0.01, 0.02]]), 2.0, 1.0)
     ways = np.array([[0.01, 0.0, 0.02], [np.nan] * 3, [np.nan] * 3])

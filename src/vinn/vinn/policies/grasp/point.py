@@ -258,18 +258,19 @@ class GraspMemory:
         phase = self._known_phase()
         belief, point, lost = self._belief, None, False
         way = np.zeros(3)
-        if phase < self.pointed:
-            belief = self.filter.see(belief, view, phase)
-            point = self.filter.estimate(belief)
-            way = point.camera_delta - self._forward * self._stop_short_m(phase) / self._unit_m
-            lost = (
-                max(point.std[:2]) * self._unit_m > self.settings.lost_m
-                or self.detector.hand_seen(view) < self.settings.least_hand_seen
-            )
         back_off = None
         if self._back_off_left_m > 0 and not self._closed:
             step_m = min(self.settings.back_off_step_m, self._back_off_left_m)
             back_off = -self._forward * step_m / self._unit_m
+        if phase < self.pointed:
+            belief = self.filter.see(belief, view, phase)
+            point = self.filter.estimate(belief)
+            way = point.camera_delta - self._forward * self._stop_short_m(phase) / self._unit_m
+            # The way back needs no view, and a hand that still opens does not look open.
+            lost = back_off is None and (
+                max(point.std[:2]) * self._unit_m > self.settings.lost_m
+                or self.detector.hand_seen(view) < self.settings.least_hand_seen
+            )
         key = self.key.rows(way[None], np.array([phase]))[0]
         return GraspQuery(key, point, bool(lost), back_off, belief)
 
