@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from builtin_interfaces.msg import Time
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -20,6 +21,7 @@ from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 from vinn.rollout.storage.reader import summarize_recording
 from vinn_ros.node import qos
+from vinn_ros.paths import config_directory
 from vinn_ros.supervisor.node import RolloutSupervisorNode
 
 from vinn_msgs.action import ExecuteStep
@@ -117,9 +119,18 @@ class FakeRest(Node):
         return result
 
 
+def patient_rollouts(directory: Path) -> Path:
+    """The robot's settings of rollouts, borne with a machine whose messages are late."""
+    settings = yaml.safe_load((config_directory() / "robot" / "rollout.yaml").read_text())
+    settings["preflight"]["max_clock_difference_s"] = 3600.0
+    (directory / "rollout.yaml").write_text(yaml.safe_dump(settings))
+    return directory / "rollout.yaml"
+
+
 class Bench:
     def __init__(self, ros: Harness, directory: Path, *parameters: str) -> None:
         self.ros, self.directory = ros, directory / "recordings"
+        directory.mkdir(parents=True, exist_ok=True)
         self.rest = ros.add(FakeRest())
         self.node = ros.add(
             RolloutSupervisorNode(
@@ -132,6 +143,7 @@ class Bench:
                     *("-p", "policy_timeout_s:=2.0"),
                     *("-p", "camera_timeout_s:=1.5"),
                     *("-p", "executor_timeout_s:=2.0"),
+                    *("-p", f"rollout_config:={patient_rollouts(directory)}"),
                     *(word for value in parameters for word in ("-p", value)),
                 ]
             )
