@@ -224,7 +224,7 @@ def test_the_board_says_what_came_in_and_how_long_ago() -> None:
     board = Board()
     status = SimpleNamespace(
         state=3, reason="NONE", message="", session="s", step=2, max_steps=9, outcome=0,
-        recording="", elapsed_s=1.25,
+        recording="", elapsed_s=1.25, driven=False,
     )  # fmt: skip
     board.take_supervisor(status)
     entry = SimpleNamespace(key="waiting_for_environment", value="True")

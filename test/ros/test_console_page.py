@@ -196,7 +196,7 @@ def test_the_grasp_point_lies_over_the_wrist_picture_and_attempts_are_counted(
     )  # fmt: skip
     running = SimpleNamespace(
         state=3, reason="NONE", message="", session="s", step=2, max_steps=9, outcome=0,
-        recording="", elapsed_s=1.25,
+        recording="", elapsed_s=1.25, driven=False,
     )  # fmt: skip
     where = """(() => {
       const of = (node) => { const b = node.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; };
@@ -229,5 +229,78 @@ def test_the_grasp_point_lies_over_the_wrist_picture_and_attempts_are_counted(
         said.has_grasp_point = False
         backend.board.take_prediction(said)
         await page.wait_for("document.getElementById('grasp').hasAttribute('hidden')")
+
+    in_browser(backend, tmp_path, use)
+
+
+def test_driving_by_keys_and_buttons_by_the_step_that_is_shown(
+    backend: FakeBackend, tmp_path: Path
+) -> None:
+    backend.release.set()
+    nothing = SimpleNamespace(x=0.0, y=0.0, z=0.0)
+    running = SimpleNamespace(
+        state=3, reason="NONE", message="", session="s", step=2, max_steps=9, outcome=0,
+        recording="", elapsed_s=1.25, driven=False,
+    )  # fmt: skip
+    hand = SimpleNamespace(
+        state=0, reason="NONE", message="", sequence=4, requested_base_delta=nothing,
+        sent_base_delta=nothing, gripper_closed=False, attempt=0, attempts=3, missed=False,
+    )  # fmt: skip
+
+    async def use(page: HeadlessChromium) -> None:
+        async def asked(count: int) -> tuple[str, dict[str, Any]]:
+            await until(lambda: len(backend.asked) == count)
+            await page.wait_for(f"document.querySelectorAll('#notes li.yes').length == {count}")
+            return backend.asked[-1]
+
+        backend.board.take_supervisor(running)
+        backend.board.take_executor(hand)
+        await page.wait_for("document.getElementById('state').dataset.state == 'RUNNING'")
+        # While the policy has control, arrows mean nothing, and there is nothing to press.
+        assert await page.evaluate("document.getElementById('pad').hidden")
+        await page.press("ArrowUp")
+        await page.press("t")
+        assert await asked(1) == ("take_over", {"mine": True})
+        running.driven = True
+        backend.board.take_supervisor(running)
+        await page.wait_for("!document.getElementById('pad').hidden")
+        await page.press("ArrowUp")
+        step = {"session": "s", "after_step": 2, "close": False, "camera_delta": [0, 0, 0.02]}
+        assert await asked(2) == ("drive", step)
+        # Not shown yet that it was done: the same step, which the supervisor refuses.
+        await page.evaluate("document.querySelector('[data-move=\"-1,0,0\"]').click()")
+        assert await asked(3) == ("drive", {**step, "camera_delta": [-0.02, 0, 0]})
+        running.step = 3
+        backend.board.take_supervisor(running)
+        await page.wait_for("document.getElementById('steps').textContent == 'step 3 of 9'")
+        await page.evaluate("document.getElementById('step-mm').value = 30")
+        await page.press("PageUp")
+        assert (await asked(4))[1]["camera_delta"] == [0, -0.03, 0]
+        assert (await asked(4))[1]["after_step"] == 3
+        await page.press("g")
+        closing = {"session": "s", "after_step": 3, "close": True, "camera_delta": [0, 0, 0]}
+        assert (await asked(5))[1] == closing
+        hand.gripper_closed = True
+        backend.board.take_executor(hand)
+        await page.wait_for("document.getElementById('grip-word').textContent == 'Open gripper'")
+        await page.press("ArrowDown")  # what is held stays held
+        assert (await asked(6))[1]["close"] is True
+        await page.press("t")
+        assert await asked(7) == ("take_over", {"mine": False})
+        await page.press(" ")
+        await until(lambda: len(backend.stops) == 2)
+
+    in_browser(backend, tmp_path, use)
+
+
+def test_a_rollout_by_hand_is_begun_on_the_page(backend: FakeBackend, tmp_path: Path) -> None:
+    backend.release.set()
+
+    async def use(page: HeadlessChromium) -> None:
+        await page.evaluate("document.getElementById('name').value = 'by hand'")
+        await page.evaluate("document.querySelector('[data-do=drive-start]').click()")
+        await until(lambda: backend.asked)
+        asked = {"name": "by hand", "max_steps": 500, "attempts": 0, "driven": True}
+        assert backend.asked == [("start", asked)]
 
     in_browser(backend, tmp_path, use)

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-COMMANDS = ("reset", "ready", "start", "label", "step", "clear_latch", "set_parameter")
+COMMANDS = (
+    *("reset", "ready", "start", "label", "step", "clear_latch", "set_parameter"),
+    *("take_over", "drive"),
+)
 """What `Backend.run` can do. Stop is not among them: it never waits for anything."""
 
 

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Vector3
 from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.parameter import Parameter as RclpyParameter
 from sensor_msgs.msg import CompressedImage
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 from vinn.errors import ConfigError, RobotError
 
 from vinn_msgs.msg import ExecutorStatus, Prediction, RolloutStatus, SceneStatus
-from vinn_msgs.srv import LabelRollout, StartRollout
+from vinn_msgs.srv import DriveStep, LabelRollout, StartRollout
 from vinn_ros.console.access import Access
 from vinn_ros.console.backend import Picture
 from vinn_ros.console.state import Board
@@ -37,6 +38,8 @@ TUNABLE: Mapping[str, str] = {
 }
 """Parameters the page offers, and whose they are."""
 _ANSWER_S = 5.0
+_STEP_S = 30.0
+"""A step by hand answers when it has ended."""
 _RESET_S = 900.0
 """A reset may wait for the operator to say that the environment is ready."""
 _PARAMETER_PERIOD_S = 1.0
@@ -84,6 +87,8 @@ class OperatorConsoleNode(VinnNode):
         }
         self._start = client(StartRollout, "supervisor/start_rollout")
         self._label = client(LabelRollout, "supervisor/label_rollout")
+        self._take_over = client(SetBool, "supervisor/take_over")
+        self._drive = client(DriveStep, "supervisor/drive")
         owners = sorted(set(TUNABLE.values()))
         self._setters = {name: client(SetParameters, f"{name}/set_parameters") for name in owners}
         self._getters = {name: client(GetParameters, f"{name}/get_parameters") for name in owners}
@@ -174,6 +179,12 @@ class OperatorConsoleNode(VinnNode):
                 return self._run_start(arguments)
             if command == "label":
                 return self._run_label(arguments)
+            if command == "take_over":
+                control = SetBool.Request(data=arguments["mine"] is True)
+                given = call(self._take_over, control, _ANSWER_S)
+                return given.success, given.message
+            if command == "drive":
+                return self._run_drive(arguments)
             return self._set_parameter(arguments)
         except RobotError as error:
             return False, str(error)
@@ -187,9 +198,21 @@ class OperatorConsoleNode(VinnNode):
             name=str(arguments.get("name", "")),
             max_steps=int(arguments.get("max_steps", 0)),
             attempts=int(arguments.get("attempts", 0)),
+            driven=arguments.get("driven", False) is True,
         )
         answer = call(self._start, request, _ANSWER_S)
         return answer.accepted, answer.session or f"{answer.reason}: {answer.message}"
+
+    def _run_drive(self, arguments: Mapping[str, Any]) -> tuple[bool, str]:
+        x, y, z = (float(value) for value in arguments["camera_delta"])
+        request = DriveStep.Request(
+            session=str(arguments["session"]),
+            after_step=int(arguments["after_step"]),
+            camera_delta=Vector3(x=x, y=y, z=z),
+            gripper=DriveStep.Request.CLOSE if arguments["close"] is True else 0,
+        )
+        answer = call(self._drive, request, _STEP_S)
+        return answer.success, answer.message or answer.reason
 
     def _run_label(self, arguments: Mapping[str, Any]) -> tuple[bool, str]:
         request = LabelRollout.Request(

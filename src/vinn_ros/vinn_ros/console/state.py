@@ -69,6 +69,7 @@ class Board:
             "session": status.session,
             "step": status.step,
             "max_steps": status.max_steps,
+            "driven": bool(status.driven),
             "elapsed_s": _number(status.elapsed_s, 1),
             "outcome": _name(_OUTCOMES, status.outcome),
             "recording": status.recording,

@@ -58,6 +58,27 @@ const actions = {
   step: () => post("do/step"),
   clear_latch: () => post("do/clear_latch"),
 };
+actions["drive-start"] = () => post("do/start", {
+  name: $("name").value, max_steps: Number($("max-steps").value) || 500, attempts: Number($("max-attempts").value) || 0, driven: true,
+});
+const control = () => post("do/take_over", { mine: !(state.supervisor || {}).driven });
+
+// One step of the robot for each press, by the number of the last one that is shown: a press that
+// comes late, or twice, moves nothing.
+function drive(direction, close) {
+  const supervisor = state.supervisor || {};
+  if (!supervisor.driven || (state.running || []).includes("drive")) return;
+  const length = Math.min(50, Math.max(5, Number($("step-mm").value) || 20)) / 1000;
+  post("do/drive", {
+    session: supervisor.session, after_step: supervisor.step, close, camera_delta: direction.map((v) => v * length),
+  });
+}
+const closed = () => Boolean((state.executor || {}).gripper_closed);
+const grip = () => drive([0, 0, 0], !closed());
+const MOVES = {
+  ArrowUp: [0, 0, 1], ArrowDown: [0, 0, -1], ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], PageUp: [0, -1, 0], PageDown: [0, 1, 0],
+};
+
 const label = (success) => post("do/label", { success, note: $("note").value });
 
 function text(id, value) { if ($(id).textContent !== value) $(id).textContent = value; }
@@ -94,10 +115,15 @@ function show() {
   text("outcome", supervisor.session ? `${supervisor.session}: ${supervisor.outcome}${scene}` : "");
   $("step").classList.toggle("waiting", Boolean(state.waiting_for_step));
   $("ready").hidden = !state.waiting_for_environment;
+  $("pad").hidden = !supervisor.driven;
+  $("control").disabled = supervisor.state !== "RUNNING";
+  text("control-word", supervisor.driven ? "Hand back" : "Take over");
+  text("grip-word", closed() ? "Open gripper" : "Close gripper");
   const ages = state.ages_s || {};
   text("camera-age", ages.camera === undefined ? "" : `${fixed(ages.camera, 1)} s ago`);
   for (const button of document.querySelectorAll("[data-do]"))
     button.disabled = (state.running || []).includes(button.dataset.do);
+  for (const button of document.querySelectorAll("#pad button")) button.disabled = (state.running || []).includes("drive");
   showPrediction(state.policy);
   showSettings(state.parameters || {});
   replace("nodes", (state.diagnostics || []).map((node) =>
@@ -199,6 +225,10 @@ $("success").onclick = () => label(true);
 $("failure").onclick = () => label(false);
 $("refresh").onclick = recordings;
 $("step-mode").onchange = (event) => post("do/set_parameter", { name: "step_mode", value: event.target.checked });
+$("control").onclick = control;
+$("grip").onclick = grip;
+for (const button of document.querySelectorAll("[data-move]"))
+  button.onclick = () => drive(button.dataset.move.split(",").map(Number), closed());
 for (const button of document.querySelectorAll("[data-do]")) button.onclick = actions[button.dataset.do];
 
 document.addEventListener("keydown", (event) => {
@@ -206,9 +236,10 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input:not([type=checkbox])");
   if (event.key === "Escape" || (event.key === " " && !typing)) { event.preventDefault(); stop(); return; }
   if (typing) return;
+  if (MOVES[event.key] && (state.supervisor || {}).driven) { event.preventDefault(); drive(MOVES[event.key], closed()); return; }
   const key = event.key.toLowerCase();
   const action = { r: actions.reset, e: actions.ready, s: actions.start, n: actions.step, c: actions.clear_latch,
-    y: () => label(true), f: () => label(false) }[key];
+    t: control, g: grip, y: () => label(true), f: () => label(false) }[key];
   if (action) { event.preventDefault(); action(); }
 });
 
