@@ -10,13 +10,15 @@ import pytest
 from rich.console import Console
 from vinn.errors import ConfigError, DatasetError
 from vinn.evaluation.results import Results
+from vinn.evaluation.statistics import wilson_interval
 from vinn.recordings.rollout_summary import RolloutDigest
 
 pytest.importorskip("rclpy")
 
-from vinn_ros.demo.app import MARKER, app, command_line, prepare_folder, spread
+from vinn_ros.demo.app import MARKER, app, command_line, prepare_folder, said
 from vinn_ros.demo.display import DemoDisplay
 from vinn_ros.demo.figures import frames_lost, write_results
+from vinn_ros.demo.phases import control_scenes, spread
 from vinn_ros.demo.preparation import merge
 from vinn_ros.demo.work import Work, WorkFailed, run_all
 
@@ -103,6 +105,16 @@ def test_trials_are_dealt_evenly():
     assert sum(spread(2, ("a", "b", "c")).values()) == 2
 
 
+@pytest.mark.parametrize("count", [0, 1, 5, 10, 13])
+def test_controls_are_dealt_to_difficulties_and_cabinets(count):
+    dealt = control_scenes(count, ("easy", "hard"))
+    assert sum(dealt.values()) == count
+    assert len(dealt) == 6
+    assert max(dealt.values()) - min(dealt.values()) <= 2
+    easy, hard = (sum(n for (d, _), n in dealt.items() if d == name) for name in ("easy", "hard"))
+    assert 0 <= easy - hard <= 1
+
+
 def test_foreign_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="no demo made"):
@@ -147,29 +159,67 @@ def test_lost_frames_are_those_announced_but_not_recorded():
     assert frames_lost([digest([])], announced) == 0
 
 
-SUMMARY = {
-    "trials": 30, "successes": 28, "wilson_low": 0.79, "wilson_high": 0.98,
-    "duration_s": 400.0, "camera_frames_lost": 0, "demonstrations": 75, "k": 5,
-    "bandwidth": 1.0, "difficulty": "easy",
-    "latency_ms": {
-        stage: {"median": 31.0, "p95": 40.0}
-        for stage in ("stamp_to_command", "preprocess", "encode", "retrieve")
-    },
-    "control": {"trials": 10, "successes": 6},
-}  # fmt: skip
+def rate(successes, trials):
+    low, high = wilson_interval(successes, trials)
+    return {"trials": trials, "successes": successes, "wilson_low": low, "wilson_high": high}
 
 
-def test_figures_keep_missed_goals_and_those_of_others(tmp_path):
+def summary_of(easy, hard, control, first=None):
+    """A demo's summary: doors opened at each difficulty, and by the control, of 15, 15 and 5."""
+
+    def group(policy, difficulty, opened, at_first):
+        return {
+            "policy": policy, "condition": difficulty, "opened": opened, "first_attempt": at_first,
+        }  # fmt: skip
+
+    return {
+        "policy": "grasp point", "duration_s": 400.0, "camera_frames_lost": 0,
+        "demonstrations": 45, "detector_s": 50.0, "shown_difficulty": "hard",
+        "latency_ms": {
+            stage: {"median": 31.0, "p95": 40.0}
+            for stage in ("stamp_to_command", "preprocess", "encode", "retrieve")
+        },
+        "groups": [
+            group("grasp point", "easy", rate(easy, 15), rate(easy - 1, 15)),
+            group("grasp point", "hard", rate(hard, 15), first),
+            group("open loop", "easy", rate(control, 5), None),
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("easy", "hard", "control", "missed"),
+    [(14, 12, 2, set()), (13, 12, 2, {"easy"}), (15, 11, 2, {"hard"}), (15, 15, 3, {"control"})],
+)
+def test_figures_keep_missed_goals_and_those_of_others(tmp_path, easy, hard, control, missed):
     others = Results("foundation", "make demo", "m", "2024-01-01")
     others.add("make test, wall time", 900, "s", "<= 1500")
+    others.add("doors opened by the policy", 28, "of 30", ">= 27")  # of a demo of one difficulty
     others.write(tmp_path)
-    rows = {row.name: row for row in Results.read(write_results(tmp_path, SUMMARY)).rows}
+    summary = summary_of(easy, hard, control)
+    rows = {row.name: row for row in Results.read(write_results(tmp_path, summary)).rows}
     assert rows["make test, wall time"].met
-    assert rows["doors opened by the policy"].goal == ">= 27"
-    assert rows["doors opened by the policy"].met
-    assert not rows["doors opened by the open-loop control"].met
+    assert "doors opened by the policy" not in rows
+    names = {
+        "easy": "easy, doors opened by grasp point",
+        "hard": "hard, doors opened by grasp point",
+        "control": "easy, doors opened by open loop",
+    }
+    assert {name for name, row in names.items() if not rows[row].met} == missed
+    assert rows[names["easy"]].value == easy
+    assert rows["easy, doors opened by grasp point at the first attempt"].value == easy - 1
+    assert "hard, doors opened by grasp point at the first attempt" not in rows
     assert not rows["demo, wall time after installation"].met
     assert rows["camera stamp to command, median"].met
+
+
+def test_the_last_lines_say_both_difficulties():
+    lines = said(summary_of(14, 11, 0))
+    assert lines == [
+        "grasp point, easy: opened 14 of 15 doors, 13 at the first attempt",
+        "grasp point, hard: opened 11 of 15 doors",
+        "open loop, easy: opened 0 of 5 doors",
+    ]
 
 
 def test_display_without_a_terminal_writes_lines():
@@ -197,6 +247,8 @@ def test_display_keeps_the_time_of_a_failed_phase():
     ("arguments", "message"),
     [
         (["--difficulty", "impossible"], "impossible"),
+        (["--difficulty", "easy,hrad"], "hrad"),
+        (["--difficulty", "hard,hard"], "each name once"),
         (["--demos-per-cabinet", "0"], "--demos-per-cabinet"),
         (["--unknown"], "unknown"),
     ],

@@ -1,13 +1,14 @@
 """From recordings to numbers, summary and report."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from vinn.cli.main import run
 from vinn.errors import DatasetError
 from vinn.recordings.latency import LatencySummary
-from vinn.recordings.rollout_report import build_report, summarize
+from vinn.recordings.rollout_report import build_report, group_rates, summarize
 from vinn.recordings.rollout_summary import digest_recording
 
 
@@ -67,6 +68,35 @@ def test_report_shows_policy_and_control(digests):
     assert "By open loop" in page
     assert "1.0 min" in page
     assert page.count("<svg") == 3
+
+
+def test_groups_tell_conditions_and_attempts_apart(digests):
+    """One table has every policy in every condition, with retries and at the first attempt."""
+    conditions = ["easy", "hard", "hard", "easy", "hard"]
+    attempts = [1, 3, 2, 1, 0]
+    digests = [
+        replace(digest, condition=condition, attempts=count)
+        for digest, condition, count in zip(digests, conditions, attempts, strict=True)
+    ]
+    groups = {(g.policy, g.condition): g for g in group_rates(digests)}
+    assert list(groups) == [("vinn", "easy"), ("vinn", "hard"), ("open loop", "hard")]
+    easy, hard = groups["vinn", "easy"], groups["vinn", "hard"]
+    assert (easy.opened.successes, easy.first_attempt.successes, easy.opened.trials) == (2, 2, 2)
+    assert (hard.opened.successes, hard.first_attempt.successes, hard.opened.trials) == (1, 0, 2)
+    assert hard.as_json()["opened"]["successes"] == 1
+    page = build_report("t", "s", digests, "vinn", {}).html()
+    assert "Doors opened, easy" in page
+    assert "Doors opened, hard" in page
+    for group in groups.values():
+        assert str(group.opened) in page
+        assert str(group.first_attempt) in page
+
+
+def test_attempts_that_are_not_known_are_no_first_attempts(digests):
+    digests = [replace(digest, attempts=None) for digest in digests]
+    assert all(group.first_attempt is None for group in group_rates(digests))
+    assert group_rates(digests)[0].as_json()["first_attempt"] is None
+    build_report("t", "s", digests, "vinn", {}).html()
 
 
 def test_no_rollout_of_the_policy_is_refused(digests):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from vinn.viz import plots
 from vinn.viz.report import Report, Section, Tile, VideoItem
 
 OPENED_DEG = 30.0
+Key = TypeVar("Key")
 SHOWN_STAGES = {
     "preprocess": "preprocess",
     "encode": "encode",
@@ -49,7 +52,7 @@ def summarize(digests: Sequence[RolloutDigest], policy: str) -> dict[str, object
         "latency_ms": _latency_json(own),
         "by_cabinet": {
             cabinet: {"trials": part.trials, "successes": part.successes}
-            for cabinet, part in _rates(own).items()
+            for cabinet, part in _rates(own, lambda digest: digest.cabinet).items()
         },
         "rollouts": [
             {
@@ -66,6 +69,47 @@ def summarize(digests: Sequence[RolloutDigest], policy: str) -> dict[str, object
             for digest in own
         ],
     }
+
+
+@dataclass(frozen=True)
+class GroupRates:
+    """Doors opened by one policy in one condition, with retries and at the first attempt.
+
+    Attributes:
+        policy, condition: as in the digests.
+        opened: with retries.
+        first_attempt: with one closing of the gripper; None where not known.
+    """
+
+    policy: str
+    condition: str
+    opened: SuccessRate
+    first_attempt: SuccessRate | None
+
+    def as_json(self) -> dict[str, object]:
+        """As it stands in a summary."""
+        return {
+            "policy": self.policy,
+            "condition": self.condition,
+            "opened": _rate_json(self.opened),
+            "first_attempt": None if self.first_attempt is None else _rate_json(self.first_attempt),
+        }
+
+
+def group_rates(digests: Sequence[RolloutDigest]) -> list[GroupRates]:
+    """Rates of each policy in each condition, in the order in which they first appear."""
+    groups: dict[tuple[str, str], list[RolloutDigest]] = {}
+    for digest in digests:
+        groups.setdefault((digest.policy, digest.condition), []).append(digest)
+    return [
+        GroupRates(
+            policy,
+            condition,
+            SuccessRate.of(digest.opened for digest in group),
+            SuccessRate.at_first(digest.first_attempt for digest in group),
+        )
+        for (policy, condition), group in groups.items()
+    ]
 
 
 def stage_samples(digests: Sequence[RolloutDigest]) -> dict[str, np.ndarray]:
@@ -125,13 +169,16 @@ def _tiles(
     controls: Sequence[str],
     phases_s: Mapping[str, float] | None,
 ) -> list[Tile]:
-    rate = SuccessRate.of(digest.opened for digest in own)
-    interval = f"95 % interval {rate.low:.0%} to {rate.high:.0%}"
-    at_first = share_at_first(digest.first_attempt for digest in own)
     tiles = [
-        Tile("Doors opened", rate.share, interval),
-        Tile("At the first attempt", at_first, "the gripper closed once"),
+        Tile(
+            _named("Doors opened", group.condition),
+            group.opened.share,
+            f"95 % interval {group.opened.low:.0%} to {group.opened.high:.0%}",
+        )
+        for group in group_rates(own)
     ]
+    at_first = share_at_first(digest.first_attempt for digest in own)
+    tiles.append(Tile("At the first attempt", at_first, "the gripper closed once"))
     for control in controls:
         part = SuccessRate.of(d.opened for d in digests if d.policy == control)
         interval = f"control; {part.low:.0%} to {part.high:.0%}"
@@ -154,9 +201,19 @@ def _success(
     policy: str,
     controls: Sequence[str],
 ) -> None:
-    rates = {f"{policy}, {cabinet}": rate for cabinet, rate in _rates(own).items()}
-    for control in controls:
-        rates[control] = SuccessRate.of(d.opened for d in digests if d.policy == control)
+    groups = group_rates([*own, *(d for d in digests if d.policy in controls)])
+    section.table(
+        ["policy", "condition", "opened, with retries [95 %]", "at the first attempt [95 %]"],
+        [
+            [group.policy, group.condition or None, str(group.opened), _at_first(group)]
+            for group in groups
+        ],
+        f"Rollouts that opened the door by {OPENED_DEG:.0f}°, with Wilson's intervals",
+    )
+    rates = _rates(own, lambda digest: _named(policy, digest.condition, digest.cabinet))
+    for group in groups:
+        if group.policy in controls:
+            rates[_named(group.policy, group.condition)] = group.opened
     bars = [
         plots.Bar(name, rate.successes / rate.trials, rate.low, rate.high, rate.share)
         for name, rate in rates.items()
@@ -166,7 +223,10 @@ def _success(
         "Share of rollouts that opened the door, with 95 % Wilson intervals.",
     )
     angles = {
-        f"{digest.cabinet} {number}": (digest.angle_deg[:, 0], digest.angle_deg[:, 1])
+        f"{_named(digest.cabinet, digest.condition)} {number}": (
+            digest.angle_deg[:, 0],
+            digest.angle_deg[:, 1],
+        )
         for number, digest in enumerate(own)
         if len(digest.angle_deg)
     }
@@ -179,6 +239,7 @@ def _success(
     rows = [
         [
             digest.policy,
+            digest.condition or None,
             digest.cabinet,
             digest.opened,
             UNKNOWN if digest.attempts is None else digest.attempts,
@@ -189,14 +250,16 @@ def _success(
         ]
         for digest in digests
     ]
-    header = ["policy", "cabinet", "opened", "attempts", "angle [deg]", "steps"]
+    header = ["policy", "condition", "cabinet", "opened", "attempts", "angle [deg]", "steps"]
     header += ["wall time [s]", "ended by"]
     section.table(header, rows, "Every rollout")
 
 
 def _videos(report: Report, digests: Sequence[RolloutDigest], policy: str) -> None:
     items = [
-        VideoItem(d.video, f"{d.cabinet}, {d.steps} steps", d.opened, d.poster_rgb)
+        VideoItem(
+            d.video, f"{_named(d.cabinet, d.condition)}, {d.steps} steps", d.opened, d.poster_rgb
+        )
         for d in digests
         if d.video is not None
     ]
@@ -239,12 +302,32 @@ def _latency_json(own: Sequence[RolloutDigest]) -> dict[str, dict[str, float | i
     }
 
 
-def _rates(digests: Sequence[RolloutDigest]) -> dict[str, SuccessRate]:
-    cabinets = dict.fromkeys(digest.cabinet for digest in digests)
+def _rates(
+    digests: Sequence[RolloutDigest], key: Callable[[RolloutDigest], Key]
+) -> dict[Key, SuccessRate]:
+    """Rates of the rollouts of each key, in the order in which the keys first appear."""
+    groups: dict[Key, list[bool]] = {}
+    for digest in digests:
+        groups.setdefault(key(digest), []).append(digest.opened)
+    return {name: SuccessRate.of(opened) for name, opened in groups.items()}
+
+
+def _at_first(group: GroupRates) -> str:
+    return UNKNOWN if group.first_attempt is None else str(group.first_attempt)
+
+
+def _rate_json(rate: SuccessRate) -> dict[str, float]:
     return {
-        cabinet: SuccessRate.of(d.opened for d in digests if d.cabinet == cabinet)
-        for cabinet in cabinets
+        "trials": rate.trials,
+        "successes": rate.successes,
+        "wilson_low": round(rate.low, 4),
+        "wilson_high": round(rate.high, 4),
     }
+
+
+def _named(*parts: str) -> str:
+    """What is known of a rollout, with commas."""
+    return ", ".join(part for part in parts if part)
 
 
 def _rounded(value: float, digits: int) -> float | None:

@@ -31,6 +31,8 @@ class RolloutDigest:
         opened: the door reached 30 degrees; without a scene, the operator's label.
         grasped, fully_opened: from the scene.
         attempts: closings of the gripper begun; None where the recording does not say.
+        condition: what sets it apart from other rollouts of the policy, a difficulty for example,
+            as named by the caller; empty: nothing.
         reason: why it ended; empty if the recording is incomplete.
         steps: taken on by the executor.
         duration_s: wall time.
@@ -58,6 +60,7 @@ class RolloutDigest:
     video: Path | None = None
     poster_rgb: NDArray[np.uint8] | None = None
     attempts: int | None = None
+    condition: str = ""
 
     @property
     def first_attempt(self) -> bool | None:
