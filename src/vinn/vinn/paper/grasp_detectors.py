@@ -40,9 +40,12 @@ def robot_config(path: Path | None) -> RobotConfig:
     return RobotConfig() if path is None else load_robot_config(path)
 
 
-def robot_of_actions(scale: ActionScale, step_m: float = UNIT_STEP_M) -> RobotConfig:
-    """The simulated robot's configuration for actions in metres, or of length 1."""
-    robot = RobotConfig()
+def robot_of_actions(
+    scale: ActionScale, step_m: float = UNIT_STEP_M, robot: RobotConfig | None = None
+) -> RobotConfig:
+    """A robot's configuration, by default the simulated one's, for actions in metres or of length
+    1, which are then `step_m` long."""
+    robot = robot or RobotConfig()
     if scale is ActionScale.METRIC:
         return robot
     motion = {"action_scale": scale, "scale": (step_m,) * 3}
@@ -50,10 +53,16 @@ def robot_of_actions(scale: ActionScale, step_m: float = UNIT_STEP_M) -> RobotCo
 
 
 def train_detector(
-    dataset: Dataset, encoder_dir: Path, out_dir: Path, robot: RobotConfig, seed: int
+    dataset: Dataset,
+    encoder_dir: Path,
+    out_dir: Path,
+    robot: RobotConfig,
+    seed: int,
+    mirrored: bool = True,
 ) -> Path:
     """`train_grasp_point` with its usual budget, for `OwnProcess.call`."""
     from vinn.learning.config import GraspPointConfig
     from vinn.learning.grasp_training import train_grasp_point
 
-    return train_grasp_point(dataset, encoder_dir, out_dir, robot, GraspPointConfig(seed=seed))
+    config = GraspPointConfig(seed=seed, mirrored=mirrored)
+    return train_grasp_point(dataset, encoder_dir, out_dir, robot, config)

@@ -51,6 +51,7 @@ def build_preset_row(
 ) -> Path:
     """Build the policy of a row to `folder`."""
     preset = row_preset(method)
+    preset = preset.model_copy(update={"mirrored": preset.mirrored and data.mirrored})
     encoder_dir, embedded = row_embeddings(workspace, method, preset, data, seed)
     train = None
     if method.form is PolicyForm.DIFFERENCE_AWARE:
@@ -84,8 +85,10 @@ def _detector(
     folder = workspace.task_dir(data) / "detectors" / f"{method.encoder.value}-{seed}"
     if not folder.exists():
         encoder_dir = workspace.encoder(method.encoder, data, seed)
-        robot = robot_of_actions(data.train.action_scale)
-        workspace.training.call(train_detector, data.train, encoder_dir, folder, robot, seed)
+        robot = robot_of_actions(data.train.action_scale, robot=data.robot)
+        workspace.training.call(
+            train_detector, data.train, encoder_dir, folder, robot, seed, data.mirrored
+        )
     return folder
 
 

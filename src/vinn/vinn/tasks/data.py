@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale, Demonstration
 from vinn.errors import DatasetError
+from vinn.robot.config import RobotConfig
+from vinn.tasks.registry import TASKS
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,16 @@ class TaskData:
         train: demonstrations with actions.
         test: held-out demonstrations with actions.
         pool: `train` and further ones, for learning curves.
+        robot: how the camera sits on the hand that was shown.
+        mirrored: whether left and right may change places in what it sees.
     """
 
     name: str
     train: Dataset
     test: Dataset
     pool: Dataset
+    robot: RobotConfig = field(default_factory=RobotConfig)
+    mirrored: bool = True
 
 
 def open_task(root: Path, name: str, scale: ActionScale = ActionScale.UNIT) -> TaskData:
@@ -46,7 +52,9 @@ def open_task(root: Path, name: str, scale: ActionScale = ActionScale.UNIT) -> T
     pool = train
     if (folder / "pool").is_dir():
         pool = _joined(train, Dataset.open(folder / "pool").with_actions())
-    return _task_data(name, train, Dataset.open(folder / "test").with_actions(), pool, scale)
+    test = Dataset.open(folder / "test").with_actions()
+    data, task = _task_data(name, train, test, pool, scale), TASKS.get(name)
+    return data if task is None else replace(data, robot=task.robot, mirrored=task.mirrored)
 
 
 def task_of_datasets(name: str, train: Dataset, test: Dataset) -> TaskData:

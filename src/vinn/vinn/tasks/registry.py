@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from vinn.errors import ConfigError
 from vinn.reading.config_file import load_config
-from vinn.tasks.types import Recorder, Task, TaskSettings
+from vinn.robot.config import CameraMount, RobotConfig
+from vinn.robot.gripper_config import EmptyRule, GripperConfig
+from vinn.tasks.types import Task, TaskSettings
+
+SAWYER = CameraMount(tilt_rad=-0.085, right_m=0.0403, forward_m=-0.1041, up_m=0.0104)
+"""Meta-World's `gripperPOV`: the hand points down, its right, forward and up are x, -z and y of the
+world, and the camera sits beside it."""
 
 
-def _door(settings: TaskSettings) -> Recorder:
-    return _start("vinn.tasks.door", "DoorRecorder", settings, "sim")
+def _lazily(module: str, name: str, extra: str, *first: str) -> Callable[..., Any]:
+    """Make something of a module that needs a simulator, imported when it is made.
+
+    It is called with `first`, then with the task's settings and what else is given.
+    """
+
+    def make(settings: TaskSettings, *rest: int) -> Any:
+        try:
+            return getattr(import_module(module), name)(*first, settings, *rest)
+        except ImportError as cause:
+            raise ConfigError(
+                f"task {settings.task} needs the module '{cause.name}': pip install 'vinn[{extra}]'"
+            ) from cause
+
+    return make
 
 
-def _stacking(settings: TaskSettings) -> Recorder:
-    return _start("vinn.tasks.stacking", "StackingRecorder", settings, "sim")
-
-
-def _pushing(settings: TaskSettings) -> Recorder:
-    return _start("vinn.tasks.metaworld", "push", settings, "tasks")
-
-
-def _metaworld_door(settings: TaskSettings) -> Recorder:
-    return _start("vinn.tasks.metaworld", "door_open", settings, "tasks")
-
-
-def _start(module: str, name: str, settings: TaskSettings, extra: str) -> Recorder:
-    try:
-        recorder: Recorder = getattr(import_module(module), name)(settings)
-    except ImportError as cause:
-        raise ConfigError(
-            f"task {settings.task} needs the module '{cause.name}': pip install 'vinn[{extra}]'"
-        ) from cause
-    return recorder
+def _metaworld(
+    name: str, title: str, description: str, paper_task: str | None, environment: str, hooks: bool
+) -> Task:
+    """A task of Meta-World; `hooks`: closed fingers are meant to hold nothing."""
+    return Task(
+        name,
+        title,
+        description,
+        paper_task,
+        "tasks",
+        _lazily("vinn.tasks.metaworld", "MetaWorldRecorder", "tasks", environment),
+        _lazily("vinn.tasks.metaworld", "MetaWorldScene", "tasks", environment),
+        RobotConfig(camera=SAWYER, gripper=GripperConfig(empty=EmptyRule(enabled=not hooks))),
+        mirrored=False,
+    )
 
 
 TASKS: dict[str, Task] = {
@@ -47,7 +63,7 @@ TASKS: dict[str, Task] = {
             "Stretch opens three cabinets by their handle (MuJoCo, difficulty hard)",
             "Door Opening",
             "sim",
-            _door,
+            _lazily("vinn.tasks.door", "DoorRecorder", "sim"),
         ),
         Task(
             "stacking",
@@ -55,23 +71,26 @@ TASKS: dict[str, Task] = {
             "Stretch sets the near block on the far one (MuJoCo, diverse blocks and backgrounds)",
             "Stacking",
             "sim",
-            _stacking,
+            _lazily("vinn.tasks.stacking", "StackingRecorder", "sim"),
+            _lazily("vinn.tasks.stacking_scene", "StackingScene", "sim"),
+            # Setting down begins with "almost open", which has to count as opening.
+            RobotConfig(gripper=GripperConfig(open_below=1.4)),
         ),
-        Task(
+        _metaworld(
             "pushing",
             "Pushing",
             "push a puck to a goal (Meta-World push-v3)",
             "Pushing",
-            "tasks",
-            _pushing,
+            "push-v3",
+            hooks=False,
         ),
-        Task(
+        _metaworld(
             "door-metaworld",
             "Door opening (Meta-World)",
             "open a safe by its handle (Meta-World door-open-v3)",
             None,
-            "tasks",
-            _metaworld_door,
+            "door-open-v3",
+            hooks=True,
         ),
     )
 }

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from vinn.robot.config import RobotConfig
+
 SPLITS = ("train", "test", "pool")
 """Parts of a recorded task: demonstrations, held-out ones, and more for learning curves."""
 
@@ -64,6 +66,35 @@ class Recorder(Protocol):
         """Free renderers."""
 
 
+class TaskScene(Protocol):
+    """One episode of a task that a policy acts in. One thread uses it; `close` frees it."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the task is done."""
+
+    @property
+    def aperture_m(self) -> float:
+        """Between the finger tips, measured [m]; 0 where they touch."""
+
+    def wrist_image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, what the camera at the gripper sees now."""
+
+    def act(self, camera_delta_m: NDArray[np.float64], closed: bool) -> NDArray[np.float64]:
+        """Move the gripper, and open or close it.
+
+        Args:
+            camera_delta_m: (3,) translation in the camera's optical axes [m].
+            closed: what the fingers are to do.
+
+        Returns:
+            (3,) how far the point between the finger tips really moved, same axes [m].
+        """
+
+    def close(self) -> None:
+        """Free the renderer."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A task that can be recorded.
@@ -75,6 +106,11 @@ class Task:
         paper_task: the row of the paper's table III it stands for; None for a task of our own.
         needs: the extra of the package that has its simulator.
         recorder: starts the simulator.
+        scene: an episode of a seed for a policy to act in; None where `vinn eval closed-loop` has
+            its own (door).
+        robot: how the camera sits on the hand, and when the gripper closes.
+        mirrored: whether left and right may change places: a camera in the middle of a symmetrical
+            hand.
     """
 
     name: str
@@ -83,3 +119,6 @@ class Task:
     paper_task: str | None
     needs: str
     recorder: Callable[[TaskSettings], Recorder]
+    scene: Callable[[TaskSettings, int], TaskScene] | None = None
+    robot: RobotConfig = field(default_factory=RobotConfig)
+    mirrored: bool = True

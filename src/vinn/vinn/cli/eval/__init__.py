@@ -27,9 +27,10 @@ try:
     from vinn.cli.eval.closed_loop import closed_loop
     from vinn.cli.eval.closed_loop_tables import closed_loop_tables
     from vinn.cli.eval.grasp_point import grasp_point
+    from vinn.cli.eval.tasks import tasks
 except ModuleNotFoundError as missing:
     # The offline commands need no simulator; asked for these ones, `vinn` names the extra.
-    for name in ("closed-loop", "closed-loop-tables", "beyond", "grasp-point"):
+    for name in ("closed-loop", "closed-loop-tables", "beyond", "grasp-point", "tasks"):
         app.command(
             name,
             help="Trials in simulation (needs the 'sim' extra).",
@@ -40,3 +41,4 @@ else:
     app.command("closed-loop-tables")(closed_loop_tables)
     app.command("beyond")(beyond)
     app.command("grasp-point")(grasp_point)
+    app.command("tasks")(tasks)

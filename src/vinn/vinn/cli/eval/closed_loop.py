@@ -26,27 +26,42 @@ from vinn.evaluation.trials import (
     run_trials,
     success_by_cabinet,
 )
+from vinn.paper.task_trials import ROLLOUT, TRIAL_IMAGE_PX, TaskTrial, run_task_trials, task_rates
 from vinn.policies.artefacts.opening import PolicyArtefact, open_artefact
-from vinn.robot.config import load_robot_config
-from vinn.rollout.config import load_rollout_config
+from vinn.policies.types import Policy
+from vinn.robot.config import RobotConfig, load_robot_config
+from vinn.rollout.config import RolloutConfig, load_rollout_config
 from vinn.sim.cabinets import CABINETS, cabinet_named
 from vinn.sim.difficulty import difficulty_named
 from vinn.sim.scene import Occlusion, SceneConfig
+from vinn.tasks.registry import task_named, task_settings
 from vinn.viz.output import write_text
+
+DOOR = "door"
+"""The task whose trials have cabinets, difficulties and occlusions."""
 
 
 def closed_loop(
     policy: Annotated[Path, typer.Option(help="Policy artefact.")],
+    task: Annotated[str, typer.Option(help="A name from `vinn tasks list`.")] = DOOR,
     cabinets: Annotated[
-        str, typer.Option(help="Names or sampled-SEED, separated by commas.")
-    ] = ",".join(CABINETS),
-    trials: Annotated[int, typer.Option(help="Per cabinet.")] = 10,
-    difficulty: Annotated[str, typer.Option(help="easy or hard.")] = "easy",
-    occlusion: Annotated[Occlusion, typer.Option(help="What is covered.")] = Occlusion.NONE,
+        str | None,
+        typer.Option(help="Names or sampled-SEED, separated by commas; all by default (door)."),
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Per cabinet, or of another task.")] = 10,
+    difficulty: Annotated[
+        str | None, typer.Option(help="easy or hard; easy by default (door).")
+    ] = None,
+    occlusion: Annotated[
+        Occlusion | None, typer.Option(help="What is covered; nothing by default (door).")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of starts, appearances and noise.")] = 0,
     stop_at: Annotated[
-        StopAt, typer.Option(help="How far the door must be open for a trial to end.")
-    ] = StopAt.FULLY_OPENED,
+        StopAt | None,
+        typer.Option(
+            help="How far the door must be open for a trial to end; fully_opened by default (door)."
+        ),
+    ] = None,
     k: Annotated[int | None, typer.Option(help="Neighbours; overrides the artefact.")] = None,
     bandwidth: Annotated[
         float | None, typer.Option(help="Of the kernel; overrides the artefact.")
@@ -57,33 +72,51 @@ def closed_loop(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the encoder.")] = 1,
 ) -> None:
     """Run closed-loop trials in simulation and print success rates with intervals."""
+    if out_file is not None and not out_file.resolve().parent.is_dir():
+        raise ConfigError(f"--out {out_file}: its folder does not exist")
+    artefact = open_artefact(policy)
+    loaded = artefact.policy(threads, k, bandwidth)
+    limits = load_rollout_config(rollout) if rollout else None
+    config = load_robot_config(robot) if robot else None
+    said = {"seed": seed, "k": k, "bandwidth": bandwidth}
+    if task != DOOR:
+        of_doors = {
+            "--cabinets": cabinets,
+            "--difficulty": difficulty,
+            "--occlusion": occlusion,
+            "--stop-at": stop_at,
+        }
+        for option, value in of_doors.items():
+            if value is not None:
+                raise ConfigError(f"{option}: is of --task {DOOR}; --task {task} has none")
+        _of_task(artefact, loaded, task, trials, seed, limits, config, out_file, said)
+        return
+    difficulty, occlusion = difficulty or "easy", occlusion or Occlusion.NONE
+    stop_at = stop_at or StopAt.FULLY_OPENED
     scenes = [
         SceneConfig(
             cabinet=cabinet_named(name.strip()),
             difficulty=difficulty_named(difficulty),
             occlusion=occlusion,
         )
-        for name in cabinets.split(",")
+        for name in (cabinets or ",".join(CABINETS)).split(",")
     ]
-    if out_file is not None and not out_file.resolve().parent.is_dir():
-        raise ConfigError(f"--out {out_file}: its folder does not exist")
-    artefact = open_artefact(policy)
     results: list[TrialResult] = []
     with _progress() as progress:
-        task = progress.add_task("trials", total=len(scenes) * trials, opened="")
+        bar = progress.add_task("trials", total=len(scenes) * trials, opened="")
 
         def on_trial(result: TrialResult) -> None:
             results.append(result)
             opened = sum(each.opened for each in results)
-            progress.update(task, advance=1, opened=f"opened {opened} of {len(results)}")
+            progress.update(bar, advance=1, opened=f"opened {opened} of {len(results)}")
 
         run_trials(
-            artefact.policy(threads, k, bandwidth),
+            loaded,
             scenes,
             trials,
             seed,
-            rollout=load_rollout_config(rollout) if rollout else None,
-            robot=load_robot_config(robot) if robot else None,
+            rollout=limits,
+            robot=config,
             stop_at=stop_at,
             on_trial=on_trial,
         )
@@ -97,12 +130,78 @@ def closed_loop(
         settings = {
             "difficulty": difficulty,
             "occlusion": occlusion.value,
-            "seed": seed,
             "stop_at": stop_at.value,
-            "k": k,
-            "bandwidth": bandwidth,
+            **said,
         }
-        _write(out_file, artefact, settings, results)
+        _write(
+            out_file,
+            artefact,
+            settings,
+            {
+                "opened": asdict(SuccessRate.of(result.opened for result in results)),
+                "first_attempt": asdict(SuccessRate.of(bool(r.first_attempt) for r in results)),
+                "by_cabinet": {
+                    name: asdict(rate) for name, rate in success_by_cabinet(results).items()
+                },
+                "failures": dict(Counter(result.failure.value for result in results)),
+                "trials": [as_json(result) for result in results],
+            },
+        )
+
+
+def _of_task(
+    artefact: PolicyArtefact,
+    policy: Policy,
+    name: str,
+    trials: int,
+    seed: int,
+    rollout: RolloutConfig | None,
+    robot: RobotConfig | None,
+    out_file: Path | None,
+    said: Mapping[str, object],
+) -> None:
+    """Trials of a task other than the door; its pictures are as large as the demonstrations'."""
+    task = task_named(name)
+    results: list[TaskTrial] = []
+    with _progress() as progress:
+        bar = progress.add_task("trials", total=trials, opened="")
+
+        def on_trial(result: TaskTrial) -> None:
+            results.append(result)
+            done = sum(each.success for each in results)
+            progress.update(bar, advance=1, opened=f"done {done} of {len(results)}")
+
+        run_task_trials(
+            policy,
+            task,
+            task_settings(name, image_px=TRIAL_IMAGE_PX),
+            trials,
+            seed,
+            rollout or ROLLOUT,
+            robot,
+            on_trial,
+        )
+    done, first = task_rates(results)
+    reasons = Counter(result.reason.value for result in results)
+    table = Table(title=f"{artefact.manifest.name}, {task.title}")
+    for heading in ("task", "done [95 %]", "at first attempt [95 %]", "steps"):
+        table.add_column(heading)
+    steps = sum(result.steps for result in results) / len(results)
+    table.add_row(name, str(done), str(first), f"{steps:.1f}")
+    out.print(table)
+    out.print("ended by: " + ", ".join(f"{reason} {n}" for reason, n in reasons.most_common()))
+    if out_file is not None:
+        _write(
+            out_file,
+            artefact,
+            {"task": name, **said},
+            {
+                "done": asdict(done),
+                "first_attempt": asdict(first),
+                "reasons": dict(reasons),
+                "trials": [result.as_json() for result in results],
+            },
+        )
 
 
 def _progress() -> Progress:
@@ -145,7 +244,7 @@ def _write(
     path: Path,
     artefact: PolicyArtefact,
     settings: Mapping[str, object],
-    results: Sequence[TrialResult],
+    results: Mapping[str, object],
 ) -> None:
     manifest = artefact.manifest
     content = {
@@ -160,10 +259,6 @@ def _write(
             "encoder_hash": manifest.vinn.encoder_hash if manifest.vinn else None,
         },
         "settings": settings,
-        "opened": asdict(SuccessRate.of(result.opened for result in results)),
-        "first_attempt": asdict(SuccessRate.of(bool(r.first_attempt) for r in results)),
-        "by_cabinet": {name: asdict(rate) for name, rate in success_by_cabinet(results).items()},
-        "failures": dict(Counter(result.failure.value for result in results)),
-        "trials": [as_json(result) for result in results],
+        **results,
     }
     write_text(path, json.dumps(content, indent=2) + "\n")
