@@ -7,6 +7,11 @@ the recording that the simulator makes, one from the films (true gripper states,
 label them), and, to tell the errors of the films from the loss of lengths, one from the recording
 with every action at length one, as the films give them. Adds its rows to docs/results/ingest.* Run
 again to resume: films and what was reconstructed are kept.
+
+    python -m measure.ingest.policies --encoder ENCODER --preset grasp-point --trials 60
+
+does the same with policies of a preset, each with a detector of its own where the preset has one. A
+step of length one is then taken to be `UNIT_STEP_M` long, in training and in the trials.
 """
 
 from __future__ import annotations
@@ -24,23 +29,29 @@ import cv2
 import numpy as np
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset, write_demonstration
-from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta, GripperState
+from vinn.demos.types import ActionScale, DemonstrationMeta, GripperState
 from vinn.encoders.encoder import load_encoder
+from vinn.evaluation.paired import paired_difference
 from vinn.evaluation.results import Results
 from vinn.evaluation.statistics import wilson_interval
-from vinn.evaluation.trials import StopAt, run_trials
+from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.trials import StopAt, TrialResult, run_trials
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.lenses.camera_profile import SHIPPED, load_profile
 from vinn.ingest.pipeline import IngestSettings, process_clip
 from vinn.ingest.pipeline import write_clip as write_ingested
+from vinn.paper.grasp_detectors import UNIT_STEP_M, robot_of_actions, train_detector
 from vinn.policies.artefacts.build import build_policy, embed_dataset
+from vinn.policies.artefacts.build_preset import build_from_preset
 from vinn.policies.artefacts.opening import load_policy
 from vinn.policies.artefacts.selection import select_k_and_bandwidth
 from vinn.policies.memory import ActionMemory
+from vinn.policies.preset import load_preset
 from vinn.robot.config import MotionConfig
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import DIFFICULTIES
 from vinn.sim.episode import robot_config
+from vinn.sim.recording import camera_info
 from vinn.sim.scene import SceneConfig
 
 from measure.ingest.clips import film_expert, write_clip
@@ -53,6 +64,11 @@ COMMAND = "python -m measure.ingest.policies"
 STANDING_M = 0.003
 """A motion below this is a pause, which has no direction."""
 PARTS = ("own", "directions", "ingested")
+NAMES = {
+    "own": "policy of the simulator's actions",
+    "directions": "policy of the simulator's actions at length one",
+    "ingested": "policy of ingested clips",
+}
 STEPS_M = (0.016, 0.019, 0.022, 0.025, 0.028)
 """c of unit actions to choose from, on trials of their own; the expert's mean step is 0.026."""
 TEST_SEED, VALIDATION_SEED = 0, 1
@@ -85,11 +101,10 @@ def _film(scene: SceneConfig, seed: int, name: str, work: Path) -> None:
     filmed = film_expert(scene, seed, PER_STEP)
     write_clip(films / f"{name}.mp4", filmed.images_rgb, PER_STEP)
     episode = filmed.episode
-    height, width = episode.frames_rgb[0].shape[:2]
     meta = DemonstrationMeta(
         name=name,
         task="door_opening",
-        camera=CameraInfo(name="wrist", width_px=width, height_px=height),
+        camera=camera_info(scene.camera),
         action_scale=ActionScale.METRIC,
     )
     shutil.rmtree(work / "own" / name, ignore_errors=True)
@@ -128,6 +143,46 @@ def build(part: str, accepted: list[str], given: argparse.Namespace) -> None:
     )
     print(f"{part}: k {chosen.k}, bandwidth {chosen.bandwidth:.3g}", flush=True)
     build_policy(dataset, given.encoder, policy, chosen.k, chosen.bandwidth, embedded=embedded)
+
+
+def build_preset(part: str, accepted: list[str], given: argparse.Namespace) -> None:
+    """Build the policy of a dataset as the preset says."""
+    cv2.setNumThreads(1)
+    policy = given.work / f"policy-{given.preset}-{part}"
+    if policy.exists():
+        return
+    dataset = Dataset.open(given.work / part).only(*accepted)
+    robot = robot_of_actions(dataset.action_scale)
+
+    def train(dataset: Dataset, encoder_dir: Path, out_dir: Path) -> Path:
+        return train_detector(dataset, encoder_dir, out_dir, robot, seed=0)
+
+    build_from_preset(
+        dataset, given.encoder, policy, load_preset(given.preset), train_detector=train
+    )
+    print(f"{part}: built", flush=True)
+
+
+def tried(part: str, given: argparse.Namespace) -> list[tuple[bool, bool]]:
+    """Try a preset's policy on the cabinets it was shown: opened, and at the first attempt."""
+    cv2.setNumThreads(1)
+    policy = load_policy(given.work / f"policy-{given.preset}-{part}")
+    found: list[tuple[bool, bool]] = []
+
+    def on_trial(result: TrialResult) -> None:
+        found.append((result.opened, bool(result.first_attempt)))
+        print(f"{part}: {sum(opened for opened, _ in found)} of {len(found)}", flush=True)
+
+    run_trials(
+        policy,
+        [SceneConfig(cabinet=CABINETS[c], difficulty=EASY) for c in given.cabinets],
+        given.trials,
+        seed=TEST_SEED,
+        robot=robot_of_actions(policy.action_scale),
+        stop_at=StopAt.OPENED,
+        on_trial=on_trial,
+    )
+    return found
 
 
 def opened(
@@ -171,6 +226,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10, help="per cabinet")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cabinets", default=",".join(CABINETS), help="names with commas")
+    parser.add_argument("--preset", help="build policies of this preset instead of the paper's")
     parser.add_argument("--films-only", action="store_true", help="no trials yet")
     given = parser.parse_args()
     given.cabinets = given.cabinets.split(",")
@@ -182,13 +238,17 @@ def main() -> None:
             if future.result():
                 accepted.append(f"{cabinet}-{seed}")
             print(cabinet, seed, "accepted" if future.result() else "rejected", flush=True)
-    if not given.films_only:
+    if given.films_only:
+        return
+    keep_directions(Dataset.open(given.work / "own").only(*accepted), given.work / "directions")
+    if given.preset is None:
         compare(given, accepted, len(pairs))
+    else:
+        compare_preset(given, accepted, len(pairs))
 
 
 def compare(given: argparse.Namespace, accepted: list[str], films: int) -> None:
     """Build and try the policies of the accepted episodes, and add what came out."""
-    keep_directions(Dataset.open(given.work / "own").only(*accepted), given.work / "directions")
     with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
         for done in [pool.submit(build, part, accepted, given) for part in PARTS]:
             done.result()
@@ -211,6 +271,38 @@ def compare(given: argparse.Namespace, accepted: list[str], films: int) -> None:
     write_results(found, steps, f"{len(accepted)} of {films}", given)
 
 
+def compare_preset(given: argparse.Namespace, accepted: list[str], films: int) -> None:
+    """The same with policies of a preset: rates, and what the films cost in the same trials."""
+    with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
+        for done in [pool.submit(build_preset, part, accepted, given) for part in PARTS]:
+            done.result()
+        tests = {part: pool.submit(tried, part, given) for part in PARTS}
+        found = {part: test.result() for part, test in tests.items()}
+    results = Results.continued(given.out, "ingest", f"{COMMAND} --preset {given.preset}")
+    prefix = f"preset {given.preset}"
+    results.add(f"{prefix}: clips accepted", f"{len(accepted)} of {films}")
+    for part, trials in found.items():
+        rate = SuccessRate.of(opened for opened, _ in trials)
+        results.add(
+            f"{prefix}, {NAMES[part]}: doors opened",
+            rate.successes,
+            f"of {rate.trials}, 95 % {100 * rate.low:.0f} to {100 * rate.high:.0f} %; at the first "
+            f"attempt {sum(first for _, first in trials)}"
+            + ("" if part == "own" else f"; c {UNIT_STEP_M:g} m"),
+        )
+    for part, goal in (("own", None), ("directions", "<= 5")):
+        pair = paired_difference(*([o for o, _ in found[name]] for name in (part, "ingested")))
+        other = NAMES[part].removeprefix("policy of the ")
+        results.add(
+            f"{prefix}, {NAMES['ingested']}: behind the {other}",
+            round(100 * pair.difference, 1),
+            f"points, 95 % {100 * pair.low:+.0f} to {100 * pair.high:+.0f}, {pair.only_first} "
+            f"against {pair.only_second} of {pair.trials}",
+            goal,
+        )
+    results.write(given.out)
+
+
 def write_results(
     found: dict[str, int], steps: dict[str, float | None], accepted: str, given: argparse.Namespace
 ) -> None:
@@ -219,17 +311,12 @@ def write_results(
     results = Results.continued(given.out, "ingest", COMMAND)
     results.add("policy comparison: clips accepted", accepted)
     results.add("policy comparison: cabinets", ", ".join(given.cabinets))
-    names = {
-        "own": "policy of the simulator's actions",
-        "directions": "policy of the simulator's actions at length one",
-        "ingested": "policy of ingested clips",
-    }
     for part, count in found.items():
         low, high = wilson_interval(count, trials)
-        results.add(f"{names[part]}: doors opened", count, f"of {trials}")
-        results.add(f"{names[part]}: 95 % interval", f"{100 * low:.0f} to {100 * high:.0f} %")
+        results.add(f"{NAMES[part]}: doors opened", count, f"of {trials}")
+        results.add(f"{NAMES[part]}: 95 % interval", f"{100 * low:.0f} to {100 * high:.0f} %")
         if steps[part] is not None:
-            results.add(f"{names[part]}: c, by validation trials", steps[part], "m")
+            results.add(f"{NAMES[part]}: c, by validation trials", steps[part], "m")
     behind = "policy of ingested clips: behind the simulator's own"
     for part, name, goal in (
         ("own", behind, "<= 10"),
