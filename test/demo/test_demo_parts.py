@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from vinn.errors import ConfigError, DatasetError
-from vinn.evaluation.results import Results
+from vinn.evaluation.results import Results, Row
 from vinn.evaluation.statistics import wilson_interval
 from vinn.recordings.rollout_summary import RolloutDigest
 
@@ -195,10 +195,13 @@ def test_figures_keep_missed_goals_and_those_of_others(tmp_path, easy, hard, con
     others = Results("foundation", "make demo", "m", "2024-01-01")
     others.add("make test, wall time", 900, "s", "<= 1500")
     others.add("doors opened by the policy", 28, "of 30", ">= 27")  # of a demo of one difficulty
+    others.keep(Row("camera, rate", 15, "Hz", None, True, "another command", "0123abc"))
     others.write(tmp_path)
     summary = summary_of(easy, hard, control)
     rows = {row.name: row for row in Results.read(write_results(tmp_path, summary)).rows}
     assert rows["make test, wall time"].met
+    kept = rows["camera, rate"]
+    assert (kept.command, kept.commit) == ("another command", "0123abc")
     assert "doors opened by the policy" not in rows
     names = {
         "easy": "easy, doors opened by grasp point",

@@ -144,6 +144,10 @@ class Results:
         self._rows[name] = row
         return row
 
+    def keep(self, row: Row) -> None:
+        """Take a figure over as it was measured, with the command and commit that measured it."""
+        self._rows[row.name] = row
+
     def write(self, directory: Path) -> Path:
         """Write `NAME.json` and `NAME.md` atomically; returns the path of the JSON file."""
         content = {

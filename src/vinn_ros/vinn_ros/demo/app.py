@@ -93,7 +93,7 @@ def demo(
         typer.Option(
             min=0, help="Rollouts of the open-loop control, over all cabinets and difficulties."
         ),
-    ] = 10,
+    ] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Of demonstrations and rollouts.")] = 0,
     difficulty: Annotated[
         str,
