@@ -14,10 +14,10 @@ from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import read_manifest
 from vinn.errors import ArtefactMismatchError, ConfigError, DatasetError
 from vinn.learning.config import GraspPointConfig
-from vinn.learning.grasp_frames import approach_axes, approach_frames, grasp_camera
-from vinn.learning.grasp_planes import with_planes
-from vinn.learning.grasp_training import train_grasp_point
-from vinn.learning.grasp_views import ApproachFrame, gripper_mask, labelled_views
+from vinn.learning.grasp.frames import approach_axes, approach_frames, grasp_camera
+from vinn.learning.grasp.planes import with_planes
+from vinn.learning.grasp.training import train_grasp_point
+from vinn.learning.grasp.views import ApproachFrame, gripper_mask, labelled_views
 from vinn.paper.grasp_detectors import robot_of_actions
 from vinn.policies.grasp.detector import MANIFEST_FILE, GraspCamera, load_detector
 from vinn.robot.config import CameraMount, RobotConfig

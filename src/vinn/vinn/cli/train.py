@@ -14,7 +14,7 @@ from vinn.cli.console import err, out, stage_bars
 from vinn.demos.store import Dataset
 from vinn.learning.config import cloning_config, grasp_point_config, self_supervision_config
 from vinn.learning.encoder_training import train_encoder
-from vinn.learning.grasp_training import train_grasp_point
+from vinn.learning.grasp.training import train_grasp_point
 from vinn.learning.policy_training import train_policy
 from vinn.paper.grasp_detectors import robot_config
 

@@ -62,7 +62,7 @@ def train_detector(
 ) -> Path:
     """`train_grasp_point` with its usual budget, for `OwnProcess.call`."""
     from vinn.learning.config import GraspPointConfig
-    from vinn.learning.grasp_training import train_grasp_point
+    from vinn.learning.grasp.training import train_grasp_point
 
     config = GraspPointConfig(seed=seed, mirrored=mirrored)
     return train_grasp_point(dataset, encoder_dir, out_dir, robot, config)

@@ -6,7 +6,7 @@
 
 The network is an encoder artefact (`vinn.encoders`) whose output holds all of them, one after the
 other; `grasp_point.json` beside it says how to read it. It is trained by `vinn train grasp-point`
-(`vinn.learning.grasp_training`) and runs without torch.
+(`vinn.learning.grasp.training`) and runs without torch.
 
 Seeing the hand in the same picture makes up for a camera that sits a little otherwise than it is
 configured: what counts is where the point is beside the fingers.

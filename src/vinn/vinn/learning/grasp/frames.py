@@ -13,7 +13,7 @@ from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import EncoderManifest
 from vinn.errors import ConfigError, DatasetError
-from vinn.learning.grasp_views import ApproachFrame
+from vinn.learning.grasp.views import ApproachFrame
 from vinn.policies.grasp.detector import GraspCamera, PhasePrior
 from vinn.robot.config import RobotConfig
 from vinn.robot.kinematics import gripper_R_camera

@@ -3,7 +3,7 @@
 A small convolutional head on two feature maps of an encoder that stays as it is. Each cell of a map
 says how it differs from the mean of its image, at length one. The head learns by cross entropy
 where the gripper will change and where the hand is, and by likelihood how far away the change is,
-with its own spread, from the hindsight of the demonstrations (`vinn.learning.grasp_views`).
+with its own spread, from the hindsight of the demonstrations (`vinn.learning.grasp.views`).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from vinn.encoders.local import last_residual_sum, read_network
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.errors import ArtefactError, ArtefactMismatchError, DatasetError
 from vinn.learning.config import GraspPointConfig
-from vinn.learning.grasp_frames import (
+from vinn.learning.grasp.frames import (
     approach_axes,
     approach_frames,
     grasp_camera,
     unit_length_m,
     vector,
 )
-from vinn.learning.grasp_planes import with_planes
-from vinn.learning.grasp_views import LabelledViews, cell_shares, labelled_views
+from vinn.learning.grasp.planes import with_planes
+from vinn.learning.grasp.views import LabelledViews, cell_shares, labelled_views
 from vinn.policies.grasp.detector import (
     DEPTH_VALUES,
     MANIFEST_FILE,

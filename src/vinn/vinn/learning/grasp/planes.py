@@ -18,7 +18,7 @@ from vinn.demos.hindsight import of_demonstration
 from vinn.demos.store import Dataset
 from vinn.demos.types import Demonstration
 from vinn.encoders.artefact import EncoderManifest
-from vinn.learning.grasp_views import ApproachFrame, gripper_mask
+from vinn.learning.grasp.views import ApproachFrame, gripper_mask
 from vinn.policies.grasp.detector import GraspCamera, PhasePrior, PlanePrior
 from vinn.policies.grasp.parallax import Parallax
 from vinn.policies.grasp.picture import EarlierView, detail_picture
@@ -50,7 +50,7 @@ def with_planes(
         phases: rows of the detector.
         dataset: with actions.
         encoder: whose input the pictures are.
-        frames: of all phases, `vinn.learning.grasp_frames.approach_frames`.
+        frames: of all phases, `vinn.learning.grasp.frames.approach_frames`.
         camera: of the frames.
         forward: (3,) the way the gripper looks, optical axes.
         unit_m: metres of what the actions call 1.
