@@ -36,9 +36,11 @@ from vinn.demos.types import CameraInfo, DemonstrationMeta
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import RobotError, VinnError
 from vinn.evaluation.results import Results
-from vinn.policies.artefacts.build import EmbeddedDataset, build_policy, embed_dataset
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.artefacts.extend import extend_policy
 from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.kinds.nearest import VinnSettings
 from vinn.recordings.replay import SAME_ACTION, replay_recording
 from vinn.rollout.label import read_label
 from vinn.rollout.storage.reader import read_recording
@@ -316,8 +318,8 @@ def measure_adding(policy: Path, folder: Path) -> tuple[float, float]:
     for number in range(20):
         demonstrate(folder / "large", f"large-{number:02d}", LARGE_FRAMES // 20)
     large = Dataset.open(folder / "large")
-    settings = artefact.manifest.vinn
-    if settings is None:
+    settings = artefact.settings
+    if not isinstance(settings, VinnSettings):
         raise SystemExit(f"error: {policy}: not a nearest-neighbour policy")
     embeddings = rng.normal(0, 1, (LARGE_FRAMES, settings.dimension)).astype(np.float32)
     embedded = EmbeddedDataset(embeddings, large.hash, settings.encoder_hash)

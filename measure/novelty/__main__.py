@@ -24,7 +24,7 @@ from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.encoders.local import LocalFeatures, localise_encoder
 from vinn.evaluation.results import Results
-from vinn.policies.artefacts.build import embed_dataset
+from vinn.policies.artefacts.embedding import embed_dataset
 from vinn.policies.memory import ActionMemory
 from vinn.policies.novelty import NOVELTY_QUANTILE, cells_of, held_out_residuals
 from vinn.sim.cabinets import CABINETS

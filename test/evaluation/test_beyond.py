@@ -19,9 +19,9 @@ from vinn.paper.methods import ALL_METHODS, BEYOND, METHODS, Method
 from vinn.paper.offline_config import TablesConfig
 from vinn.paper.preset_rows import row_preset
 from vinn.paper.workspace import Workspace
-from vinn.policies.artefacts.build import EmbeddedDataset
-from vinn.policies.artefacts.opening import MetricKind
+from vinn.policies.artefacts.embedding import EmbeddedDataset
 from vinn.policies.augmentation import MIRRORED, ORIGINAL
+from vinn.policies.features import MetricKind
 from vinn.tasks.data import TaskData, task_of_datasets
 
 STEPS = 6

@@ -19,8 +19,9 @@ from vinn.paper.offline_config import load_tables_config
 from vinn.paper.workspace import Workspace
 from vinn.policies.artefacts.build_preset import build_from_preset
 from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.opening import GRASP_FOLDER, load_policy, open_artefact
+from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.grasp.point import KEY_SIZE
+from vinn.policies.kinds.nearest import GRASP_FOLDER
 from vinn.policies.preset import load_preset
 from vinn.policies.types import demonstrated_step
 from vinn.policies.vinn import VinnPolicy
@@ -182,7 +183,7 @@ def test_the_artefact_holds_its_detector(
     policy_dir: Path, door_demonstrations: Path, lite0_encoder: Path, tmp_path: Path
 ) -> None:
     artefact = open_artefact(policy_dir)
-    settings = artefact.manifest.vinn
+    settings = artefact.settings
     assert settings is not None
     assert settings.grasp_point is not None
     assert artefact.embeddings.shape[1] == settings.dimension + KEY_SIZE

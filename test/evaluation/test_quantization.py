@@ -14,7 +14,7 @@ from vinn.encoders.encoder import load_encoder
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.errors import ConfigError
 from vinn.policies.artefacts import quantize_encoder as quantization
-from vinn.policies.artefacts.build import embed_dataset
+from vinn.policies.artefacts.embedding import embed_dataset
 from vinn.policies.artefacts.quantize_encoder import quantize_encoder
 from vinn.policies.memory import ActionMemory
 from vinn.retrieval.ranking import compare_rankings

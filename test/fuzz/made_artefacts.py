@@ -17,10 +17,13 @@ from vinn.demos.store import Dataset, validate_dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, DatasetError
 from vinn.ingest.lenses.lens import Lens
-from vinn.policies.artefacts.build import build_control, build_parametric, build_policy
-from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
-from vinn.policies.artefacts.sealing import sealed_files
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.manifest import sealed_files
+from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.features import Features
+from vinn.policies.kinds.bc import KIND as CLONED
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.mlp import Mlp
 from vinn.policies.novelty import NoveltyMeasure
 from vinn.reading.documents import read_json
@@ -85,7 +88,7 @@ def rich_policy(root: Path) -> None:
 
 
 def make_control(root: Path) -> None:
-    build_control(write_square_demos(root / "demos", 2), PolicyKind.OPEN_LOOP, root / "policy")
+    OPEN_LOOP.build(BuildRequest(write_square_demos(root / "demos", 2), root / "policy"))
     shutil.rmtree(root / "demos")
 
 
@@ -102,7 +105,7 @@ def cloned(root: Path) -> None:
         )
 
     heads = {"action": head(3), "gripper": head(4)}
-    build_parametric(dataset, PolicyKind.BC, root / "encoder", heads, root / "policy", 0.05)
+    CLONED.build_trained(dataset, root / "encoder", heads, root / "policy", 0.05)
     shutil.rmtree(root / "demos")
     shutil.rmtree(root / "encoder")
 

@@ -14,7 +14,7 @@ from vinn.learning.cloning import ImplicitCloning
 from vinn.learning.config import cloning_config
 from vinn.learning.policy_training import action_length, to_mlp, train_policy
 from vinn.learning.raw_pixels import export_raw_pixels
-from vinn.policies.artefacts.build import embed_dataset
+from vinn.policies.artefacts.embedding import embed_dataset
 from vinn.policies.artefacts.opening import load_policy
 from vinn.policies.mlp import Mlp, load_heads, save_heads
 

@@ -13,9 +13,13 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, DatasetError, VinnError
-from vinn.policies.artefacts.build import build_control, build_policy, embed_dataset
-from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.embedding import embed_dataset
+from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.augmentation import MIRRORED, ORIGINAL, view_frame
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.nearest import nearest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.open_loop import OpenLoopPolicy
 from vinn.policies.vinn import VinnPolicy
 
@@ -201,14 +205,14 @@ def test_failed_builds_leave_nothing(parts: Path, tmp_path: Path) -> None:
 
 def test_open_loop_control_round_trip(parts: Path, tmp_path: Path) -> None:
     dataset = Dataset.open(parts / "demos")
-    build_control(dataset, PolicyKind.OPEN_LOOP, tmp_path / "control")
+    OPEN_LOOP.build(BuildRequest(dataset, tmp_path / "control"))
     policy = load_policy(tmp_path / "control")
     assert isinstance(policy, OpenLoopPolicy)
     mean = np.mean([d.camera_delta[0] for d in dataset.demonstrations], axis=0)
     np.testing.assert_allclose(policy.predict(square_image(0, 0)).camera_delta, mean, rtol=1e-5)
     assert not (tmp_path / "control/encoder").exists()
     with pytest.raises(ArtefactError, match="open_loop"):
-        _ = open_artefact(tmp_path / "control").embeddings
+        _ = nearest(open_artefact(tmp_path / "control")).embeddings
 
 
 def test_no_folder_is_named(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_preset_with_switches_is_built_and_shown(
 
     fixed = [*arguments[:-1], tmp_path / "fixed", "--k", 3, "--bandwidth", 0.5]
     assert run([str(a) for a in fixed]) == 0
-    settings = open_artefact(tmp_path / "fixed").manifest.vinn
+    settings = open_artefact(tmp_path / "fixed").settings
     assert settings is not None
     assert (settings.k, settings.bandwidth) == (3, 0.5)
 

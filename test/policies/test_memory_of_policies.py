@@ -11,11 +11,11 @@ from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.errors import ArtefactMismatchError
-from vinn.policies.artefacts.opening import PolicyKind
 from vinn.policies.bc import BehaviourCloningPolicy
 from vinn.policies.darp import ACTION_SIZE, DarpPolicy
 from vinn.policies.features import Features
 from vinn.policies.ibc import ImplicitPolicy
+from vinn.policies.kinds.registry import POLICY_KINDS
 from vinn.policies.memory import GRIPPER_STATES, ActionMemory
 from vinn.policies.mlp import Mlp
 from vinn.policies.open_loop import OpenLoopPolicy
@@ -84,22 +84,22 @@ def implicit(parts: Parts) -> ImplicitPolicy:
     return ImplicitPolicy(parts[0], energy, gripper, 0.02, ActionScale.METRIC)
 
 
-POLICIES: dict[str, tuple[PolicyKind, Callable[[Parts], Policy]]] = {
-    "vinn": (PolicyKind.VINN, lambda parts: nearest(parts, 1, False)),
-    "context": (PolicyKind.VINN, lambda parts: nearest(parts, 3, False)),
-    "progress": (PolicyKind.VINN, lambda parts: nearest(parts, 1, True)),
-    "context and progress": (PolicyKind.VINN, lambda parts: nearest(parts, 2, True)),
-    "darp": (PolicyKind.DARP, lambda parts: nearest(parts, 2, True, adjusted=True)),
-    "open loop": (PolicyKind.OPEN_LOOP, lambda parts: OpenLoopPolicy(ActionMemory.of(parts[1]))),
-    "random": (PolicyKind.RANDOM, lambda parts: RandomPolicy(ActionMemory.of(parts[1]), 3)),
-    "bc": (PolicyKind.BC, cloned),
-    "ibc": (PolicyKind.IBC, implicit),
+POLICIES: dict[str, tuple[str, Callable[[Parts], Policy]]] = {
+    "vinn": ("vinn", lambda parts: nearest(parts, 1, False)),
+    "context": ("vinn", lambda parts: nearest(parts, 3, False)),
+    "progress": ("vinn", lambda parts: nearest(parts, 1, True)),
+    "context and progress": ("vinn", lambda parts: nearest(parts, 2, True)),
+    "darp": ("darp", lambda parts: nearest(parts, 2, True, adjusted=True)),
+    "open loop": ("open_loop", lambda parts: OpenLoopPolicy(ActionMemory.of(parts[1]))),
+    "random": ("random", lambda parts: RandomPolicy(ActionMemory.of(parts[1]), 3)),
+    "bc": ("bc", cloned),
+    "ibc": ("ibc", implicit),
 }
 WITH_MEMORY = set(POLICIES) - {"vinn", "bc", "ibc"}
 
 
 def test_every_kind_is_here() -> None:
-    assert {kind for kind, _ in POLICIES.values()} == set(PolicyKind)
+    assert {kind for kind, _ in POLICIES.values()} == set(POLICY_KINDS.names())
 
 
 def episode(policy: Policy, images: list[np.ndarray], frames: int, seed: int = 0) -> np.ndarray:

@@ -13,11 +13,13 @@ from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, ConfigError
-from vinn.policies.artefacts.build import build_control, build_policy
+from vinn.policies.artefacts.build import build_policy
 from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.artefacts.remove import remove_demonstrations
 from vinn.policies.augmentation import MIRRORED, ORIGINAL
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.novelty import NoveltyMeasure
 
 NAMES = [f"square_{index}" for index in range(6)]
@@ -100,9 +102,7 @@ def test_what_cannot_be_removed_is_refused(parts: Path, tmp_path: Path) -> None:
         remove_demonstrations(parts / "policy", ["kitchen"], out)
     with pytest.raises(ConfigError, match="0 frames would stay"):
         remove_demonstrations(parts / "policy", NAMES, out)
-    control = build_control(
-        Dataset.open(parts / "demos"), PolicyKind.OPEN_LOOP, tmp_path / "control"
-    )
+    control = OPEN_LOOP.build(BuildRequest(Dataset.open(parts / "demos"), tmp_path / "control"))
     with pytest.raises(ArtefactError, match="open_loop"):
         remove_demonstrations(control, NAMES[:1], out)
     assert not out.exists()

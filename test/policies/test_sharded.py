@@ -12,7 +12,7 @@ from vinn.cli.main import run
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ConfigError, DatasetError
-from vinn.policies.artefacts.build import embed_dataset
+from vinn.policies.artefacts.embedding import embed_dataset
 from vinn.policies.artefacts.sharded import embed_in_shards
 
 

@@ -15,12 +15,14 @@ from vinn.demos.checksums import CHECKSUMS, write_checksums
 from vinn.demos.files import sha256_file
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, VinnError
-from vinn.policies.artefacts.build import build_control, build_policy
+from vinn.policies.artefacts.build import build_policy
 from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.policies.artefacts.manifest import sealed_files
+from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.artefacts.remove import remove_demonstrations
-from vinn.policies.artefacts.sealing import sealed_files
 from vinn.policies.artefacts.verify import verify_artefact
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.retrieval.index import IndexKind, build_index
 
 
@@ -34,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_policy(dataset, root / "encoder", root / "half", k=3, views=("original", "mirrored"))
     extend_policy(root / "built", dataset.only("square_2"), root / "extended")
     remove_demonstrations(root / "extended", ["square_0"], root / "shortened")
-    build_control(dataset, PolicyKind.OPEN_LOOP, root / "control")
+    OPEN_LOOP.build(BuildRequest(dataset, root / "control"))
     return root
 
 

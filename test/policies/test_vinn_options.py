@@ -13,10 +13,11 @@ from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
-from vinn.policies.artefacts.build import build_policy, embed_dataset
+from vinn.policies.artefacts.build import build_policy
 from vinn.policies.artefacts.build_preset import build_from_preset
+from vinn.policies.artefacts.embedding import embed_dataset
 from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.augmentation import check_view, origin_name, view_delta, view_frame, views_of
 from vinn.policies.darp import ACTION_SIZE, DarpPolicy
 from vinn.policies.features import Features, join_context
@@ -195,7 +196,7 @@ def test_preset_with_every_switch_builds_loads_and_extends(parts: Path, tmp_path
     )
     assert stages == {"embedding frames", "learning the metric"}
     artefact = open_artefact(out)
-    settings = artefact.manifest.vinn
+    settings = artefact.settings
     assert settings is not None
     assert settings.views == ("original", "mirrored", "light-1")
     assert (settings.context, settings.metric_dimension) == (2, 10)
@@ -273,7 +274,7 @@ def test_darp_averages_the_adjusted_actions(parts: Path, tmp_path: Path) -> None
         dataset, parts / "encoder", tmp_path / "darp", k=4, head=(adding_head(), length)
     )
     artefact = open_artefact(out)
-    assert artefact.manifest.kind is PolicyKind.DARP
+    assert artefact.manifest.kind == "darp"
     policy = load_policy(out)
     assert isinstance(policy, DarpPolicy)
     query = policy.encoder.embed([square_image(0.3, 0.6)])[0]

@@ -14,9 +14,11 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ArtefactError, ArtefactMismatchError, DatasetError
-from vinn.policies.artefacts.build import build_control, build_policy
+from vinn.policies.artefacts.build import build_policy
 from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.opening import PolicyKind, load_policy, open_artefact
+from vinn.policies.artefacts.opening import load_policy, open_artefact
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.recordings.rollout_demonstration import add_rollout, rollout_actions
 from vinn.recordings.timeline import load_timeline
 from vinn.recordings.tracks import load_tracks
@@ -133,7 +135,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
     own = Dataset.open(square_policy / "demos")
     with pytest.raises(ArtefactMismatchError, match=r"holds a demonstration .* already"):
         extend_policy(square_policy / "policy", own, tmp_path / "out")
-    control = build_control(own, PolicyKind.OPEN_LOOP, tmp_path / "control")
+    control = OPEN_LOOP.build(BuildRequest(own, tmp_path / "control"))
     with pytest.raises(ArtefactError, match="cannot be extended"):
         extend_policy(control, more, tmp_path / "out")
     with pytest.raises(DatasetError, match="no demonstration 'nobody'"):

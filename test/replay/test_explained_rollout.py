@@ -16,7 +16,8 @@ from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
 from vinn.evaluation.recorded_trials import record_trial
 from vinn.evaluation.trials import StopAt, TrialResult
-from vinn.policies.artefacts.build import EmbeddedDataset, build_policy
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.embedding import EmbeddedDataset
 from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.memory import ActionMemory
 from vinn.policies.novelty import NoveltyMeasure
@@ -42,7 +43,7 @@ def policy_dir(
 ) -> Path:
     """The door policy, its novelty measured by the subspace."""
     artefact = open_artefact(door_policy)
-    settings = artefact.manifest.vinn
+    settings = artefact.settings
     assert settings is not None
     dataset = Dataset.open(door_demonstrations)
     embedded = EmbeddedDataset(np.array(artefact.embeddings), dataset.hash, settings.encoder_hash)

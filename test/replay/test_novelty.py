@@ -15,6 +15,7 @@ from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, Datas
 from vinn.policies.artefacts.build import build_policy
 from vinn.policies.artefacts.extend import extend_policy
 from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.kinds.nearest import VinnSettings
 from vinn.policies.novelty import (
     NoveltyMeasure,
     Subspace,
@@ -118,13 +119,13 @@ def test_a_policy_measures_by_the_subspace_and_acts_the_same(
     plain = open_artefact(square_policy / "policy").policy()
     artefact = open_artefact(by_subspace)
     policy = artefact.policy()
-    assert isinstance(policy, VinnPolicy) and artefact.manifest.vinn is not None
+    assert isinstance(policy, VinnPolicy) and isinstance(artefact.settings, VinnSettings)
     image = square_image(0.4, 0.6)
     said = policy.predict(image)
     np.testing.assert_array_equal(said.camera_delta, plain.predict(image).camera_delta)
     embedding = policy.encoder.embed([image])
-    assert policy.subspace is not None and artefact.manifest.vinn.novelty_limit is not None
-    expected = policy.subspace.residual(embedding)[0] / artefact.manifest.vinn.novelty_limit
+    assert policy.subspace is not None and artefact.settings.novelty_limit is not None
+    expected = policy.subspace.residual(embedding)[0] / artefact.settings.novelty_limit
     assert said.novelty == pytest.approx(expected)
     demonstrated = Dataset.open(square_policy / "demos").demonstrations[0]
     assert policy.predict(read_frame(demonstrated.frame_paths[3])).novelty < 1

@@ -13,10 +13,12 @@ import pytest
 from fake_stretch import FakeStretch
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg, encode_jpeg
-from vinn.policies.artefacts.build import build_control, build_policy
-from vinn.policies.artefacts.opening import PolicyKind, load_policy
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.opening import load_policy
 from vinn.policies.episode import Episode, Position
 from vinn.policies.features import Features
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.progress import ProgressSettings
 from vinn.policies.types import GraspPoint
 from vinn.recordings.replay import SAME_ACTION, replay_recording
@@ -43,7 +45,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     prior = ProgressSettings(width=0.1, floor=0.05)
     both = build_policy(dataset, encoder, root / "both", k=3, features=Features(2), progress=prior)
     return {
-        "open loop": build_control(dataset, PolicyKind.OPEN_LOOP, root / "open_loop"),
+        "open loop": OPEN_LOOP.build(BuildRequest(dataset, root / "open_loop")),
         "context": build_policy(dataset, encoder, root / "context", k=3, features=Features(3)),
         "both": both,
     }

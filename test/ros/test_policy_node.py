@@ -12,9 +12,11 @@ from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg
-from vinn.policies.artefacts.build import build_control, build_policy
-from vinn.policies.artefacts.opening import PolicyKind, load_policy
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.opening import load_policy
 from vinn.policies.episode import Episode
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.types import unknown_step
 from vinn.robot.types import ReasonCode
 from vinn.rollout.messages import image_fields
@@ -37,7 +39,7 @@ class Bench:
         dataset = write_square_demos(directory / "demos")
         encoder = write_tiny_encoder(directory / "encoder")
         self.policy_path = build_policy(dataset, encoder, directory / "squares", k=3)
-        self.control_path = build_control(dataset, PolicyKind.OPEN_LOOP, directory / "open_loop")
+        self.control_path = OPEN_LOOP.build(BuildRequest(dataset, directory / "open_loop"))
         self.node = ros.add(
             VinnPolicyNode(
                 [

@@ -13,9 +13,11 @@ from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg
-from vinn.policies.artefacts.build import build_control, build_policy
-from vinn.policies.artefacts.opening import PolicyKind, load_policy
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.opening import load_policy
 from vinn.policies.features import Features
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.progress import ProgressSettings
 from vinn.policies.types import Prediction, taken_step
 from vinn.robot.config import CameraMount, RobotConfig
@@ -143,7 +145,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     dataset, encoder = write_square_demos(root / "demos"), write_tiny_encoder(root / "encoder")
     prior = ProgressSettings(width=0.1, floor=0.05)
     return {
-        "open loop": build_control(dataset, PolicyKind.OPEN_LOOP, root / "open_loop"),
+        "open loop": OPEN_LOOP.build(BuildRequest(dataset, root / "open_loop")),
         "context": build_policy(dataset, encoder, root / "context", k=3, features=Features(3)),
         "progress": build_policy(dataset, encoder, root / "progress", k=3, progress=prior),
     }

@@ -7,8 +7,9 @@ import pytest
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.errors import ConfigError
 from vinn.policies.artefacts import opening as artefact
-from vinn.policies.artefacts.build import build_control, build_policy
-from vinn.policies.artefacts.opening import PolicyKind
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.robot.config import RobotConfig
 from vinn_ros.policy.loaded_policy import LoadedPolicy
 from vinn_ros.policy.node import VinnPolicyNode
@@ -50,7 +51,7 @@ def test_neighbours_at_run_time(tmp_path) -> None:
     assert count() == 2
     policy.use_neighbors(0)
     assert count() == 4
-    control = build_control(dataset, PolicyKind.OPEN_LOOP, tmp_path / "control")
+    control = OPEN_LOOP.build(BuildRequest(dataset, tmp_path / "control"))
     with pytest.raises(ConfigError, match="has no neighbours"):
         LoadedPolicy(control, threads=1).use_neighbors(3)
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset, write_demonstration
 from vinn.encoders.artefact import read_manifest
-from vinn.policies.artefacts.build import EmbeddedDataset, build_policy
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.embedding import EmbeddedDataset
 
 _PROGRAM = """
 import json, sys, time

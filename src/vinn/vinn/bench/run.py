@@ -37,7 +37,7 @@ from vinn.encoders.network import Precision
 from vinn.evaluation.own_process import OwnProcess, in_own_process
 from vinn.evaluation.results import Results
 from vinn.learning.reference import export_random_encoder
-from vinn.policies.artefacts.build import embed_dataset
+from vinn.policies.artefacts.embedding import embed_dataset
 from vinn.policies.artefacts.quantize_encoder import quantize_encoder
 
 PARTS = ("encode", "retrieve", "approximate", "step", "load", "embed", "simulate")

@@ -18,24 +18,18 @@ from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, ConfigError
 from vinn.learning.darp_head import train_darp_head
 from vinn.paper.grasp_detectors import DetectorTraining, robot_config
-from vinn.policies.artefacts.build import build_control
-from vinn.policies.artefacts.build_preset import build_from_preset
-from vinn.policies.artefacts.opening import (
-    INDEX_FOLDER,
-    NEAREST,
-    MetricKind,
-    PolicyArtefact,
-    PolicyKind,
-    open_artefact,
-)
+from vinn.policies.artefacts.manifest import INDEX_FOLDER
+from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.artefacts.remove import remove_demonstrations
 from vinn.policies.artefacts.selection import Selection
 from vinn.policies.artefacts.verify import verify_artefact
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.nearest import nearest
+from vinn.policies.kinds.registry import POLICY_KINDS
 from vinn.policies.novelty import NoveltyMeasure
-from vinn.policies.preset import PolicyPreset, load_preset
 from vinn.policies.types import Prediction
-from vinn.reading.config_file import validated
-from vinn.retrieval.index import IndexKind, build_index, kind_for, read_index_manifest
+from vinn.reading.documents import parse_yaml
+from vinn.retrieval.index import IndexKind, build_index, kind_for
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -48,10 +42,17 @@ def build(
     demos: Annotated[Path, typer.Argument(metavar="DEMOS", help="Folder of demonstrations.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to make; must not exist.")],
     encoder: Annotated[
-        Path | None, typer.Option(help="Encoder artefact (kinds 'vinn' and 'darp').")
+        Path | None, typer.Option(help="Encoder artefact, for kinds that look at images.")
     ] = None,
-    kind: Annotated[PolicyKind, typer.Option(help="Method.")] = PolicyKind.VINN,
-    preset: Annotated[str, typer.Option(help="Name of a preset, or a YAML file.")] = "vinn",
+    kind: Annotated[str, typer.Option(help="Method; 'vinn policy kinds' lists them.")] = "vinn",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the kind; may be repeated."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Name of a preset, or a YAML file (kinds 'vinn' and 'darp')."),
+    ] = None,
     k: Annotated[int | None, typer.Option(help="Neighbours; overrides the preset.")] = None,
     bandwidth: Annotated[
         float | None, typer.Option(help="Of the kernel; overrides the preset.")
@@ -60,8 +61,9 @@ def build(
         bool, typer.Option("--select", help="Choose k and bandwidth by leave-one-out.")
     ] = False,
     gripper_weight: Annotated[
-        float, typer.Option(help="Weight of the gripper in the criterion of --select.")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="Weight of the gripper in the criterion of --select; 1 if left out."),
+    ] = None,
     novelty: Annotated[
         NoveltyMeasure | None,
         typer.Option(help="What novelty is measured by; overrides the preset."),
@@ -83,51 +85,66 @@ def build(
         typer.Option(help="Robot's YAML file, for training a detector; else the simulator's."),
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of the encoder.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of kind 'random'.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of kinds that draw numbers.")] = 0,
 ) -> None:
     """Build a policy artefact."""
-    settings = load_preset(preset)
+    method = POLICY_KINDS.get(kind)
+    given: dict[str, object] = {
+        "preset": preset,
+        "k": k,
+        "bandwidth": bandwidth,
+        "select": select or None,
+        "novelty": novelty,
+        "gripper_weight": gripper_weight,
+        "half": half or None,
+        "detector": detector,
+    }
+    options = {key: value for key, value in given.items() if value is not None}
+    options.update(_assignments(settings or []))
     if out_dir.exists():
         raise ArtefactError(f"{out_dir}: exists already; choose another name or remove it first")
     dataset = Dataset.open(demos).with_actions()
-    if kind not in NEAREST:
-        build_control(dataset, kind, out_dir, seed)
-        info(out_dir)
-        return
-    if encoder is None:
-        raise ConfigError(f"--encoder: missing; kind '{kind.value}' needs an encoder artefact")
-    given = {"k": k, "bandwidth": bandwidth, "novelty": novelty}
-    changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
-    if k is not None or bandwidth is not None:
-        if select:
-            raise ConfigError("--select: chooses k and bandwidth; leave --k and --bandwidth out")
-        changes["select"] = False
-    elif select:
-        changes["select"] = True
-    settings = validated(PolicyPreset, {**settings.model_dump(), **changes}, "policy build")
-    frames = dataset.frame_count * len(settings.views)
-    if not settings.select and settings.k > frames:
-        raise ConfigError(
-            f"k: {settings.k} neighbours of {frames} demonstration frames in {demos}; "
-            f"allowed: 1..{frames}"
-        )
     with stage_bars() as on_stage, closing(DetectorTraining(robot_config(robot))) as training:
-        build_from_preset(
-            dataset,
-            encoder,
-            out_dir,
-            settings,
-            gripper_weight=gripper_weight,
-            threads=threads,
-            on_stage=on_stage,
-            on_selection=lambda selection: out.print(_selection_table(selection)),
-            provenance={"preset": preset},
-            train_head=train_darp_head if kind is PolicyKind.DARP else None,
-            half=half,
-            detector_dir=detector,
-            train_detector=training,
+        method.build(
+            BuildRequest(
+                dataset,
+                out_dir,
+                encoder,
+                options,
+                seed=seed,
+                threads=threads,
+                on_stage=on_stage,
+                on_choice=_show_choice,
+                trainers={"head": train_darp_head, "detector": training},
+            )
         )
     info(out_dir)
+
+
+@app.command()
+def kinds() -> None:
+    """List the kinds of policies that `build --kind` knows."""
+    table = Table("kind", "what", "where")
+    for name in POLICY_KINDS.names():
+        found = POLICY_KINDS.get(name)
+        table.add_row(name, found.title, type(found).__module__)
+    out.print(table)
+
+
+def _assignments(settings: list[str]) -> dict[str, object]:
+    """`KEY=VALUE` each, values as YAML has them."""
+    found: dict[str, object] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not (key and equals):
+            raise ConfigError(f"--set: {setting!r}; allowed: KEY=VALUE")
+        found[key] = parse_yaml(value, f"--set: {key}", ConfigError)
+    return found
+
+
+def _show_choice(choice: object) -> None:
+    if isinstance(choice, Selection):
+        out.print(_selection_table(choice))
 
 
 @app.command()
@@ -142,7 +159,7 @@ def index(
 
     Policies are built with the index that their size asks for; this is for trying another one.
     """
-    artefact = open_artefact(directory)
+    artefact = nearest(open_artefact(directory))
     folder = directory / INDEX_FOLDER
     kind = kind or kind_for(len(artefact.memory))
     embeddings = artefact.embeddings
@@ -200,59 +217,15 @@ def info(directory: Artefact) -> None:
     artefact = open_artefact(directory)
     manifest = artefact.manifest
     table = Table(title=str(directory), show_header=False)
-    table.add_row("kind", manifest.kind.value)
+    table.add_row("kind", manifest.kind)
     table.add_row("name", manifest.name)
     table.add_row("demonstrations", str(manifest.demonstration_count))
     table.add_row("frames", str(manifest.frame_count))
     table.add_row("action scale", manifest.action_scale.value)
     table.add_row("dataset", manifest.dataset_hash[:16])
-    if manifest.vinn is not None:
-        settings = manifest.vinn
-        if settings.storage != "float32":
-            table.add_row("embeddings", settings.storage)
-        table.add_row("k", str(settings.k))
-        table.add_row("bandwidth", f"{settings.bandwidth:.4g}")
-        table.add_row("project to unit", str(settings.project_to_unit).lower())
-        if len(settings.views) > 1:
-            table.add_row("views", ", ".join(settings.views))
-        if settings.context > 1:
-            table.add_row("context", f"{settings.context} frames")
-        if settings.metric is not MetricKind.EUCLIDEAN:
-            table.add_row("metric", f"{settings.metric.value}, {settings.metric_dimension}-d")
-        if settings.progress is not None:
-            table.add_row("progress prior", f"width {settings.progress.width:g}")
-        table.add_row("novelty by", settings.novelty.value)
-        table.add_row(
-            "novelty limit",
-            "none" if settings.novelty_limit is None else f"{settings.novelty_limit:.4g}",
-        )
-        table.add_row(
-            "encoder",
-            f"{settings.encoder_name}, {settings.dimension}-d, {settings.encoder_hash[:16]}",
-        )
-        for name, value in _index_rows(artefact):
-            table.add_row(name, value)
+    for name, value in POLICY_KINDS.get(manifest.kind).describe(artefact):
+        table.add_row(name, value)
     out.print(table)
-
-
-def _index_rows(artefact: PolicyArtefact) -> list[tuple[str, str]]:
-    """What `info` says of the search."""
-    folder = artefact.directory / INDEX_FOLDER
-    if not folder.is_dir():
-        return [("search", f"{kind_for(len(artefact.memory)).value}, prepared at start")]
-    artefact.neighbors()  # refuses a damaged one
-    manifest = read_index_manifest(folder)
-    rows = [("search", f"{manifest.kind.value}, built in {manifest.build_s:.1f} s")]
-    if manifest.recall is not None:
-        rows.append(
-            (
-                f"recall at {manifest.recall_k}",
-                f"{manifest.recall:.4f} over {manifest.recall_queries} frames, "
-                f"{manifest.probes} of {manifest.lists} lists read, "
-                f"{manifest.candidates_per_neighbor} candidates per neighbour",
-            )
-        )
-    return rows
 
 
 @app.command()

@@ -16,7 +16,9 @@ from rich.table import Table
 from vinn.cli.console import note, out, progress_bar
 from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.errors import ConfigError
-from vinn.policies.artefacts.opening import PolicyArtefact, open_artefact
+from vinn.policies.artefacts.artefact import PolicyArtefact
+from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.kinds.nearest import NearestArtefact
 from vinn.recordings.replay import Replay, ReplaySummary, replay_recording, replay_rows
 from vinn.recordings.replay_report import build_replay_report
 from vinn.recordings.rollout_pages import recorded_policy
@@ -93,7 +95,7 @@ def replay(
 def _encoder(artefact: PolicyArtefact, streams: int | None) -> Encoder | None:
     """The policy's encoder with several images in work. One thread each: what it says is what the
     robot was told, and two streams are faster than two threads."""
-    if artefact.manifest.vinn is None:
+    if not isinstance(artefact, NearestArtefact):
         return None
     count = streams or min(os.cpu_count() or 1, _MOST_STREAMS)
     return load_encoder(artefact.directory / "encoder", streams=count)

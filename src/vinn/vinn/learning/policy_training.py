@@ -20,8 +20,10 @@ from vinn.learning.cloning import BehaviourCloning, Cloning, ImplicitCloning
 from vinn.learning.config import CloningConfig
 from vinn.learning.frames import AugmentedFrames, Embedded, Targets
 from vinn.learning.run import OnProgress, fit, open_run, write_result
-from vinn.policies.artefacts.build import EmbeddedDataset, build_parametric, embed_dataset
-from vinn.policies.artefacts.opening import PolicyKind
+from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
+from vinn.policies.kinds.bc import KIND as CLONED
+from vinn.policies.kinds.ibc import KIND as IMPLICIT
+from vinn.policies.kinds.parametric import ParametricKind
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp
 
@@ -107,9 +109,9 @@ def train_policy(
         shutil.rmtree(encoder_dir, ignore_errors=True)
         backbone.save(out_dir / "backbone.pt")
         backbone.export(encoder_dir, {**provenance, "weights": backbone.origin})
-    build_parametric(
+    kind: ParametricKind = IMPLICIT if config.method == "ibc" else CLONED
+    kind.build_trained(
         dataset,
-        PolicyKind.IBC if config.method == "ibc" else PolicyKind.BC,
         encoder_dir,
         {
             "energy" if config.method == "ibc" else "action": to_mlp(module.head),

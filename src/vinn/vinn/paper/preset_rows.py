@@ -20,8 +20,8 @@ from vinn.errors import ConfigError
 from vinn.learning.darp_head import train_darp_head
 from vinn.paper.grasp_detectors import robot_of_actions, train_detector
 from vinn.paper.methods import Method, PolicyForm
-from vinn.policies.artefacts.build import EmbeddedDataset, embed_dataset
 from vinn.policies.artefacts.build_preset import build_from_preset
+from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp
 from vinn.policies.preset import PolicyPreset, load_preset

@@ -37,14 +37,12 @@ from vinn.learning.config import (
 from vinn.paper.methods import EncoderKind, Method, PolicyForm
 from vinn.paper.offline_config import TablesConfig
 from vinn.paper.preset_rows import build_preset_row
-from vinn.policies.artefacts.build import (
-    EmbeddedDataset,
-    build_control,
-    build_policy,
-    embed_dataset,
-)
-from vinn.policies.artefacts.opening import PolicyKind
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.artefacts.selection import Selection, select_k_and_bandwidth
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
+from vinn.policies.kinds.random import KIND as RANDOM
 from vinn.policies.memory import ActionMemory
 from vinn.policies.vinn import PAPER_BANDWIDTH
 from vinn.reading.arrays import check_finite, read_npy
@@ -191,9 +189,9 @@ class Workspace:
         if (folder / ("result.json" if cloned else "manifest.json")).exists():
             return folder / "policy" if cloned else folder
         if method.form is PolicyForm.RANDOM:
-            return build_control(data.train, PolicyKind.RANDOM, folder, seed)
+            return RANDOM.build(BuildRequest(data.train, folder, seed=seed))
         if method.form is PolicyForm.OPEN_LOOP:
-            return build_control(data.train, PolicyKind.OPEN_LOOP, folder)
+            return OPEN_LOOP.build(BuildRequest(data.train, folder))
         if method.preset is not None:
             return build_preset_row(self, method, data, seed, folder)
         encoder_dir = None if method.encoder is None else self.encoder(method.encoder, data, seed)

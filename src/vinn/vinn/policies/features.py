@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,14 @@ from vinn.retrieval.metric import LinearMetric
 CONTEXT_WEIGHT = 0.5
 """c: how much earlier frames count against the present one."""
 MAX_CONTEXT = 8
+
+
+class MetricKind(str, Enum):
+    """How embeddings are compared."""
+
+    EUCLIDEAN = "euclidean"
+    PCA_WHITENING = "pca-whitening"
+    NCA = "nca"
 
 
 @dataclass(frozen=True)

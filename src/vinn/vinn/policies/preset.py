@@ -7,9 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from vinn.encoders.local import LocalFeatures
-from vinn.policies.artefacts.opening import MetricKind
 from vinn.policies.augmentation import views_of
-from vinn.policies.features import MAX_CONTEXT
+from vinn.policies.features import MAX_CONTEXT, MetricKind
 from vinn.policies.grasp.point import GraspPointSettings
 from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.progress import ProgressSettings

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
-from vinn.policies.artefacts.opening import PolicyArtefact, open_artefact
+from vinn.policies.artefacts.artefact import PolicyArtefact
+from vinn.policies.artefacts.opening import open_artefact
 from vinn.recordings.rerun_recording import write_rerun
 from vinn.recordings.rollout_findings import clock_findings, findings, neighbor_progress
 from vinn.recordings.rollout_summary import RolloutDigest, digest_recording

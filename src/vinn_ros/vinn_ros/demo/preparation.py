@@ -72,9 +72,9 @@ def build(
     from vinn.demos.store import Dataset
     from vinn.learning.config import grasp_point_config
     from vinn.learning.grasp_training import train_grasp_point
-    from vinn.policies.artefacts.build import build_control
     from vinn.policies.artefacts.build_preset import build_from_preset
-    from vinn.policies.artefacts.opening import PolicyKind
+    from vinn.policies.kinds.kind import BuildRequest
+    from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
     from vinn.policies.preset import load_preset
     from vinn.robot.config import RobotConfig
 
@@ -101,7 +101,7 @@ def build(
         name=PRESET,
         train_detector=train,
     )
-    build_control(dataset, PolicyKind.OPEN_LOOP, control_dir, name="open loop")
+    OPEN_LOOP.build(BuildRequest(dataset, control_dir, name="open loop"))
     return BuiltPolicy(len(dataset), dataset.frame_count, round(detector_s, 1))
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from vinn.demos.files import sha256_file
 from vinn.encoders.network import Precision
 from vinn.errors import ArtefactError, ConfigError
-from vinn.policies.artefacts.opening import PolicyArtefact, open_artefact
+from vinn.policies.artefacts.artefact import PolicyArtefact
+from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.episode import Episode
+from vinn.policies.kinds.nearest import VinnSettings
 from vinn.policies.types import Prediction
 from vinn.policies.vinn import VinnPolicy
 
@@ -28,7 +31,7 @@ class LoadedPolicy:
             vinn.errors.ArtefactError: a part is missing, damaged, or does not belong.
         """
         try:
-            self.artefact: PolicyArtefact = open_artefact(directory)
+            self.artefact: PolicyArtefact[Any] = open_artefact(directory)
         except (OSError, ValueError) as error:  # a name that no disk can have
             raise ArtefactError(f"{str(directory)!r}: no policy artefact: {error}") from error
         self.label = (
@@ -43,8 +46,8 @@ class LoadedPolicy:
         Raises:
             vinn.errors.ConfigError: the policy has no neighbours, or fewer frames.
         """
-        settings = self.artefact.manifest.vinn
-        if not isinstance(self._policy, VinnPolicy) or settings is None:
+        settings = self.artefact.settings
+        if not isinstance(self._policy, VinnPolicy) or not isinstance(settings, VinnSettings):
             if k:
                 raise ConfigError(f"k: {k}; policy {self.label} has no neighbours; allowed: 0")
             return

@@ -27,7 +27,8 @@ from vinn.evaluation.trials import (
     success_by_cabinet,
 )
 from vinn.paper.task_trials import ROLLOUT, TRIAL_IMAGE_PX, TaskTrial, run_task_trials, task_rates
-from vinn.policies.artefacts.opening import PolicyArtefact, open_artefact
+from vinn.policies.artefacts.artefact import PolicyArtefact
+from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.types import Policy
 from vinn.robot.config import RobotConfig, load_robot_config
 from vinn.rollout.config import RolloutConfig, load_rollout_config
@@ -247,16 +248,17 @@ def _write(
     results: Mapping[str, object],
 ) -> None:
     manifest = artefact.manifest
+    chosen = manifest.vinn or {}
     content = {
         "version": __version__,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "policy": {
             "name": manifest.name,
-            "kind": manifest.kind.value,
+            "kind": manifest.kind,
             "dataset_hash": manifest.dataset_hash,
-            "k": manifest.vinn.k if manifest.vinn else None,
-            "bandwidth": manifest.vinn.bandwidth if manifest.vinn else None,
-            "encoder_hash": manifest.vinn.encoder_hash if manifest.vinn else None,
+            "k": chosen.get("k"),
+            "bandwidth": chosen.get("bandwidth"),
+            "encoder_hash": chosen.get("encoder_hash"),
         },
         "settings": settings,
         **results,

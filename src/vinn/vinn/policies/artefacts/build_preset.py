@@ -20,19 +20,17 @@ from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_for_datasets
 from vinn.encoders.local import localise_encoder
 from vinn.errors import ConfigError
-from vinn.policies.artefacts.build import EmbeddedDataset, build_policy, embed_dataset
-from vinn.policies.artefacts.opening import MetricKind
+from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.artefacts.selection import Selection, select_k_and_bandwidth
-from vinn.policies.features import Features, join_context
+from vinn.policies.features import Features, MetricKind, join_context
 from vinn.policies.grasp.point import GraspSource, usual_distance
+from vinn.policies.kinds.kind import OnStage
 from vinn.policies.memory import ActionMemory
 from vinn.policies.mlp import Mlp
 from vinn.policies.preset import PolicyPreset
 from vinn.retrieval.metric import LinearMetric, pca_whitening
 from vinn.retrieval.nca import learn_metric
-
-OnStage = Callable[[str, int, int], None]
-"""Called with (what is done, pieces done, pieces in all)."""
 
 TrainHead = Callable[[NDArray[np.float32], ActionMemory, int], tuple[Mlp, float]]
 """Features (N, D), memory and k to the network of `vinn.policies.darp` and what it calls 1."""

@@ -23,28 +23,24 @@ from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import read_manifest as read_encoder_manifest
 from vinn.encoders.encoder import load_for_datasets
 from vinn.errors import ArtefactError, ArtefactMismatchError
-from vinn.policies.artefacts.build import (
+from vinn.policies.artefacts.artefact import PolicyArtefact
+from vinn.policies.artefacts.embedding import (
     EmbeddedDataset,
     Progress,
     check_embedded,
     embed_dataset,
-    write_frames,
 )
+from vinn.policies.artefacts.frames import write_frames
 from vinn.policies.artefacts.half_precision import stored_as
-from vinn.policies.artefacts.opening import (
-    FRAME_COLUMNS,
+from vinn.policies.artefacts.manifest import FRAME_COLUMNS, INDEX_FOLDER, write_manifest
+from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.grasp.point import GraspSource
+from vinn.policies.kinds.nearest import (
     GRASP_FOLDER,
-    INDEX_FOLDER,
     METRIC_FILE,
     NOVELTY_FILE,
-    PolicyArtefact,
-    PolicyKind,
-    VinnSettings,
-    data_files,
-    open_artefact,
+    NearestArtefact,
 )
-from vinn.policies.artefacts.sealing import write_manifest
-from vinn.policies.grasp.point import GraspSource
 from vinn.policies.memory import ActionMemory
 from vinn.policies.novelty import save_subspace
 from vinn.reading.arrays import read_npy
@@ -75,7 +71,8 @@ def extend_policy(
         ArtefactMismatchError: the scale differs, or a demonstration is in it already.
         DatasetError: no actions, or a truncated frame.
     """
-    artefact, settings = open_extendable(directory, added.action_scale)
+    artefact = open_extendable(directory, added.action_scale)
+    settings = artefact.settings
     added, out_dir = added.with_actions(), Path(out_dir)
     _check_fits(artefact, added)
     views = settings.views
@@ -105,25 +102,24 @@ def extend_policy(
     return out_dir
 
 
-def open_extendable(directory: Path, scale: ActionScale) -> tuple[PolicyArtefact, VinnSettings]:
-    """A policy that demonstrations of this scale can be added to, and its settings.
+def open_extendable(directory: Path, scale: ActionScale) -> NearestArtefact:
+    """A policy that demonstrations of this scale can be added to.
 
     Raises:
         ArtefactError: not a nearest-neighbour policy, or damaged.
         ArtefactMismatchError: its scale is another one.
     """
     artefact = open_artefact(directory)
-    settings = artefact.manifest.vinn
-    if settings is None or artefact.manifest.kind is not PolicyKind.VINN:
+    if not isinstance(artefact, NearestArtefact) or artefact.manifest.kind != "vinn":
         raise ArtefactError(
-            f"{directory}: kind '{artefact.manifest.kind.value}' cannot be extended; allowed: vinn"
+            f"{directory}: kind '{artefact.manifest.kind}' cannot be extended; allowed: vinn"
         )
     if scale is not artefact.manifest.action_scale:
         raise ArtefactMismatchError(
             f"{directory}: its action scale is {artefact.manifest.action_scale.value}, the "
             f"demonstrations' {scale.value}"
         )
-    return artefact, settings
+    return artefact
 
 
 def is_extension(out_dir: Path, directory: Path, names: Sequence[str]) -> bool:
@@ -136,7 +132,7 @@ def is_extension(out_dir: Path, directory: Path, names: Sequence[str]) -> bool:
     return extended == _origin(open_artefact(directory), names)
 
 
-def _check_fits(artefact: PolicyArtefact, added: Dataset) -> None:
+def _check_fits(artefact: NearestArtefact, added: Dataset) -> None:
     there = set(artefact.memory.names)
     for demonstration in added.demonstrations:
         if demonstration.meta.name in there:
@@ -146,7 +142,7 @@ def _check_fits(artefact: PolicyArtefact, added: Dataset) -> None:
 
 
 def _append_frames(
-    artefact: PolicyArtefact, added: Dataset, folder: Path, views: Sequence[str]
+    artefact: NearestArtefact, added: Dataset, folder: Path, views: Sequence[str]
 ) -> ActionMemory:
     """Write frames.parquet and thumbnails.bin of both, the new ones behind; return the new ones."""
     memory = write_frames(folder, added, views)
@@ -166,7 +162,7 @@ def _append_frames(
     return memory
 
 
-def _extend_index(artefact: PolicyArtefact, added: ActionMemory, folder: Path) -> None:
+def _extend_index(artefact: NearestArtefact, added: ActionMemory, folder: Path) -> None:
     """Where the policy has an index, the longer one keeps its projection and its kind."""
     index = artefact.directory / INDEX_FOLDER
     if not index.is_dir():
@@ -183,7 +179,7 @@ def _extend_index(artefact: PolicyArtefact, added: ActionMemory, folder: Path) -
     )
 
 
-def _origin(artefact: PolicyArtefact, names: Sequence[str]) -> dict[str, Any]:
+def _origin(artefact: PolicyArtefact[Any], names: Sequence[str]) -> dict[str, Any]:
     """What the provenance of an extended policy says."""
     return {
         "policy": artefact.manifest.name,
@@ -193,7 +189,7 @@ def _origin(artefact: PolicyArtefact, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _finish(
-    artefact: PolicyArtefact, added: Dataset, folder: Path, name: str, provenance: dict[str, Any]
+    artefact: NearestArtefact, added: Dataset, folder: Path, name: str, provenance: dict[str, Any]
 ) -> None:
     before = artefact.manifest
     both = hashlib.sha256(f"{before.dataset_hash}\n{added.hash}".encode()).hexdigest()
@@ -202,12 +198,9 @@ def _finish(
         update={
             "name": name,
             "demonstration_count": before.demonstration_count + len(added),
-            "frame_count": before.frame_count
-            + added.frame_count * (len(before.vinn.views) if before.vinn else 1),
+            "frame_count": before.frame_count + added.frame_count * len(artefact.settings.views),
             "dataset_hash": both,
-            "files": {
-                file: sha256_file(folder / file) for file in data_files(before.kind, before.vinn)
-            },
+            "files": {file: sha256_file(folder / file) for file in before.files},
             "provenance": {**before.provenance, **provenance, "extended": extended},
         }
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import ConfigError
-from vinn.policies.artefacts.opening import Storage
 from vinn.retrieval.ranking import compare_rankings
 
+Storage = Literal["float32", "float16"]
+"""Types that embeddings are kept in."""
 MIN_OVERLAP = 0.98
 """Least share of the ten nearest that must stay when embeddings are rounded to half precision."""
 

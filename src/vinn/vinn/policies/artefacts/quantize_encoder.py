@@ -16,7 +16,7 @@ from vinn.encoders.artefact import read_manifest, write_encoder
 from vinn.encoders.encoder import load_for_datasets
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.errors import ConfigError
-from vinn.policies.artefacts.build import embed_dataset
+from vinn.policies.artefacts.embedding import embed_dataset
 from vinn.policies.memory import ActionMemory
 from vinn.retrieval.ranking import RankingAgreement, compare_rankings
 

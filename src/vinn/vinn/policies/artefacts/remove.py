@@ -21,19 +21,15 @@ from vinn.demos.files import atomic_directory, sha256_file
 from vinn.encoders.artefact import read_manifest as read_encoder_manifest
 from vinn.errors import ArtefactError, ConfigError
 from vinn.policies.artefacts.build import calibrate_novelty_limit
-from vinn.policies.artefacts.opening import (
-    FRAME_COLUMNS,
-    INDEX_FOLDER,
+from vinn.policies.artefacts.manifest import FRAME_COLUMNS, INDEX_FOLDER, write_manifest
+from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.augmentation import origin_name
+from vinn.policies.kinds.nearest import (
     METRIC_FILE,
     NOVELTY_FILE,
-    PolicyArtefact,
-    PolicyKind,
+    NearestArtefact,
     VinnSettings,
-    data_files,
-    open_artefact,
 )
-from vinn.policies.artefacts.sealing import write_manifest
-from vinn.policies.augmentation import origin_name
 from vinn.policies.novelty import NoveltyMeasure, calibrated_subspace, cells_of, save_subspace
 from vinn.reading.tables import read_table
 from vinn.retrieval.index import build_index, read_index_manifest, read_projection
@@ -53,12 +49,12 @@ def remove_demonstrations(directory: Path, names: Sequence[str], out_dir: Path) 
         ConfigError: it has no such demonstration, or fewer frames than k would stay.
     """
     artefact, out_dir = open_artefact(directory), Path(out_dir)
-    settings = artefact.manifest.vinn
-    if settings is None or artefact.manifest.kind is not PolicyKind.VINN:
+    if not isinstance(artefact, NearestArtefact) or artefact.manifest.kind != "vinn":
         raise ArtefactError(
-            f"{directory}: kind '{artefact.manifest.kind.value}' cannot lose demonstrations; "
+            f"{directory}: kind '{artefact.manifest.kind}' cannot lose demonstrations; "
             "allowed: vinn"
         )
+    settings = artefact.settings
     if settings.novelty is NoveltyMeasure.SUBSPACE and settings.metric_dimension is not None:
         raise ArtefactError(
             f"{directory}: novelty is measured on embeddings, of which a metric keeps only a part; "
@@ -90,7 +86,7 @@ def remove_demonstrations(directory: Path, names: Sequence[str], out_dir: Path) 
     return out_dir
 
 
-def _rows_that_stay(artefact: PolicyArtefact, names: Sequence[str], k: int) -> NDArray[np.int64]:
+def _rows_that_stay(artefact: NearestArtefact, names: Sequence[str], k: int) -> NDArray[np.int64]:
     memory = artefact.memory
     origins = [origin_name(name) for name in memory.names]
     for name in names:
@@ -108,7 +104,7 @@ def _rows_that_stay(artefact: PolicyArtefact, names: Sequence[str], k: int) -> N
     return rows
 
 
-def _write_frames(artefact: PolicyArtefact, rows: NDArray[np.int64], folder: Path) -> None:
+def _write_frames(artefact: NearestArtefact, rows: NDArray[np.int64], folder: Path) -> None:
     """Write frames.parquet and thumbnails.bin of some rows, in their order."""
     table = read_table(artefact.directory / "frames.parquet", ArtefactError).take(pa.array(rows))
     spans = artefact.thumbnail_spans[rows]
@@ -144,7 +140,7 @@ def _calibrate(
 
 
 def _finish(
-    artefact: PolicyArtefact,
+    artefact: NearestArtefact,
     settings: VinnSettings,
     names: Sequence[str],
     frames: int,
@@ -166,10 +162,8 @@ def _finish(
             "demonstration_count": before.demonstration_count - len(removed),
             "frame_count": frames,
             "dataset_hash": identity,
-            "vinn": settings,
-            "files": {
-                file: sha256_file(folder / file) for file in data_files(before.kind, settings)
-            },
+            "vinn": settings.model_dump(mode="json"),
+            "files": {file: sha256_file(folder / file) for file in before.files},
             "provenance": {**before.provenance, "shortened": shortened},
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, VinnError
-from vinn.policies.artefacts.opening import PolicyArtefact, open_artefact
-from vinn.policies.artefacts.sealing import sealed_files
+from vinn.policies.artefacts.artefact import PolicyArtefact
+from vinn.policies.artefacts.manifest import sealed_files
+from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.kinds.nearest import NearestArtefact
 
 _EMBEDDED_AGAIN = 16
 """Frames; the others have the hash of the file in common with them."""
@@ -89,7 +92,7 @@ def _of_files(directory: Path, listed: dict[str, str]) -> Iterator[str]:
         yield f"{directory / name}: {CHECKSUMS} does not list it"
 
 
-def _of_rows(artefact: PolicyArtefact) -> Iterator[str]:
+def _of_rows(artefact: PolicyArtefact[Any]) -> Iterator[str]:
     memory, where = artefact.memory, artefact.directory / "frames.parquet"
     for number, name in enumerate(memory.names):
         frames = memory.frames[memory.demonstration_ids == number]
@@ -102,13 +105,13 @@ def _of_rows(artefact: PolicyArtefact) -> Iterator[str]:
         yield str(error)
 
 
-def _of_prediction(artefact: PolicyArtefact) -> Iterator[str]:
+def _of_prediction(artefact: PolicyArtefact[Any]) -> Iterator[str]:
     prediction = artefact.policy().predict(artefact.thumbnail(0))
     if not np.isfinite(prediction.camera_delta).all():
         yield f"{artefact.directory}: predicts {prediction.camera_delta.tolist()}; not finite"
 
 
-def _of_demonstrations(artefact: PolicyArtefact, dataset: Dataset) -> Iterator[str]:
+def _of_demonstrations(artefact: PolicyArtefact[Any], dataset: Dataset) -> Iterator[str]:
     memory = artefact.memory
     there = {demonstration.meta.name: demonstration for demonstration in dataset.demonstrations}
     known: list[tuple[int, Path]] = []
@@ -126,11 +129,11 @@ def _of_demonstrations(artefact: PolicyArtefact, dataset: Dataset) -> Iterator[s
             known += zip(rows.tolist(), demonstration.frame_paths, strict=True)
     if not known:
         yield f"{dataset.root}: has none of the demonstrations of {artefact.directory}"
-    elif artefact.manifest.vinn is not None and artefact.manifest.vinn.context == 1:
+    elif isinstance(artefact, NearestArtefact) and artefact.settings.context == 1:
         yield from _of_embeddings(artefact, known)
 
 
-def _of_embeddings(artefact: PolicyArtefact, known: list[tuple[int, Path]]) -> Iterator[str]:
+def _of_embeddings(artefact: NearestArtefact, known: list[tuple[int, Path]]) -> Iterator[str]:
     chosen = np.linspace(0, len(known) - 1, min(len(known), _EMBEDDED_AGAIN)).astype(int)
     encoder = load_encoder(artefact.directory / "encoder")
     for place in chosen:

@@ -1,0 +1,1 @@
+"""Methods that an artefact can hold: each kind is one file."""
