@@ -53,10 +53,10 @@ def test_things_of_packages_are_found_by_name(
         module = f"package_{seed}_{number}"
         installed(monkeypatch, tmp_path / module, group, name, f"{module}:THING")
     found = registry(group)
-    assert found.names() == ("own", *sorted(names))
-    assert found.get("own") is OWN
+    assert tuple(found) == ("own", *sorted(names))
+    assert found["own"] is OWN
     for name in names:
-        assert found.get(name).name == name and found.get(name) is found.get(name)
+        assert found[name].name == name and found[name] is found[name]
 
 
 def test_nothing_is_imported_before_it_is_asked_for(
@@ -64,8 +64,8 @@ def test_nothing_is_imported_before_it_is_asked_for(
 ) -> None:
     installed(monkeypatch, tmp_path, group, "late", "imported_late:THING")
     found = registry(group)
-    assert "late" in found.names() and "imported_late" not in sys.modules
-    assert found.get("late").name == "late" and "imported_late" in sys.modules
+    assert "late" in found and "imported_late" not in sys.modules
+    assert found["late"].name == "late" and "imported_late" in sys.modules
 
 
 def test_an_unknown_name_lists_the_known_ones(
@@ -73,7 +73,9 @@ def test_an_unknown_name_lists_the_known_ones(
 ) -> None:
     installed(monkeypatch, tmp_path, group, "theirs", "package_theirs:THING")
     with pytest.raises(ConfigError, match=r"^thing 'x' is unknown; known: own, theirs$"):
-        registry(group).get("x")
+        registry(group)["x"]
+    assert registry(group).get("x") is None and "x" not in registry(group)
+    assert registry(group).own == ("own",) and len(registry(group)) == 2
 
 
 @pytest.mark.parametrize(
@@ -92,9 +94,9 @@ def test_a_package_that_does_not_keep_its_word_is_named_in_one_line(
 ) -> None:
     installed(monkeypatch, tmp_path, group, "bad", value, code)
     found = registry(group)
-    assert found.get("own") is OWN
+    assert found["own"] is OWN
     with pytest.raises(ConfigError, match=message) as raised:
-        found.get("bad")
+        found["bad"]
     assert "thing 'bad'" in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -104,10 +106,10 @@ def test_a_name_in_two_packages_is_refused_and_one_on_the_path_twice_is_not(
     for name in ("first_of_two", "second_of_two"):
         installed(monkeypatch, tmp_path / name, group, "both", f"{name}:THING")
     with pytest.raises(ConfigError, match=r"in two packages: .*first_of_two:THING"):
-        registry(group).get("both")
+        registry(group)["both"]
     installed(monkeypatch, tmp_path / "a", group, "once", "there_twice:THING")
     installed(monkeypatch, tmp_path / "b", group, "once", "there_twice:THING")
-    assert registry(group).get("once").name == "once"
+    assert registry(group)["once"].name == "once"
 
 
 def test_names_of_this_package_cannot_be_taken(
@@ -115,7 +117,7 @@ def test_names_of_this_package_cannot_be_taken(
 ) -> None:
     installed(monkeypatch, tmp_path, group, "own", "thief:THING")
     found = registry(group)
-    assert found.get("own") is OWN and found.names() == ("own",)
+    assert found["own"] is OWN and tuple(found) == ("own",)
     with pytest.raises(ConfigError, match="'own' is there already"):
         found.add(Thing("own"))
 
@@ -124,7 +126,7 @@ def test_a_script_adds_for_as_long_as_it_runs(group: str) -> None:
     found, thing = registry(group), Thing("mine")
     found.add(thing)
     found.add(thing)
-    assert found.get("mine") is thing and found.names() == ("own", "mine")
+    assert found["mine"] is thing and tuple(found) == ("own", "mine")
     with pytest.raises(ConfigError, match="'mine' is there already"):
         found.add(Thing("mine"))
     with pytest.raises(ConfigError, match=r"calls itself|allowed: Thing"):

@@ -184,7 +184,7 @@ def test_kinds_that_ship_write_what_earlier_versions_read(parts: Path, tmp_path:
 
     dataset = Dataset.open(parts / "demos")
     build_policy(dataset, parts / "encoder", tmp_path / "vinn", 3)
-    POLICY_KINDS.get("random").build(BuildRequest(dataset, tmp_path / "random", seed=3))
+    POLICY_KINDS["random"].build(BuildRequest(dataset, tmp_path / "random", seed=3))
     known = (
         "schema_version kind name action_scale demonstration_count frame_count dataset_hash seed "
         "vinn parametric files provenance"
@@ -202,7 +202,7 @@ def test_every_kind_that_ships_names_itself_and_trained_ones_say_how(
 
     request = BuildRequest(Dataset.open(parts / "demos"), tmp_path / "x", parts / "encoder")
     for name in ("vinn", "darp", "bc", "ibc", "open_loop", "random"):
-        assert POLICY_KINDS.get(name).name == name and POLICY_KINDS.get(name).title
+        assert POLICY_KINDS[name].name == name and POLICY_KINDS[name].title
     for name in ("bc", "ibc"):
         with pytest.raises(ConfigError, match="vinn train policy"):
-            POLICY_KINDS.get(name).build(request)
+            POLICY_KINDS[name].build(request)

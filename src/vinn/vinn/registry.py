@@ -12,10 +12,10 @@ asked for by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from vinn.errors import ConfigError
 
@@ -31,24 +31,44 @@ class Named(Protocol):
 ThingT = TypeVar("ThingT", bound=Named)
 
 
-class Registry(Generic[ThingT]):
-    """Things of one sort by name. Names of this package cannot be taken by another one."""
+class Registry(Mapping[str, ThingT]):
+    """Things of one sort by name. Names of this package cannot be taken by another one.
 
-    def __init__(self, what: str, group: str, sort: type[Any], own: Mapping[str, str]) -> None:
+    All that are known: this package's, then those added, then those of other packages.
+    """
+
+    def __init__(
+        self, what: str, group: str, sort: type[Any], own: Mapping[str, str | ThingT]
+    ) -> None:
         """Args:
         what: the sort, for messages, e.g. "policy kind".
         group: of the entry points by which packages add to it, e.g. "vinn.policies".
         sort: what each must be.
-        own: where those of this package are, by name: "module:attribute".
+        own: those of this package by name, or where they are: "module:attribute".
         """
         self.what, self.group = what, group
         self._sort, self._own = sort, dict(own)
         self._added: dict[str, ThingT] = {}
         self._installed: dict[str, list[EntryPoint]] | None = None
 
-    def names(self) -> tuple[str, ...]:
-        """All that are known: this package's, then those added, then those of other packages."""
-        return tuple(dict.fromkeys([*self._own, *self._added, *sorted(self._of_packages())]))
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Names of this package's."""
+        return tuple(self._own)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self._own, *self._added, *sorted(self._of_packages())]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._added or name in self._of_packages()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """One by its name; `default` where it is unknown."""
+        # What is unknown raises no KeyError.
+        return self[name] if name in self else default  # noqa: SIM401
 
     def add(self, thing: ThingT) -> None:
         """Make one known in this process.
@@ -61,21 +81,22 @@ class Registry(Generic[ThingT]):
             raise ConfigError(f"{self.what} '{thing.name}' is there already; choose another name")
         self._added[thing.name] = thing
 
-    def get(self, name: str) -> ThingT:
+    def __getitem__(self, name: str) -> ThingT:
         """One by its name.
 
         Raises:
             ConfigError: it is unknown, its package cannot be imported, or two packages have one.
         """
         if name in self._own:
-            module, _, attribute = self._own[name].partition(":")
+            place = self._own[name]
+            if not isinstance(place, str):
+                return place
+            module, _, attribute = place.partition(":")
             return self._check(getattr(import_module(module), attribute), name, module)
         if name not in self._added:
             found = self._of_packages().get(name)
             if not found:
-                raise ConfigError(
-                    f"{self.what} '{name}' is unknown; known: {', '.join(self.names())}"
-                )
+                raise ConfigError(f"{self.what} '{name}' is unknown; known: {', '.join(self)}")
             self._added[name] = self._loaded(name, found)
         return self._added[name]
 

@@ -85,6 +85,8 @@ def info(
     table.add_row("mean", ", ".join(f"{value:g}" for value in prepare.mean))
     table.add_row("std", ", ".join(f"{value:g}" for value in prepare.std))
     runs = ("openvino", *(["onnxruntime"] if manifest.portable_files else []))
+    if manifest.network is not None:
+        runs = (manifest.network,)
     table.add_row("runs in", ", ".join(runs))
     for key, value in manifest.provenance.items():
         table.add_row(key.replace("_", " "), str(value))

@@ -88,7 +88,7 @@ def build(
     seed: Annotated[int, typer.Option(help="Of kinds that draw numbers.")] = 0,
 ) -> None:
     """Build a policy artefact."""
-    method = POLICY_KINDS.get(kind)
+    method = POLICY_KINDS[kind]
     given: dict[str, object] = {
         "preset": preset,
         "k": k,
@@ -125,8 +125,8 @@ def build(
 def kinds() -> None:
     """List the kinds of policies that `build --kind` knows."""
     table = Table("kind", "what", "where")
-    for name in POLICY_KINDS.names():
-        found = POLICY_KINDS.get(name)
+    for name in POLICY_KINDS:
+        found = POLICY_KINDS[name]
         table.add_row(name, found.title, type(found).__module__)
     out.print(table)
 
@@ -223,7 +223,7 @@ def info(directory: Artefact) -> None:
     table.add_row("frames", str(manifest.frame_count))
     table.add_row("action scale", manifest.action_scale.value)
     table.add_row("dataset", manifest.dataset_hash[:16])
-    for name, value in POLICY_KINDS.get(manifest.kind).describe(artefact):
+    for name, value in POLICY_KINDS[manifest.kind].describe(artefact):
         table.add_row(name, value)
     out.print(table)
 

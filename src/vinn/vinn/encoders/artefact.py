@@ -39,7 +39,9 @@ class EncoderManifest(BaseModel):
     dimension: int = Field(gt=0)
     preprocessing: Preprocessing
     files: dict[str, str]
-    """SHA-256 of model.xml and model.bin."""
+    """SHA-256 of model.xml and model.bin, or of what a network of its own keeps."""
+    network: str | None = None
+    """What computes it, where it is a network of its own (`vinn.encoders.own`); else left out."""
     portable_files: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of model.onnx where there is one. It holds the same network, so it does not count
     for the identity."""
@@ -50,9 +52,10 @@ class EncoderManifest(BaseModel):
 
     def computed_hash(self) -> str:
         """The hash as it follows from the other fields."""
-        identity = self.model_dump(
-            mode="json", include={"name", "dimension", "preprocessing", "files"}
-        )
+        fields = {"name", "dimension", "preprocessing", "files"}
+        if self.network is not None:
+            fields.add("network")
+        identity = self.model_dump(mode="json", include=fields)
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -109,16 +112,19 @@ def write_encoder(
             hash="",
             provenance=dict(provenance or {}),
         )
-        manifest = manifest.model_copy(update={"hash": manifest.computed_hash()})
-        _write_manifest(folder, manifest)
+        write_manifest(folder, manifest)
         if verify is not None:
             manifest.provenance.update(verify(folder))
-            _write_manifest(folder, manifest)
+            write_manifest(folder, manifest)
     return out_dir
 
 
-def _write_manifest(folder: Path, manifest: EncoderManifest) -> None:
-    text = manifest.model_dump_json(indent=2) + "\n"
+def write_manifest(folder: Path, manifest: EncoderManifest) -> None:
+    """Write manifest.json with the hash that follows from the other fields."""
+    manifest = manifest.model_copy(update={"hash": manifest.computed_hash()})
+    # Earlier versions do not know it, and refuse what they do not know.
+    absent = {"network"} if manifest.network is None else None
+    text = manifest.model_dump_json(indent=2, exclude=absent) + "\n"
     (folder / "manifest.json").write_text(text, encoding="utf-8")
 
 
@@ -141,8 +147,11 @@ def read_manifest(directory: Path) -> EncoderManifest:
             f"{path}: hash {manifest.hash[:12]} but its contents hash to "
             f"{manifest.computed_hash()[:12]}"
         )
-    if set(manifest.files) != set(MODEL_FILES):
+    if manifest.network is None and set(manifest.files) != set(MODEL_FILES):
         raise ArtefactError(f"{path}: files must be {MODEL_FILES}, found {sorted(manifest.files)}")
+    for name in manifest.files:
+        if name != Path(name).name or name == "..":
+            raise ArtefactError(f"{path}: files: {name!r}; allowed: a name in this folder")
     if not set(manifest.portable_files) <= {ONNX_FILE}:
         raise ArtefactError(
             f"{path}: portable_files may be {ONNX_FILE}, found {sorted(manifest.portable_files)}"

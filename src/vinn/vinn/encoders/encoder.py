@@ -13,17 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.encoders.artefact import EncoderManifest, read_manifest
-from vinn.encoders.network import InferenceRequest, Network, Precision, Runtime
-from vinn.encoders.onnx_network import OnnxNetwork
-from vinn.encoders.openvino_network import OpenVinoNetwork
+from vinn.encoders.network import InferenceRequest, Network, NetworkKind, Precision
 from vinn.encoders.preprocessing import Preprocessing
-from vinn.errors import ConfigError, ImageError
-
-NETWORKS: dict[str, Callable[[Path, EncoderManifest, int, Precision, int], Network]] = {
-    "openvino": OpenVinoNetwork,
-    "onnxruntime": OnnxNetwork,
-}
-"""Run times, the preferred one first."""
+from vinn.encoders.registry import NETWORKS, RUNTIMES
+from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, ImageError
 
 
 class Encoder:
@@ -81,8 +74,9 @@ class Encoder:
 
         Raises:
             ImageError: the network's answer is not finite.
+            ArtefactMismatchError: it is not of the manifest's dimension.
         """
-        return self._finite(self._requests[0].run(resized_rgb))
+        return self._checked(self._requests[0].run(resized_rgb))
 
     def encode_each(
         self, resized_rgb: Iterable[NDArray[np.uint8]]
@@ -110,9 +104,14 @@ class Encoder:
         request = busy.popleft()
         embedding = request.result()
         idle.append(request)
-        return self._finite(embedding)
+        return self._checked(embedding)
 
-    def _finite(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _checked(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        if embedding.shape != (self.dimension,):
+            raise ArtefactMismatchError(
+                f"encoder {self.name}: an embedding of shape {embedding.shape}, the manifest says "
+                f"({self.dimension},)"
+            )
         if not np.isfinite(embedding).all():
             raise ImageError(f"encoder {self.name}: the embedding of the image is not finite")
         return embedding
@@ -148,7 +147,7 @@ def load_encoder(
     threads: int = 1,
     precision: Precision = "fp32",
     streams: int = 1,
-    runtime: Runtime = "auto",
+    runtime: str = "auto",
 ) -> Encoder:
     """Load an encoder artefact.
 
@@ -159,8 +158,8 @@ def load_encoder(
             CPU has it, and changes embeddings; "auto" leaves the choice to the run time.
         streams: images in work at a time in `embed` and `encode_each`, with `threads` each; for
             many images, one thread in each of as many streams as there are processors is fastest.
-        runtime: "auto" is OpenVINO where it is installed, else ONNX Runtime. Embeddings of both
-            are equal but for rounding.
+        runtime: "auto" is what the artefact says, else OpenVINO where it is installed, else ONNX
+            Runtime. Embeddings of both are equal but for rounding. Others: `NETWORKS`.
 
     Raises:
         ArtefactError: missing or malformed, or without what the run time needs.
@@ -173,14 +172,12 @@ def load_encoder(
         raise ConfigError(f"streams: {streams}; allowed: 1 or more")
     if precision not in ("auto", "fp32", "bf16"):
         raise ConfigError(f"precision: '{precision}'; allowed: auto, fp32, bf16")
-    if runtime not in ("auto", *NETWORKS):
+    if runtime != "auto" and runtime not in NETWORKS:
         raise ConfigError(f"runtime: '{runtime}'; allowed: auto, {', '.join(NETWORKS)}")
     directory = Path(directory)
     manifest = read_manifest(directory)
-    name = _installed_runtime() if runtime == "auto" else runtime
-    if importlib.util.find_spec(name) is None:
-        raise ConfigError(f"runtime: '{name}' is not installed: pip install {name}")
-    network = NETWORKS[name](directory, manifest, threads, precision, streams)
+    kind = _network_kind(directory, manifest, runtime)
+    network = kind.open(directory, manifest, threads, precision, streams)
     # One request more than streams: it is fed while the others are in work.
     return Encoder(manifest, network, requests=1 if streams == 1 else streams + 1)
 
@@ -194,8 +191,20 @@ def load_for_datasets(directory: Path, threads: int = 1) -> Encoder:
     return load_encoder(directory, threads, streams=streams)
 
 
-def _installed_runtime() -> str:
-    for name in NETWORKS:
+def _network_kind(directory: Path, manifest: EncoderManifest, runtime: str) -> NetworkKind:
+    if manifest.network is not None:
+        if runtime not in ("auto", manifest.network):
+            raise ConfigError(f"runtime: '{runtime}'; {directory} runs in '{manifest.network}'")
+        try:
+            return NETWORKS[manifest.network]
+        except ConfigError as cause:
+            raise ArtefactError(f"{directory / 'manifest.json'}: {cause}") from cause
+    if runtime != "auto":
+        kind = NETWORKS[runtime]
+        if kind.module and importlib.util.find_spec(kind.module) is None:
+            raise ConfigError(f"runtime: '{runtime}' is not installed: pip install {kind.module}")
+        return kind
+    for name in RUNTIMES:
         if importlib.util.find_spec(name) is not None:
-            return name
-    raise ConfigError(f"runtime: none of {', '.join(NETWORKS)} is installed")
+            return NETWORKS[name]
+    raise ConfigError(f"runtime: none of {', '.join(RUNTIMES)} is installed")

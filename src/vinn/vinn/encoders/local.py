@@ -33,7 +33,7 @@ from vinn.encoders.artefact import EncoderManifest, read_manifest, write_encoder
 from vinn.encoders.encoder import load_encoder
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.encoders.principal import principal_components
-from vinn.errors import ArtefactMismatchError, ConfigError
+from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 
 CALIBRATION_FRAMES = 400
 """Frames that the principal directions are computed from, spread evenly over the demonstrations."""
@@ -122,7 +122,16 @@ def localise_encoder(
 
 
 def read_network(directory: Path) -> Any:
-    """The network of an encoder artefact, as OpenVINO's own object."""
+    """The network of an encoder artefact, as OpenVINO's own object.
+
+    Raises:
+        ArtefactError: it has a network of its own instead.
+    """
+    if not (directory / "model.xml").is_file():
+        raise ArtefactError(
+            f"{directory}: has no model.xml; local features, detectors of grasp points and 8-bit "
+            "integers are made of a network that OpenVINO reads"
+        )
     return import_openvino().Core().read_model(directory / "model.xml")
 
 

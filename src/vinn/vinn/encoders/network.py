@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.encoders.artefact import EncoderManifest
+
 Precision = Literal["auto", "fp32", "bf16"]
-Runtime = Literal["auto", "openvino", "onnxruntime"]
 
 
 class InferenceRequest(Protocol):
@@ -37,3 +41,19 @@ class Network(Protocol):
 
     def request(self) -> InferenceRequest:
         """A new request; several may be in work at a time."""
+
+
+@dataclass(frozen=True)
+class NetworkKind:
+    """What makes a network of an encoder artefact.
+
+    Attributes:
+        name: as in `load_encoder(runtime=...)`, and in the manifest of a network of its own.
+        open: (directory, manifest, threads, precision, streams) to the network, ready to run. May
+            raise `ArtefactError`, `ArtefactMismatchError` and `ConfigError`.
+        module: that must be installed for it; empty: none.
+    """
+
+    name: str
+    open: Callable[[Path, EncoderManifest, int, Precision, int], Network]
+    module: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.encoders.artefact import ONNX_FILE, EncoderManifest
-from vinn.encoders.network import Precision
-from vinn.encoders.preprocessing import Preprocessing
+from vinn.encoders.function_network import FunctionNetwork
+from vinn.encoders.network import NetworkKind, Precision
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.reading.regular import check_regular, parsing
 
 CUDA = "CUDAExecutionProvider"
 
 
-class OnnxNetwork:
-    """`vinn.encoders.network.Network`, on CUDA where this ONNX Runtime has it, else on the CPU."""
+class OnnxNetwork(FunctionNetwork):
+    """On CUDA where this ONNX Runtime has it, else on the CPU."""
 
     def __init__(
         self,
@@ -61,17 +60,12 @@ class OnnxNetwork:
         self._preprocessing = manifest.preprocessing
         self._input = self.compiled.get_inputs()[0].name
         self._check_shapes(path, manifest)
-        self._workers = ThreadPoolExecutor(streams, thread_name_prefix="onnxruntime")
-
-    @property
-    def runtime(self) -> str:
-        """See `Network`."""
         device = "CUDA" if CUDA in self.compiled.get_providers() else "CPU"
-        return f"onnxruntime ({device})"
+        super().__init__(f"onnxruntime ({device})", self._embed, streams, self.compiled)
 
-    def request(self) -> _Request:
-        """See `Network`."""
-        return _Request(self.compiled, self._input, self._preprocessing, self._workers)
+    def _embed(self, resized_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pixels = self._preprocessing.normalise(resized_rgb)
+        return np.asarray(self.compiled.run(None, {self._input: pixels})[0][0], np.float32)
 
     def _check_shapes(self, path: Path, manifest: EncoderManifest) -> None:
         prepare = manifest.preprocessing
@@ -87,27 +81,4 @@ class OnnxNetwork:
                 )
 
 
-class _Request:
-    def __init__(
-        self,
-        session: Any,
-        input_name: str,
-        preprocessing: Preprocessing,
-        workers: ThreadPoolExecutor,
-    ) -> None:
-        self._session, self._input = session, input_name
-        self._preprocessing, self._workers = preprocessing, workers
-        self._future: Future[NDArray[np.float32]] | None = None
-
-    def run(self, resized_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        pixels = self._preprocessing.normalise(resized_rgb)
-        return np.asarray(self._session.run(None, {self._input: pixels})[0][0], np.float32)
-
-    def start(self, resized_rgb: NDArray[np.uint8]) -> None:
-        self._future = self._workers.submit(self.run, resized_rgb)
-
-    def result(self) -> NDArray[np.float32]:
-        if self._future is None:
-            raise RuntimeError("no image was started")
-        future, self._future = self._future, None
-        return future.result()
+NETWORK = NetworkKind("onnxruntime", OnnxNetwork, "onnxruntime")

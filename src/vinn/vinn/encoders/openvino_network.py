@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.encoders.artefact import EncoderManifest, check_input_shape
-from vinn.encoders.network import Precision
+from vinn.encoders.network import NetworkKind, Precision
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError
@@ -100,3 +100,6 @@ def _with_normalisation(model: Any, preprocessing: Preprocessing) -> Any:
     steps = builder.input().preprocess().convert_element_type(openvino.Type.f32)
     steps.mean(list(preprocessing.mean)).scale(list(preprocessing.std))
     return builder.build()
+
+
+NETWORK = NetworkKind("openvino", OpenVinoNetwork, "openvino")

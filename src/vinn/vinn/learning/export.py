@@ -17,7 +17,6 @@ import numpy as np
 from vinn.demos.files import sha256_file
 from vinn.encoders.artefact import write_encoder
 from vinn.encoders.encoder import load_encoder
-from vinn.encoders.network import Runtime
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
@@ -122,7 +121,7 @@ def export_network(
 
     largest = float(np.abs(expected).max())
 
-    def difference(candidate: Path, runtime: Runtime) -> float:
+    def difference(candidate: Path, runtime: str) -> float:
         found = float(
             np.abs(load_encoder(candidate, runtime=runtime).encode(image) - expected).max()
         )

@@ -26,7 +26,7 @@ class TablesConfig(BaseModel):
 
     caption: str
     """Says in the tables what was spent on the methods."""
-    tasks: tuple[str, ...] = tuple(TASKS)
+    tasks: tuple[str, ...] = TASKS.own
     methods: tuple[str, ...] = tuple(METHODS)
     seeds: Count = 3
     record: dict[str, Any] = Field(default_factory=dict)

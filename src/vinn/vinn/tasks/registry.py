@@ -1,4 +1,7 @@
-"""All tasks by name. Simulators are imported when a task is recorded, not before."""
+"""All tasks by name; a package adds its own in the group "vinn.tasks".
+
+Simulators are imported when a task is recorded, not before.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pydantic import ValidationError
 
 from vinn.errors import ConfigError
 from vinn.reading.config_file import load_config
+from vinn.registry import Registry
 from vinn.robot.config import CameraMount, RobotConfig
 from vinn.robot.gripper_config import EmptyRule, GripperConfig
 from vinn.tasks.types import Task, TaskSettings
@@ -54,7 +58,7 @@ def _metaworld(
     )
 
 
-TASKS: dict[str, Task] = {
+_SHIPPED: dict[str, Task] = {
     task.name: task
     for task in (
         Task(
@@ -102,9 +106,10 @@ def task_named(name: str) -> Task:
     Raises:
         ConfigError: unknown name; the known ones are listed.
     """
-    if name not in TASKS:
-        raise ConfigError(f"task '{name}' is unknown; known: {', '.join(TASKS)}")
     return TASKS[name]
+
+
+TASKS: Registry[Task] = Registry("task", "vinn.tasks", Task, _SHIPPED)
 
 
 def task_settings(name: str, file: Path | None = None, **changes: object) -> TaskSettings:

@@ -20,6 +20,7 @@ from vinn.errors import ConfigError, RobotError
 from vinn.robot.config import ContactConfig, RobotConfig
 from vinn.robot.types import JointCommand
 
+from vinn_ros.drivers.driver import Driver
 from vinn_ros.drivers.joint_names import JOINTS
 from vinn_ros.drivers.stretch_topics import StretchTopics
 from vinn_ros.node.calls import wait_for
@@ -190,3 +191,9 @@ class FollowTrajectoryDriver(StretchTopics):
             self._node.get_logger().warning(
                 f"{_ACTION}: error {result.error_code}: {result.error_string}"
             )
+
+
+DRIVER = Driver(
+    "trajectory",
+    lambda node, settings: FollowTrajectoryDriver(node, settings.service_timeout_s),
+)

@@ -16,6 +16,7 @@ from vinn.errors import RobotError
 from vinn.robot.config import RobotConfig
 from vinn.robot.types import JointCommand
 
+from vinn_ros.drivers.driver import Driver, DriverSettings
 from vinn_ros.drivers.pose_command import HEAD_ENTRIES, PoseLayout, layout_of_tool
 from vinn_ros.drivers.stretch_topics import StretchTopics
 from vinn_ros.node import qos
@@ -103,3 +104,12 @@ class StreamingPositionDriver(StretchTopics):
                 ),
             )
         )
+
+
+def _build(node: VinnNode, settings: DriverSettings) -> StreamingPositionDriver:
+    return StreamingPositionDriver(
+        node, settings.pose_layout, settings.gripper_unit, settings.service_timeout_s
+    )
+
+
+DRIVER = Driver("streaming", _build)

@@ -25,7 +25,9 @@ from vinn_ros.conversions import (
     to_step_result_msg,
     to_vector3,
 )
-from vinn_ros.drivers.build import build_driver
+from vinn_ros.drivers.driver import DriverSettings
+from vinn_ros.drivers.pose_command import AUTO
+from vinn_ros.drivers.registry import DRIVERS
 from vinn_ros.executor.free_motions import HOME, JOG, SAVE_START, FreeMotions
 from vinn_ros.executor.lease import Lease
 from vinn_ros.executor.parameters import PARAMETERS
@@ -64,15 +66,7 @@ class StretchExecutorNode(VinnNode):
         self._lease = Lease(self.value("lease_s"))
         self._lost_session = ""
         """The last session that the supervisor left without a word."""
-        self._robot = RobotLink(
-            build_driver(
-                self.value("driver"),
-                self,
-                pose_layout=self.value("pose_layout"),
-                gripper_unit=self.value("gripper_unit"),
-                service_timeout_s=self.value("service_timeout_s"),
-            )
-        )
+        self._robot = RobotLink(DRIVERS[self.value("driver")].build(self, self._driver_settings()))
         self._sole = SolePublishers(self, COMMANDERS)
         self._voice = ExecutorVoice(self, self._robot)
         self._free = FreeMotions(
@@ -270,6 +264,14 @@ class StretchExecutorNode(VinnNode):
         return response
 
     # Inside
+
+    def _driver_settings(self) -> DriverSettings:
+        layout = self.value("pose_layout")
+        return DriverSettings(
+            () if list(layout) == [AUTO] else tuple(layout),
+            self.value("gripper_unit"),
+            self.value("service_timeout_s"),
+        )
 
     def _tuning(self) -> dict[str, float]:
         return {parameter.name: self.value(parameter.name) for parameter in TUNING}

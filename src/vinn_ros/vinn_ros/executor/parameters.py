@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from vinn_ros.drivers.build import DRIVERS
 from vinn_ros.drivers.pose_command import AUTO, GRIPPER_UNITS
+from vinn_ros.drivers.registry import DRIVERS
 from vinn_ros.node.parameters import Parameter
 from vinn_ros.tuning import TUNING
 
 PARAMETERS = (
     Parameter("robot_config", "", "YAML file of vinn.robot: tool, filter, executor, start"),
-    Parameter("driver", "streaming", "how the robot is reached", choices=DRIVERS),
+    Parameter("driver", "streaming", "how the robot is reached", choices=tuple(DRIVERS)),
     Parameter("pose_layout", [AUTO], "entries of joint_pose_cmd, in order; auto: by the tool"),
     Parameter(
         "gripper_unit", "finger_rad", "unit of joint_pose_cmd's gripper", choices=GRIPPER_UNITS

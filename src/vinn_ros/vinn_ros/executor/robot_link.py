@@ -11,7 +11,7 @@ from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter
 from vinn.robot.types import ReasonCode, RobotState
 
-from vinn_ros.drivers.build import StartableDriver
+from vinn_ros.drivers.driver import StartableDriver
 
 
 @dataclass

@@ -163,7 +163,7 @@ def build_policy(
                 memory.origin_ids,
                 sha256_file(folder / EMBEDDINGS_FILE),
             )
-        kind = POLICY_KINDS.get("vinn" if head is None else "darp")
+        kind = POLICY_KINDS["vinn" if head is None else "darp"]
         kind.seal(folder, dataset, memory, settings, name or out_dir.name, provenance)
     return out_dir
 

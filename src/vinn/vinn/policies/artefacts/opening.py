@@ -60,7 +60,7 @@ def open_artefact(directory: Path) -> PolicyArtefact[Any]:
             f"{path}: schema version {manifest.schema_version}, this version reads {SCHEMA_VERSION}"
         )
     try:
-        kind = POLICY_KINDS.get(manifest.kind)
+        kind = POLICY_KINDS[manifest.kind]
     except ConfigError as cause:
         raise ArtefactError(f"{path}: {cause}") from cause
     settings = _settings(path, manifest, kind)

@@ -14,6 +14,7 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest, write_encoder
 from vinn.encoders.encoder import load_for_datasets
+from vinn.encoders.local import read_network
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.errors import ConfigError
 from vinn.policies.artefacts.embedding import embed_dataset
@@ -59,7 +60,7 @@ def quantize_encoder(
     if calibration_frames < 1:
         raise ConfigError(f"calibration frames: {calibration_frames}; allowed: 1 or more")
     # Before NNCF, which would import OpenVINO with its telemetry.
-    openvino = import_openvino()
+    import_openvino()
     import nncf
 
     def stage(what: str) -> Callable[[int, int], None]:
@@ -75,7 +76,7 @@ def quantize_encoder(
         image = manifest.preprocessing.resize(read_frame(path))
         inputs.append(manifest.preprocessing.normalise(image))
         reading(done + 1, count)
-    model = openvino.Core().read_model(Path(encoder_dir) / "model.xml")
+    model = read_network(Path(encoder_dir))
     nncf.set_log_level("ERROR")
     # Its own progress bars are no result.
     with contextlib.redirect_stdout(sys.stderr):
