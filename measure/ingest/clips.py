@@ -33,7 +33,7 @@ FISHEYE = Lens(
     cy_px=239.5,
     k=(-0.02, 0.005, -0.003, 0.0005),
 )
-"""`vinn/ingest/cameras/sim_fisheye.yaml` describes it."""
+"""`vinn/ingest/lenses/cameras/sim_fisheye.yaml` describes it."""
 
 _FACE_PX = 480
 

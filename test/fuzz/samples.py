@@ -209,7 +209,7 @@ KINDS = (
     Kind("training settings", copied("train/byol-small.yaml"), training),
     Kind(
         "camera profile",
-        copied("../src/vinn/vinn/ingest/cameras/sim_fisheye.yaml"),
+        copied("../src/vinn/vinn/ingest/lenses/cameras/sim_fisheye.yaml"),
         lambda root: load_profile(root / "sim_fisheye.yaml").mask(),
     ),
     Kind(

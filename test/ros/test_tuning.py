@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.errors import ConfigError
-from vinn.policies.artefacts import opening as artefact
 from vinn.policies.artefacts.build import build_policy
+from vinn.policies.kinds import nearest
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.robot.config import RobotConfig
@@ -61,13 +61,13 @@ def test_precision_reaches_the_encoder(tmp_path, monkeypatch: pytest.MonkeyPatch
     encoder = write_tiny_encoder(tmp_path / "encoder")
     directory = build_policy(dataset, encoder, tmp_path / "policy", k=4)
     asked: list[str] = []
-    real = artefact.load_encoder
+    real = nearest.load_encoder
 
     def load(where, threads, precision):
         asked.append(precision)
         return real(where, threads, precision)
 
-    monkeypatch.setattr(artefact, "load_encoder", load)
+    monkeypatch.setattr(nearest, "load_encoder", load)
     plain = LoadedPolicy(directory, threads=1).predict(square_image(0.5, 0.5), 1)
     fast = LoadedPolicy(directory, 1, "auto").predict(square_image(0.5, 0.5), 1)
     assert asked == ["fp32", "auto"]

@@ -1,6 +1,7 @@
 """Camera profiles: which lens filmed, and what its frames become.
 
-Those of `vinn/ingest/cameras` come with the package; yours are files, or stand in `config/cameras`.
+Those of `vinn/ingest/lenses/cameras` come with the package; yours are files, or stand in
+`config/cameras`.
 """
 
 from __future__ import annotations
