@@ -15,8 +15,8 @@ from vinn.errors import ConfigError
 from vinn.paper import task_tables
 from vinn.paper.grasp_detectors import UNIT_STEP_M
 from vinn.paper.task_trials import TaskTrial, run_task_trials, task_rates
-from vinn.policies.artefacts.build import build_control
-from vinn.policies.artefacts.opening import PolicyKind
+from vinn.policies.kinds.kind import BuildRequest
+from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.types import Prediction, TakenStep
 from vinn.robot.config import RobotConfig
 from vinn.robot.kinematics import gripper_R_camera
@@ -247,7 +247,7 @@ def open_loop_policy(root: Path, side_px: int = 48) -> Path:
         frames = [np.full((side_px, side_px, 3), 40 * number, np.uint8)] * 2
         write_demonstration(root / "demos", meta, frames, np.zeros((2, 3)), np.zeros(2, np.int8))
     dataset = Dataset.open(root / "demos")
-    return build_control(dataset, PolicyKind.OPEN_LOOP, root / "policy")
+    return OPEN_LOOP.build(BuildRequest(dataset, root / "policy"))
 
 
 @pytest.mark.physics
