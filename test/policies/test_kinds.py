@@ -195,6 +195,41 @@ def test_kinds_that_ship_write_what_earlier_versions_read(parts: Path, tmp_path:
         open_artefact(tmp_path / name)
 
 
+def test_a_method_that_weighs_neighbours_otherwise_is_a_kind_of_its_own(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vinn.demos.store import Dataset
+    from vinn.policies.kinds.nearest import NearestKind, nearest
+    from vinn.policies.kinds.vinn import build_nearest
+    from vinn.policies.vinn import VinnPolicy
+
+    class MedianPolicy(VinnPolicy):
+        def combine(self, query, rows, weights):
+            states = np.eye(4)[self.memory.gripper[rows]].mean(axis=0)
+            return np.median(self.memory.camera_delta[rows], axis=0), states
+
+    class MedianKind(NearestKind):
+        name = "median"
+
+        def load(self, artefact, options):
+            return MedianPolicy(**nearest(artefact).parts(options))
+
+        def build(self, request):
+            return build_nearest(self.name, request)
+
+    monkeypatch.setattr(POLICY_KINDS, "_added", {})
+    POLICY_KINDS.add(MedianKind())
+    dataset = Dataset.open(parts / "demos")
+    request = BuildRequest(dataset, tmp_path / "median", parts / "encoder", {"k": 5})
+    artefact = open_artefact(POLICY_KINDS["median"].build(request))
+    assert artefact.manifest.kind == "median"
+    prediction = artefact.policy().predict(square_image(0.4, 0.1))
+    rows = [neighbor.index for neighbor in prediction.neighbors]
+    assert len(rows) == 5
+    median = np.median(artefact.memory.camera_delta[rows], axis=0)
+    np.testing.assert_array_equal(prediction.camera_delta, median)
+
+
 def test_every_kind_that_ships_names_itself_and_trained_ones_say_how(
     parts: Path, tmp_path: Path
 ) -> None:

@@ -71,6 +71,7 @@ def build_policy(
     novelty: NoveltyMeasure = NoveltyMeasure.NEAREST,
     half: bool = False,
     grasp: GraspSource | None = None,
+    kind: str | None = None,
 ) -> Path:
     """Build a nearest-neighbour policy from demonstrations and an encoder.
 
@@ -93,6 +94,7 @@ def build_policy(
         novelty: what novelty is measured by; see `vinn.policies.novelty`.
         half: keep embeddings in half precision; refused where the ranking does not allow it.
         grasp: detector and settings of grasp points; is copied. None is off.
+        kind: a `NearestKind` by its name; by default "vinn", or "darp" with `head`.
 
     Raises:
         DatasetError: no actions, or a truncated frame.
@@ -163,8 +165,8 @@ def build_policy(
                 memory.origin_ids,
                 sha256_file(folder / EMBEDDINGS_FILE),
             )
-        kind = POLICY_KINDS["vinn" if head is None else "darp"]
-        kind.seal(folder, dataset, memory, settings, name or out_dir.name, provenance)
+        method = POLICY_KINDS[kind or ("vinn" if head is None else "darp")]
+        method.seal(folder, dataset, memory, settings, name or out_dir.name, provenance)
     return out_dir
 
 

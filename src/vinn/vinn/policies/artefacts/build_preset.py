@@ -61,6 +61,7 @@ def build_from_preset(
     half: bool = False,
     detector_dir: Path | None = None,
     train_detector: TrainDetector | None = None,
+    kind: str | None = None,
 ) -> Path:
     """Build a nearest-neighbour policy as a preset says.
 
@@ -81,6 +82,7 @@ def build_from_preset(
         half: keep embeddings in half precision; see `build_policy`.
         detector_dir: of grasp points, where the preset asks for them.
         train_detector: makes one where there is none.
+        kind: see `build_policy`.
 
     Raises:
         DatasetError, ConfigError, ArtefactError, ArtefactMismatchError: as `build_policy`.
@@ -155,6 +157,7 @@ def build_from_preset(
             novelty=preset.novelty,
             half=half,
             grasp=grasp,
+            kind=kind,
         )
 
 

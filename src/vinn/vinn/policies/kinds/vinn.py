@@ -107,6 +107,7 @@ def build_nearest(
         half=options.half,
         detector_dir=options.detector,
         train_detector=request.trainers.get("detector"),
+        kind=kind,
     )
 
 
