@@ -71,7 +71,7 @@ def build(
 
     from vinn.demos.store import Dataset
     from vinn.learning.config import grasp_point_config
-    from vinn.learning.grasp_training import train_grasp_point
+    from vinn.learning.grasp.training import train_grasp_point
     from vinn.policies.artefacts.build_preset import build_from_preset
     from vinn.policies.kinds.kind import BuildRequest
     from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
