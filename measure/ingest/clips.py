@@ -137,13 +137,6 @@ class FilmedEpisode:
     frame_gripper: NDArray[np.int8]
     episode: ExpertEpisode
 
-    def true_deltas(self, frames_per_step: int) -> NDArray[np.float64]:
-        """(S, 3) motion of the camera centre per step in the optical frame of its start [m]."""
-        starts = self.world_centre_m[:-1:frames_per_step]
-        motion = self.world_centre_m[frames_per_step::frames_per_step] - starts
-        axes = self.world_R_camera[:-1:frames_per_step]
-        return np.asarray(np.einsum("nji,nj->ni", axes, motion))
-
 
 class _FilmedWorld(DoorWorld):
     """Remembers the state at every moment of physics that the executor waits for."""

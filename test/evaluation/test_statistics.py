@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from vinn.errors import ConfigError
-from vinn.evaluation.statistics import summarise, wilson_interval
+from vinn.evaluation.statistics import wilson_interval
 
 
 @given(
@@ -29,13 +28,3 @@ def test_wilson_agrees_with_scipy(trials: int, share: float, confidence: float) 
 def test_impossible_counts_are_refused(successes: int, trials: int) -> None:
     with pytest.raises(ConfigError, match=f"{successes} successes of {trials}"):
         wilson_interval(successes, trials)
-
-
-def test_summary_of_known_values() -> None:
-    summary = summarise(np.arange(101)[::-1], quantiles=(0.1, 0.99))
-    assert (summary.count, summary.mean, summary.median) == (101, 50, 50)
-    assert (summary.minimum, summary.maximum) == (0, 100)
-    assert summary.quantiles == {0.1: pytest.approx(10), 0.99: pytest.approx(99)}
-    for bad in ([], [1.0, np.nan]):
-        with pytest.raises(ConfigError):
-            summarise(bad)

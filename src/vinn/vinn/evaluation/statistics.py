@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
-
-import numpy as np
-from numpy.typing import ArrayLike
 
 from vinn.errors import ConfigError
 
@@ -40,43 +35,3 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     low = 0.0 if successes == 0 else (center - half) / scale
     high = 1.0 if successes == trials else (center + half) / scale
     return low, high
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Location and spread of some values.
-
-    Attributes:
-        count: number of values.
-        mean: arithmetic mean.
-        median: 0.5 quantile.
-        minimum: smallest value.
-        maximum: largest value.
-        quantiles: probability to value.
-    """
-
-    count: int
-    mean: float
-    median: float
-    minimum: float
-    maximum: float
-    quantiles: dict[float, float]
-
-
-def summarise(values: ArrayLike, quantiles: Sequence[float] = (0.05, 0.95, 0.99)) -> Summary:
-    """Summarise finite values, (N,) with N >= 1; quantiles are interpolated linearly.
-
-    Raises:
-        ConfigError: no values, or one that is not finite.
-    """
-    data = np.asarray(values, np.float64).ravel()
-    if data.size == 0 or not np.isfinite(data).all():
-        raise ConfigError(f"summary of {data.size} values: needs at least 1, all of them finite")
-    return Summary(
-        count=int(data.size),
-        mean=float(data.mean()),
-        median=float(np.median(data)),
-        minimum=float(data.min()),
-        maximum=float(data.max()),
-        quantiles={q: float(np.quantile(data, q)) for q in quantiles},
-    )
