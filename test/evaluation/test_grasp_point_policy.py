@@ -20,6 +20,7 @@ from vinn.paper.workspace import Workspace
 from vinn.policies.artefacts.build_preset import build_from_preset
 from vinn.policies.artefacts.extend import extend_policy
 from vinn.policies.artefacts.opening import load_policy, open_artefact
+from vinn.policies.artefacts.remove import remove_demonstrations
 from vinn.policies.grasp.point import KEY_SIZE
 from vinn.policies.kinds.nearest import GRASP_FOLDER
 from vinn.policies.preset import load_preset
@@ -210,3 +211,15 @@ def test_demonstrations_are_added_with_their_ways(policy_dir: Path, tmp_path: Pa
     assert len(added) == len(after.memory) - len(before.memory) > 0
     assert np.abs(added[:, -KEY_SIZE]).max() > 0
     assert set(np.unique(added[:, -1])) <= set(np.unique(before.embeddings[:, -1]))
+
+
+def test_a_policy_without_one_demonstration_keeps_its_detector(
+    policy_dir: Path, tmp_path: Path
+) -> None:
+    before = open_artefact(policy_dir)
+    name = next(name for name in before.memory.names if "~" not in name)
+    after = open_artefact(remove_demonstrations(policy_dir, [name], tmp_path / "shorter"))
+    assert after.settings.grasp_point == before.settings.grasp_point
+    assert name not in after.memory.names and len(after.memory) < len(before.memory)
+    image = before.thumbnail(0)
+    assert np.isfinite(after.policy().predict(image).camera_delta).all()

@@ -25,6 +25,7 @@ from vinn.policies.artefacts.manifest import FRAME_COLUMNS, INDEX_FOLDER, write_
 from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.augmentation import origin_name
 from vinn.policies.kinds.nearest import (
+    GRASP_FOLDER,
     METRIC_FILE,
     NOVELTY_FILE,
     NearestArtefact,
@@ -69,6 +70,8 @@ def remove_demonstrations(directory: Path, names: Sequence[str], out_dir: Path) 
         _write_frames(artefact, rows, folder)
         if METRIC_FILE in artefact.manifest.files:
             shutil.copyfile(directory / METRIC_FILE, folder / METRIC_FILE)
+        if settings.grasp_point is not None:
+            shutil.copytree(directory / GRASP_FOLDER, folder / GRASP_FOLDER)
         limit = _calibrate(folder, settings, embeddings, ids)
         index = directory / INDEX_FOLDER
         if index.is_dir():
