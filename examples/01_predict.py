@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from vinn.demos.frames import read_image
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 
 policy_dir, image = map(Path, sys.argv[1:])
 policy = load_policy(policy_dir)

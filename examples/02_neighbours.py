@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 from vinn.demos.frames import read_image
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.artefact import open_artefact
 from vinn.viz.mosaic import neighbor_mosaic
 
 policy_dir, image, out = map(Path, sys.argv[1:])

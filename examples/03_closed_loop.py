@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from vinn.evaluation.trials import run_trials
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 from vinn.rollout.config import RolloutConfig
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import difficulty_named

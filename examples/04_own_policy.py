@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 from vinn.policies.kinds.kind import BuildRequest, PolicyKind
 from vinn.policies.kinds.registry import POLICY_KINDS
 from vinn.policies.types import Prediction

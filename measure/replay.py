@@ -36,15 +36,15 @@ from vinn.demos.types import CameraInfo, DemonstrationMeta
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import RobotError, VinnError
 from vinn.evaluation.results import Results
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.build import build_policy
 from vinn.policies.kinds.nearest import VinnSettings
 from vinn.recordings.replay import SAME_ACTION, replay_recording
 from vinn.rollout.label import read_label
-from vinn.rollout.storage.reader import read_recording
-from vinn.rollout.storage.repair import repair_recording
+from vinn.rollout.reader import read_recording
+from vinn.rollout.repair import repair_recording
 from vinn_ros.bringup import graph
 from vinn_ros.bringup.processes import BringUp
 from vinn_ros.node import qos

@@ -53,7 +53,7 @@ def door_policy(
 ) -> Path:
     """A real policy artefact that opens the door of `door_demonstrations`."""
     from vinn.demos.store import Dataset
-    from vinn.policies.artefacts.build import build_policy
+    from vinn.policies.build import build_policy
 
     dataset = Dataset.open(door_demonstrations)
     out = tmp_path_factory.mktemp("policy") / "door"

@@ -49,7 +49,7 @@ def test_robot_process_needs_neither_torch_nor_simulation(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["vinn.policies.artefacts.opening", "vinn.robot.executor", "vinn.rollout.loop"]
+    "module", ["vinn.policies.artefact", "vinn.robot.executor", "vinn.rollout.loop"]
 )
 def test_library_at_run_time_needs_neither_torch_nor_simulation_nor_ros(module: str) -> None:
     assert modules_after(f"import {module}") & (NOT_ON_A_ROBOT | ROS) == set()

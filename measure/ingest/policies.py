@@ -41,11 +41,11 @@ from vinn.ingest.lenses.camera_profile import SHIPPED, load_profile
 from vinn.ingest.pipeline import IngestSettings, process_clip
 from vinn.ingest.pipeline import write_clip as write_ingested
 from vinn.paper.grasp_detectors import UNIT_STEP_M, robot_of_actions, train_detector
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefact import load_policy
 from vinn.policies.artefacts.build_preset import build_from_preset
 from vinn.policies.artefacts.embedding import embed_dataset
-from vinn.policies.artefacts.opening import load_policy
 from vinn.policies.artefacts.selection import select_k_and_bandwidth
+from vinn.policies.build import build_policy
 from vinn.policies.memory import ActionMemory
 from vinn.policies.preset import load_preset
 from vinn.robot.config import MotionConfig

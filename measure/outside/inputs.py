@@ -18,7 +18,7 @@ import numpy as np
 from vinn.demos.store import Dataset, read_frame
 from vinn.ingest.formats.lerobot_export import export_lerobot
 from vinn.ingest.formats.rosbag import export_rosbag
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.build import build_policy
 from vinn.recordings.rerun_recording import write_rerun
 from vinn.recordings.timeline import load_timeline
 from vinn.recordings.tracks import load_tracks

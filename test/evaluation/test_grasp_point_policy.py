@@ -17,9 +17,9 @@ from vinn.paper.grasp_point import CoveredCamera, grasp_point_results, run_grasp
 from vinn.paper.grasp_views import off_path_errors
 from vinn.paper.offline_config import load_tables_config
 from vinn.paper.workspace import Workspace
+from vinn.policies.artefact import load_policy, open_artefact
 from vinn.policies.artefacts.build_preset import build_from_preset
 from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.artefacts.remove import remove_demonstrations
 from vinn.policies.grasp.point import KEY_SIZE
 from vinn.policies.kinds.nearest import GRASP_FOLDER

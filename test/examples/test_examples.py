@@ -16,8 +16,8 @@ from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest
 from vinn.errors import ArtefactError
-from vinn.policies.artefacts.build import build_policy
-from vinn.policies.artefacts.opening import load_policy, open_artefact
+from vinn.policies.artefact import load_policy, open_artefact
+from vinn.policies.build import build_policy
 from vinn.robot.config import RobotConfig
 from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tiny_encoder import square_image
 from vinn.demos.frames import decode_jpeg, encode_jpeg
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 from vinn.rollout.messages import header_fields, image_fields, prediction_fields
 from vinn.rollout.recorder import LOST_KEY, RolloutRecorder
 

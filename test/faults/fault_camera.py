@@ -18,7 +18,7 @@ from tiny_encoder import HEIGHT_PX, WIDTH_PX, square_image, write_tiny_encoder
 from vinn.demos.store import Dataset, write_demonstration
 from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta
 from vinn.errors import CameraError
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.build import build_policy
 
 _SIDE_AT = {-1: 0.2, 1: 0.8}
 _SPREAD = 0.15

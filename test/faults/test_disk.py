@@ -17,7 +17,7 @@ from vinn.demos.types import ActionScale
 from vinn.errors import DatasetError
 from vinn.recordings.rollout_demonstration import add_rollout
 from vinn.robot.config import CameraMount
-from vinn.rollout.storage.reader import summarize_recording
+from vinn.rollout.reader import summarize_recording
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 

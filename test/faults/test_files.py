@@ -22,13 +22,13 @@ from vinn.demos.store import Dataset, read_frame
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactMismatchError, VinnError
 from vinn.ingest.formats.record3d import read_record3d
-from vinn.policies.artefacts.build import build_policy
-from vinn.policies.artefacts.opening import load_policy, open_artefact
+from vinn.policies.artefact import load_policy, open_artefact
+from vinn.policies.build import build_policy
 from vinn.robot.config import load_robot_config
 from vinn.rollout.config import load_rollout_config
 from vinn.rollout.messages import image_fields
+from vinn.rollout.reader import read_recording
 from vinn.rollout.recorder import RolloutRecorder
-from vinn.rollout.storage.reader import read_recording
 
 DAMAGES = 24
 """Random truncations and bit flips of each file."""

@@ -15,7 +15,7 @@ from fault_measure import LIMITS, Measure, measuring
 from fault_stack import Stack
 from sensor_msgs.msg import CompressedImage
 from vinn.demos.frames import read_frame
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 from vinn.robot.config import load_robot_config
 from vinn_ros.node import qos
 from vinn_ros.paths import config_file

@@ -21,7 +21,7 @@ from ros_domain import own_domain
 from ros_harness import Harness, ros_context
 from std_srvs.srv import Trigger
 from stretch_driver import FakeStretchDriver
-from vinn.rollout.storage.reader import summarize_recording
+from vinn.rollout.reader import summarize_recording
 from vinn_ros.bringup import graph
 
 from vinn_msgs.msg import RolloutStatus

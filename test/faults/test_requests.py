@@ -19,7 +19,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from relay import BadNetwork, Relay
 from std_srvs.srv import Trigger
-from vinn.rollout.storage.reader import summarize_recording
+from vinn.rollout.reader import summarize_recording
 from vinn_ros.node import qos
 from vinn_ros.node.calls import wait_for
 

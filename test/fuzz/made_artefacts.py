@@ -17,9 +17,9 @@ from vinn.demos.store import Dataset, validate_dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, DatasetError
 from vinn.ingest.lenses.lens import Lens
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefact import load_policy, open_artefact
 from vinn.policies.artefacts.manifest import sealed_files
-from vinn.policies.artefacts.opening import load_policy, open_artefact
+from vinn.policies.build import build_policy
 from vinn.policies.features import Features
 from vinn.policies.kinds.bc import KIND as CLONED
 from vinn.policies.kinds.kind import BuildRequest

@@ -25,9 +25,9 @@ from vinn.recordings.tracks import load_tracks
 from vinn.robot.config import CameraMount
 from vinn.rollout.label import RolloutLabel, read_label, write_label
 from vinn.rollout.messages import image_fields, serialize, typestore
+from vinn.rollout.reader import read_recording, summarize_recording, timed_messages
 from vinn.rollout.recorder import RolloutRecorder
-from vinn.rollout.storage.reader import read_recording, summarize_recording, timed_messages
-from vinn.rollout.storage.repair import repair_recording
+from vinn.rollout.repair import repair_recording
 from vinn.rollout.storage.stored import recorded_types
 
 CONFIG = Path(__file__).parents[2] / "config"

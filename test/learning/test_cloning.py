@@ -14,8 +14,8 @@ from vinn.learning.cloning import ImplicitCloning
 from vinn.learning.config import cloning_config
 from vinn.learning.policy_training import action_length, to_mlp, train_policy
 from vinn.learning.raw_pixels import export_raw_pixels
+from vinn.policies.artefact import load_policy
 from vinn.policies.artefacts.embedding import embed_dataset
-from vinn.policies.artefacts.opening import load_policy
 from vinn.policies.mlp import Mlp, load_heads, save_heads
 
 SMALL = ["hidden=[64]", "run.batch_size=36", "run.accelerator=cpu", "counter_examples=32"]
@@ -65,7 +65,7 @@ def test_the_policy_runs_without_torch(cloned: Path, squares: Dataset) -> None:
     frame = squares.demonstrations[0].frame_paths[0]
     code = (
         "import sys; from pathlib import Path; "
-        "from vinn.policies.artefacts.opening import load_policy; "
+        "from vinn.policies.artefact import load_policy; "
         "from vinn.demos.frames import read_frame; "
         f"p = load_policy(Path({str(cloned)!r})).predict(read_frame(Path({str(frame)!r}))); "
         "assert p.camera_delta.shape == (3,); print('torch' in sys.modules)"

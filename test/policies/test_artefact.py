@@ -13,10 +13,10 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, DatasetError, VinnError
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefact import load_policy, open_artefact
 from vinn.policies.artefacts.embedding import embed_dataset
-from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.augmentation import MIRRORED, ORIGINAL, view_frame
+from vinn.policies.build import build_policy
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.nearest import nearest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tiny_encoder import write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.selection import select_k_and_bandwidth
 
 
@@ -215,7 +215,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("vinn.policies.artefacts.build.np.save", full)
+    monkeypatch.setattr("vinn.policies.build.np.save", full)
     out = tmp_path / "policy"
     line = fails(
         capsys, "policy", "build", parts / "demos", "--encoder", parts / "encoder", "--out", out
@@ -276,7 +276,7 @@ def test_difference_aware_policy_is_trained_and_runs_without_torch(
     script = (
         "import sys; sys.modules['torch'] = None\n"
         "import numpy as np\n"
-        "from vinn.policies.artefacts.opening import load_policy\n"
+        "from vinn.policies.artefact import load_policy\n"
         f"policy = load_policy(__import__('pathlib').Path({str(out)!r}))\n"
         "print(len(policy.predict(np.zeros((20, 20, 3), np.uint8)).neighbors))"
     )

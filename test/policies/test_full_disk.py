@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from recorded_rollout import record_rollout
 from tiny_encoder import write_square_demos, write_tiny_encoder
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.build import build_policy
 
 ROOM_BYTES = 3000
 """A file may not be longer; as on a full disk, the write fails half-way."""

@@ -13,8 +13,8 @@ import pytest
 from installed_package import install
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.errors import ArtefactError, ConfigError
-from vinn.policies.artefacts.build import build_policy
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.artefact import open_artefact
+from vinn.policies.build import build_policy
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.registry import POLICY_KINDS
 

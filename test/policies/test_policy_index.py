@@ -10,10 +10,10 @@ import pytest
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.errors import ArtefactMismatchError
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefact import load_policy, open_artefact
 from vinn.policies.artefacts.extend import extend_policy
 from vinn.policies.artefacts.manifest import INDEX_FOLDER
-from vinn.policies.artefacts.opening import load_policy, open_artefact
+from vinn.policies.build import build_policy
 from vinn.retrieval import index as index_module
 from vinn.retrieval.approximate import ApproximateNeighbors
 from vinn.retrieval.flat import FlatNeighbors

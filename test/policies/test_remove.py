@@ -13,11 +13,11 @@ from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, ConfigError
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefact import load_policy, open_artefact
 from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.artefacts.remove import remove_demonstrations
 from vinn.policies.augmentation import MIRRORED, ORIGINAL
+from vinn.policies.build import build_policy
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.novelty import NoveltyMeasure

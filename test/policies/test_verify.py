@@ -15,12 +15,12 @@ from vinn.demos.checksums import CHECKSUMS, write_checksums
 from vinn.demos.files import sha256_file
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, VinnError
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefact import load_policy, open_artefact
 from vinn.policies.artefacts.extend import extend_policy
 from vinn.policies.artefacts.manifest import sealed_files
-from vinn.policies.artefacts.opening import load_policy, open_artefact
 from vinn.policies.artefacts.remove import remove_demonstrations
 from vinn.policies.artefacts.verify import verify_artefact
+from vinn.policies.build import build_policy
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.retrieval.index import IndexKind, build_index

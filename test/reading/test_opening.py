@@ -21,14 +21,14 @@ from vinn.ingest.frame_source import open_source
 from vinn.ingest.gripper.classifier import GripperClassifier
 from vinn.ingest.lenses.camera_profile import load_profile
 from vinn.ingest.lenses.intrinsics import read_intrinsics
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.artefact import open_artefact
 from vinn.policies.mlp import load_heads
 from vinn.reading.arrays import check_finite, read_npy, read_npz
 from vinn.reading.documents import read_json, read_yaml
 from vinn.reading.regular import open_regular
 from vinn.reading.tables import read_table
 from vinn.robot.config import load_robot_config
-from vinn.rollout.storage.reader import read_recording, summarize_recording
+from vinn.rollout.reader import read_recording, summarize_recording
 
 READERS: dict[str, Callable[[Path], object]] = {
     "JSON": lambda path: read_json(path, DatasetError),

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 
 from recorded_rollout import record_rollout
 from tiny_encoder import write_square_demos, write_tiny_encoder
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.build import build_policy
 
 
 @pytest.fixture(scope="session")

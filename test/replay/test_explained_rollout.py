@@ -16,9 +16,9 @@ from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
 from vinn.evaluation.recorded_trials import record_trial
 from vinn.evaluation.trials import StopAt, TrialResult
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.embedding import EmbeddedDataset
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.build import build_policy
 from vinn.policies.memory import ActionMemory
 from vinn.policies.novelty import NoveltyMeasure
 from vinn.policies.types import Neighbor, Prediction

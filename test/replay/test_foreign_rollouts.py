@@ -13,7 +13,7 @@ from recorded_rollout import IMAGES, WRIST
 from vinn.cli.main import run
 from vinn.demos.frames import decode_jpeg
 from vinn.errors import DatasetError
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 from vinn.recordings.replay import SAME_ACTION, replay_recording
 from vinn.recordings.rollout_demonstration import add_rollout
 from vinn.recordings.timeline import load_timeline

@@ -12,10 +12,10 @@ from vinn.cli.main import run
 from vinn.errors import DatasetError
 from vinn.rollout.label import RolloutLabel, label_path, read_label, write_label
 from vinn.rollout.messages import definition, serialize
+from vinn.rollout.reader import has_footer, read_recording, summarize_recording
 from vinn.rollout.recorder import RolloutRecorder
-from vinn.rollout.storage.reader import has_footer, read_recording, summarize_recording
-from vinn.rollout.storage.recordings import find_recordings
-from vinn.rollout.storage.repair import repair_recording
+from vinn.rollout.recordings import find_recordings
+from vinn.rollout.repair import repair_recording
 
 
 @pytest.fixture(params=[0.15, 0.3, 0.62])

@@ -14,8 +14,8 @@ from tiny_encoder import write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactMismatchError, DatasetError
-from vinn.policies.artefacts.build import build_policy
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
+from vinn.policies.build import build_policy
 from vinn.recordings.replay import SAME_ACTION, angle_between, replay_recording
 from vinn.rollout.recorder import RolloutRecorder
 

@@ -13,8 +13,8 @@ import pytest
 from fake_stretch import FakeStretch
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg, encode_jpeg
-from vinn.policies.artefacts.build import build_policy
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
+from vinn.policies.build import build_policy
 from vinn.policies.episode import Episode, Position
 from vinn.policies.features import Features
 from vinn.policies.kinds.kind import BuildRequest

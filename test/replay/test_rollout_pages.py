@@ -14,7 +14,7 @@ import pytest
 from recorded_rollout import IMAGES, record_rollout
 from vinn.cli.main import run
 from vinn.demos.types import ActionScale
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.artefact import open_artefact
 from vinn.policies.types import Neighbor, Prediction
 from vinn.recordings.scrubber import neighbor_jumps, scrubber_data
 from vinn.recordings.timeline import load_timeline

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from fake_stretch import FakeStretch
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
-from vinn.policies.artefacts.build import build_policy
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
+from vinn.policies.build import build_policy
 from vinn.robot.config import CameraMount, RobotConfig
 from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vinn.cli.main import run
 from vinn.rollout.messages import header_fields, serialize
+from vinn.rollout.reader import read_recording, summarize_recording
 from vinn.rollout.storage.clock import SILENCE_S, ClockJump, RecordingClock, stamp_of
-from vinn.rollout.storage.reader import read_recording, summarize_recording
 
 BOOT = 5 * SECOND
 """What a computer without a clock of its own believes: 1970."""

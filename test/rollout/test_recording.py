@@ -21,11 +21,11 @@ from vinn.rollout.messages import (
     serialize,
     typestore,
 )
+from vinn.rollout.reader import read_recording, summarize_recording
 from vinn.rollout.recorder import RolloutRecorder
+from vinn.rollout.repair import repair_recording
 from vinn.rollout.storage.images import RGB_OF
 from vinn.rollout.storage.mcap_file import has_footer, has_index, mcap_records
-from vinn.rollout.storage.reader import read_recording, summarize_recording
-from vinn.rollout.storage.repair import repair_recording
 
 PREDICTION = Prediction(
     camera_delta=np.array([0.01, -0.02, 0.03]),

@@ -16,10 +16,10 @@ from vinn.cli.main import run
 from vinn.demos.store import Dataset
 from vinn.errors import DatasetError
 from vinn.rollout.messages import definition, header_fields
-from vinn.rollout.storage.reader import read_recording, summarize_recording
-from vinn.rollout.storage.recording_files import is_recording, recording_files
-from vinn.rollout.storage.recordings import find_recordings
-from vinn.rollout.storage.repair import repair_recording
+from vinn.rollout.reader import read_recording, summarize_recording
+from vinn.rollout.recording_files import is_recording, recording_files
+from vinn.rollout.recordings import find_recordings
+from vinn.rollout.repair import repair_recording
 from vinn.rollout.storage.stored import recorded_types
 
 TIMES = [START + i * SECOND // 10 for i in range(30)]

@@ -18,7 +18,7 @@ aiohttp = pytest.importorskip("aiohttp", reason="needs vinn[console]")
 
 from recorded_rollout import record_rollout  # noqa: E402
 from tiny_encoder import write_square_demos, write_tiny_encoder  # noqa: E402
-from vinn.policies.artefacts.build import build_policy  # noqa: E402
+from vinn.policies.build import build_policy  # noqa: E402
 from vinn_ros.console.access import Access  # noqa: E402
 from vinn_ros.console.backend import COMMANDS, Picture  # noqa: E402
 from vinn_ros.console.recordings import RecordingPages  # noqa: E402

@@ -15,7 +15,7 @@ from ros_harness import Harness
 from std_srvs.srv import SetBool, Trigger
 from test_rollout_supervisor import Bench, FakeRest
 from vinn.recordings.timeline import load_timeline
-from vinn.rollout.storage.reader import summarize_recording
+from vinn.rollout.reader import summarize_recording
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import RolloutStatus

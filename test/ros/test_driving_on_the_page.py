@@ -19,7 +19,7 @@ from ros_domain import own_domain
 from vinn.demos.store import Dataset
 from vinn.recordings.rollout_demonstration import add_rollout
 from vinn.robot.config import load_robot_config
-from vinn.rollout.storage.reader import summarize_recording
+from vinn.rollout.reader import summarize_recording
 from vinn_ros.bringup import graph
 from vinn_ros.bringup.processes import BringUp
 from vinn_ros.paths import config_directory

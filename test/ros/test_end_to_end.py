@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ros_harness import Harness
 from std_srvs.srv import Trigger
-from vinn.rollout.storage.reader import read_recording, summarize_recording
+from vinn.rollout.reader import read_recording, summarize_recording
 from vinn_ros.bringup import graph
 from vinn_ros.bringup.processes import BringUp
 from vinn_ros.paths import config_directory

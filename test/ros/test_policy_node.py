@@ -12,8 +12,8 @@ from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg
-from vinn.policies.artefacts.build import build_policy
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
+from vinn.policies.build import build_policy
 from vinn.policies.episode import Episode
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP

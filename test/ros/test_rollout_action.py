@@ -17,7 +17,7 @@ from rclpy.parameter import Parameter
 from ros_harness import Harness
 from std_srvs.srv import Trigger
 from test_rollout_supervisor import Bench
-from vinn.rollout.storage.reader import summarize_recording
+from vinn.rollout.reader import summarize_recording
 from vinn_ros.bringup import graph
 from vinn_ros.node import qos
 

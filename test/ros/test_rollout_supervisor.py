@@ -19,7 +19,7 @@ from rclpy.node import Node
 from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
-from vinn.rollout.storage.reader import summarize_recording
+from vinn.rollout.reader import summarize_recording
 from vinn_ros.node import qos
 from vinn_ros.paths import config_directory
 from vinn_ros.supervisor.node import RolloutSupervisorNode

@@ -16,8 +16,8 @@ from vinn.ingest.frame_source import open_source
 from vinn.robot.types import JointCommand, ReasonCode
 from vinn.rollout.config import load_rollout_config
 from vinn.rollout.messages import serialize
+from vinn.rollout.reader import summarize_recording
 from vinn.rollout.recorder import RolloutRecorder
-from vinn.rollout.storage.reader import summarize_recording
 from vinn.sim.difficulty import DIFFICULTIES
 from vinn_ros.bringup import graph
 from vinn_ros.drivers.pose_command import DEFAULT_LAYOUT, GRIPPER_UNITS, PoseLayout

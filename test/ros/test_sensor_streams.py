@@ -16,7 +16,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from ros_harness import Harness
 from sensor_msgs.msg import BatteryState, CameraInfo, CompressedImage, JointState
 from std_msgs.msg import Bool, String
-from vinn.rollout.storage.reader import summarize_recording
+from vinn.rollout.reader import summarize_recording
 from vinn_ros.conversions import compress, to_stamp
 from vinn_ros.drivers.stretch_topics import StretchTopics
 from vinn_ros.node import qos

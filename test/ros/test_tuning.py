@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.errors import ConfigError
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.build import build_policy
 from vinn.policies.kinds import nearest
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 from recorded_rollout import record_rollout
 from tiny_encoder import write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
-from vinn.policies.artefacts.build import build_policy
+from vinn.policies.build import build_policy
 from vinn.recordings.timeline import load_timeline
 
 

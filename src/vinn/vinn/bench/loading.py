@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset, write_demonstration
 from vinn.encoders.artefact import read_manifest
-from vinn.policies.artefacts.build import build_policy
 from vinn.policies.artefacts.embedding import EmbeddedDataset
+from vinn.policies.build import build_policy
 
 _PROGRAM = """
 import json, sys, time
 started = time.perf_counter()
 from pathlib import Path
 import numpy as np
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 policy = load_policy(Path(sys.argv[1]))
 policy.predict(np.full((240, 320, 3), 127, np.uint8))
 seconds = time.perf_counter() - started

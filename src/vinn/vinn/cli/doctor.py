@@ -14,7 +14,7 @@ from rich.table import Table
 from vinn.cli.console import err, out
 from vinn.errors import VinnError
 from vinn.ingest.frame_source import cameras
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.artefact import open_artefact
 from vinn.robot.checks.preflight import Check, Verdict
 from vinn.robot.types import ReasonCode
 

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from vinn.cli.console import note, out
 from vinn.rollout.label import read_label
-from vinn.rollout.storage.reader import summarize_recording
-from vinn.rollout.storage.recordings import NoRecordingsError, find_recordings
-from vinn.rollout.storage.repair import repair_recording
+from vinn.rollout.reader import summarize_recording
+from vinn.rollout.recordings import NoRecordingsError, find_recordings
+from vinn.rollout.repair import repair_recording
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -16,13 +16,13 @@ from rich.table import Table
 from vinn.cli.console import note, out, progress_bar
 from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.errors import ConfigError
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import PolicyArtefact
-from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.kinds.nearest import NearestArtefact
 from vinn.recordings.replay import Replay, ReplaySummary, replay_recording, replay_rows
 from vinn.recordings.replay_report import build_replay_report
 from vinn.recordings.rollout_pages import recorded_policy
-from vinn.rollout.storage.reader import summarize_recording
+from vinn.rollout.reader import summarize_recording
 from vinn.viz.output import write_text
 
 app = typer.Typer(no_args_is_help=True)

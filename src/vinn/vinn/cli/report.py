@@ -9,11 +9,11 @@ import typer
 from typer.core import TyperGroup
 
 from vinn.cli.console import out, progress_bar
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.artefact import open_artefact
 from vinn.recordings.rollout_pages import rerun_path, write_rollout_pages
 from vinn.recordings.rollout_report import build_report, video_path
 from vinn.recordings.rollout_summary import digest_recording
-from vinn.rollout.storage.recordings import find_recordings
+from vinn.rollout.recordings import find_recordings
 
 
 class _PagesByDefault(TyperGroup):

@@ -33,7 +33,7 @@ from vinn.evaluation.trials import (
 from vinn.paper.closed_loop_config import ClosedLoopConfig
 from vinn.paper.methods import method_named
 from vinn.paper.workspace import HASH_LENGTH, Workspace
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 from vinn.policies.types import Policy
 from vinn.reading.regular import parsing, read_bytes
 from vinn.robot.config import RobotConfig

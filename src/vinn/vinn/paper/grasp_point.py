@@ -33,7 +33,7 @@ from vinn.paper.closed_loop_config import ClosedLoopConfig, load_closed_loop_con
 from vinn.paper.grasp_views import off_path_errors
 from vinn.paper.methods import method_named
 from vinn.paper.workspace import Workspace
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 from vinn.policies.vinn import VinnPolicy
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import difficulty_named

@@ -16,7 +16,7 @@ from vinn.evaluation.results import Results
 from vinn.paper.methods import METHODS, PAPER_TABLE3
 from vinn.paper.offline_config import TablesConfig
 from vinn.paper.offline_tables import Measurements, mean_and_deviation
-from vinn.policies.artefacts.opening import open_artefact
+from vinn.policies.artefact import open_artefact
 from vinn.tasks.data import TaskData
 from vinn.tasks.registry import TASKS
 from vinn.viz.mosaic import neighbor_mosaic

@@ -18,8 +18,8 @@ from vinn.evaluation.offline import offline_error
 from vinn.paper.methods import EncoderKind, Method, PolicyForm, method_named
 from vinn.paper.offline_config import TablesConfig
 from vinn.paper.workspace import CLONING_METHODS, Workspace, clone
+from vinn.policies.artefact import load_policy
 from vinn.policies.artefacts.embedding import EmbeddedDataset
-from vinn.policies.artefacts.opening import load_policy
 from vinn.policies.artefacts.selection import select_k_and_bandwidth
 from vinn.policies.memory import ActionMemory
 from vinn.policies.open_loop import OpenLoopPolicy

@@ -15,7 +15,7 @@ from vinn.evaluation.success import SuccessRate, opened_at_first
 from vinn.paper.methods import method_named
 from vinn.paper.task_trials import TRIAL_IMAGE_PX, TaskTrial, run_task_trials
 from vinn.paper.workspace import Workspace
-from vinn.policies.artefacts.opening import load_policy
+from vinn.policies.artefact import load_policy
 from vinn.tasks.data import TaskData
 from vinn.tasks.registry import task_named, task_settings
 

@@ -37,9 +37,9 @@ from vinn.learning.config import (
 from vinn.paper.methods import EncoderKind, Method, PolicyForm
 from vinn.paper.offline_config import TablesConfig
 from vinn.paper.preset_rows import build_preset_row
-from vinn.policies.artefacts.build import build_policy
 from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.artefacts.selection import Selection, select_k_and_bandwidth
+from vinn.policies.build import build_policy
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.kinds.random import KIND as RANDOM

@@ -32,8 +32,8 @@ from vinn.recordings.tracks import SentStep, load_tracks
 from vinn.robot.config import CameraMount
 from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
 from vinn.rollout.label import read_label
-from vinn.rollout.storage.reader import summarize_recording
-from vinn.rollout.storage.recording_files import recording_name
+from vinn.rollout.reader import summarize_recording
+from vinn.rollout.recording_files import recording_name
 
 WRIST_YAW = "joint_wrist_yaw"
 STANDING_M = 1e-4

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import PolicyArtefact
-from vinn.policies.artefacts.opening import open_artefact
 from vinn.recordings.rerun_recording import write_rerun
 from vinn.recordings.rollout_findings import clock_findings, findings, neighbor_progress
 from vinn.recordings.rollout_summary import RolloutDigest, digest_recording
@@ -18,8 +18,8 @@ from vinn.recordings.scrubber import neighbor_jumps, scrubber_data
 from vinn.recordings.timeline import RolloutTimeline, load_timeline
 from vinn.recordings.tracks import load_tracks
 from vinn.rollout.label import read_label
-from vinn.rollout.storage.reader import RecordingSummary, summarize_recording
-from vinn.rollout.storage.recording_files import recording_name
+from vinn.rollout.reader import RecordingSummary, summarize_recording
+from vinn.rollout.recording_files import recording_name
 from vinn.viz.report import Link, Report, Tile
 
 INDEX = "index.html"

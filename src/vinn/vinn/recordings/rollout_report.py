@@ -14,7 +14,7 @@ from vinn.errors import DatasetError
 from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
 from vinn.recordings.latency import LatencySummary
 from vinn.recordings.rollout_summary import RolloutDigest
-from vinn.rollout.storage.recording_files import recording_name
+from vinn.rollout.recording_files import recording_name
 from vinn.viz import plots
 from vinn.viz.report import Report, Section, Tile, VideoItem
 

@@ -17,10 +17,10 @@ from vinn.errors import DatasetError
 from vinn.policies.episode import Position, StepReport
 from vinn.policies.types import GraspPoint, Neighbor, Prediction
 from vinn.robot.types import ReasonCode
+from vinn.rollout.reader import RecordedMessage, read_recording
 from vinn.rollout.step_report import step_report
 from vinn.rollout.storage.clock import ClockJump
 from vinn.rollout.storage.images import COMPRESSED_IMAGE, IMAGE, RGB_OF
-from vinn.rollout.storage.reader import RecordedMessage, read_recording
 from vinn.rollout.storage.stored import recorded_types
 from vinn.rollout.storage.topics import find_topics
 

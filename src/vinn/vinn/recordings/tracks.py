@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.recordings.timeline import EXECUTING
+from vinn.rollout.reader import read_recording
 from vinn.rollout.states import RolloutState
-from vinn.rollout.storage.reader import read_recording
 from vinn.rollout.storage.stored import recorded_types
 from vinn.rollout.storage.topics import find_topics
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from vinn.demos.files import atomic_file
 from vinn.errors import DatasetError
 from vinn.reading.documents import read_json
-from vinn.rollout.storage.recording_files import recording_name
+from vinn.rollout.recording_files import recording_name
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 
 from vinn.errors import ConfigError, DatasetError
 from vinn.rollout.label import read_label
-from vinn.rollout.storage.reader import RecordingSummary, summarize_recording
-from vinn.rollout.storage.recording_files import recording_name
-from vinn.rollout.storage.recordings import find_recordings
+from vinn.rollout.reader import RecordingSummary, summarize_recording
+from vinn.rollout.recording_files import recording_name
+from vinn.rollout.recordings import find_recordings
 
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _SHOWN = 50

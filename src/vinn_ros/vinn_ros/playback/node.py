@@ -11,9 +11,9 @@ from typing import Any
 
 from std_srvs.srv import SetBool, Trigger
 from vinn.errors import ConfigError, DatasetError, VinnError
+from vinn.rollout.reader import timed_messages
 from vinn.rollout.storage.clock import ClockJump
 from vinn.rollout.storage.images import COMPRESSED_IMAGE, IMAGE
-from vinn.rollout.storage.reader import timed_messages
 from vinn.rollout.storage.stored import recorded_types
 from vinn.rollout.storage.topics import check_type, find_topic
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from vinn.demos.files import sha256_file
 from vinn.encoders.network import Precision
 from vinn.errors import ArtefactError, ConfigError
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import PolicyArtefact
-from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.episode import Episode
 from vinn.policies.kinds.nearest import VinnSettings
 from vinn.policies.types import Prediction

@@ -27,8 +27,8 @@ from vinn.evaluation.trials import (
     success_by_cabinet,
 )
 from vinn.paper.task_trials import ROLLOUT, TRIAL_IMAGE_PX, TaskTrial, run_task_trials, task_rates
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import PolicyArtefact
-from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.types import Policy
 from vinn.robot.config import RobotConfig, load_robot_config
 from vinn.rollout.config import RolloutConfig, load_rollout_config

@@ -28,9 +28,9 @@ from vinn.ingest.formats.common import GripperOrder, Imported, numbers
 from vinn.ingest.formats.rosbag_foreign import BagTopics, ForeignBag
 from vinn.robot.config import CameraMount
 from vinn.rollout.messages import header_fields, image_fields, serialize, typestore, vector_fields
+from vinn.rollout.reader import read_recording
+from vinn.rollout.recordings import find_recordings
 from vinn.rollout.storage.images import compressed_rgb
-from vinn.rollout.storage.reader import read_recording
-from vinn.rollout.storage.recordings import find_recordings
 from vinn.rollout.storage.rosbag2_metadata import VERSION
 from vinn.rollout.storage.stored import recorded_types
 from vinn.rollout.storage.topics import find_topics
@@ -97,7 +97,7 @@ def read_rosbag(
     """Demonstrations from one recording, or from all in a folder.
 
     Args:
-        path: any recording (`vinn.rollout.storage.recording_files`), or a folder of such.
+        path: any recording (`vinn.rollout.recording_files`), or a folder of such.
         task: for recordings that do not say it.
         topics: of recordings that this project did not export.
         action_rate_hz: frames used per second of such recordings.

@@ -29,11 +29,11 @@ from vinn.ingest.formats.common import (
 )
 from vinn.ingest.formats.rosbag_poses import camera_pose, joint_values, poses_from_messages
 from vinn.robot.config import CameraMount
+from vinn.rollout.reader import timed_messages
+from vinn.rollout.recording_files import recording_name
 from vinn.rollout.storage.clock import ClockJump
 from vinn.rollout.storage.definitions import decode
 from vinn.rollout.storage.images import COMPRESSED_IMAGE, RGB_OF
-from vinn.rollout.storage.reader import timed_messages
-from vinn.rollout.storage.recording_files import recording_name
 from vinn.rollout.storage.topics import check_type, find_topic
 
 _NS = 1e9

@@ -20,9 +20,9 @@ from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_for_datasets
 from vinn.encoders.local import localise_encoder
 from vinn.errors import ConfigError
-from vinn.policies.artefacts.build import build_policy
 from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.artefacts.selection import Selection, select_k_and_bandwidth
+from vinn.policies.build import build_policy
 from vinn.policies.features import Features, MetricKind, join_context
 from vinn.policies.grasp.point import GraspSource, usual_distance
 from vinn.policies.kinds.kind import OnStage

@@ -23,6 +23,7 @@ from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import read_manifest as read_encoder_manifest
 from vinn.encoders.encoder import load_for_datasets
 from vinn.errors import ArtefactError, ArtefactMismatchError
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import PolicyArtefact
 from vinn.policies.artefacts.embedding import (
     EmbeddedDataset,
@@ -33,7 +34,6 @@ from vinn.policies.artefacts.embedding import (
 from vinn.policies.artefacts.frames import write_frames
 from vinn.policies.artefacts.half_precision import stored_as
 from vinn.policies.artefacts.manifest import FRAME_COLUMNS, INDEX_FOLDER, write_manifest
-from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.grasp.point import GraspSource
 from vinn.policies.kinds.nearest import (
     GRASP_FOLDER,

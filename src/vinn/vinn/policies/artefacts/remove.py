@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from vinn.demos.files import atomic_directory, sha256_file
 from vinn.encoders.artefact import read_manifest as read_encoder_manifest
 from vinn.errors import ArtefactError, ConfigError
-from vinn.policies.artefacts.build import calibrate_novelty_limit
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.manifest import FRAME_COLUMNS, INDEX_FOLDER, write_manifest
-from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.augmentation import origin_name
+from vinn.policies.build import calibrate_novelty_limit
 from vinn.policies.kinds.nearest import (
     GRASP_FOLDER,
     METRIC_FILE,

@@ -15,9 +15,9 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, VinnError
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import PolicyArtefact
 from vinn.policies.artefacts.manifest import sealed_files
-from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.kinds.nearest import NearestArtefact
 
 _EMBEDDED_AGAIN = 16

@@ -13,11 +13,11 @@ from vinn.demos.store import Dataset
 from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ConfigError
+from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import LoadOptions, PolicyArtefact
 from vinn.policies.artefacts.encoder_copy import FOLDER, check_encoder, copy_encoder
 from vinn.policies.artefacts.frames import write_frames
 from vinn.policies.artefacts.manifest import PolicyManifest
-from vinn.policies.artefacts.opening import open_artefact
 from vinn.policies.kinds.kind import BuildRequest, PolicyKind
 from vinn.policies.mlp import Mlp, load_heads, save_heads
 

@@ -9,7 +9,7 @@ import yaml
 
 from vinn.demos.files import atomic_file
 from vinn.errors import DatasetError
-from vinn.rollout.storage.recording_files import METADATA, RecordingFiles
+from vinn.rollout.recording_files import METADATA, RecordingFiles
 from vinn.rollout.storage.stored import StoredMessage, stored_records, stored_topics
 
 VERSION: Literal[8] = 8

@@ -13,9 +13,9 @@ from pathlib import Path
 from mcap.records import Channel, Message, Metadata, Schema
 
 from vinn.errors import DatasetError
+from vinn.rollout.recording_files import RecordingFile, Storage, recording_files
 from vinn.rollout.storage import zstd
 from vinn.rollout.storage.mcap_file import mcap_channels, mcap_records, scan_channels
-from vinn.rollout.storage.recording_files import RecordingFile, Storage, recording_files
 from vinn.rollout.storage.sqlite_file import SqliteFile, open_sqlite
 
 _LARGEST_MESSAGE = 256 * 2**20

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vinn.errors import DatasetError
-from vinn.rollout.storage.recording_files import ALLOWED, is_recording
+from vinn.rollout.recording_files import ALLOWED, is_recording
 
 FOLDER = Path("runs/rollouts")
 """Where the nodes put recordings, unless a parameter says something else."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vinn.rollout.recorder import INFO_RECORD, LOST_KEY, OUTCOME_RECORD, PARAMETERS_RECORD
+from vinn.rollout.recording_files import RecordingFiles, Storage, recording_files
 from vinn.rollout.storage.clock import ClockJump, RecordingClock, stamp_of
 from vinn.rollout.storage.definitions import begins_with_header, decode
 from vinn.rollout.storage.mcap_file import has_footer
-from vinn.rollout.storage.recording_files import RecordingFiles, Storage, recording_files
 from vinn.rollout.storage.stored import StoredMessage, stored_records
 
 _JUMPS_SHOWN = 3
@@ -105,7 +105,7 @@ def read_recording(
     its last whole message.
 
     Args:
-        path: any recording (`vinn.rollout.storage.recording_files`).
+        path: any recording (`vinn.rollout.recording_files`).
         topics: those wanted; None: all.
         on_jump: told of each clock that was set meanwhile.
 

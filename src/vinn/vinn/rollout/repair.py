@@ -15,9 +15,9 @@ from mcap.records import Message
 
 from vinn.demos.files import atomic_path
 from vinn.errors import DatasetError
+from vinn.rollout.recording_files import Storage, recording_files
 from vinn.rollout.storage.indexed import write_indexed
 from vinn.rollout.storage.mcap_file import has_footer, has_index, mcap_records
-from vinn.rollout.storage.recording_files import Storage, recording_files
 from vinn.rollout.storage.rosbag2_metadata import write_metadata
 from vinn.rollout.storage.sqlite_file import merge_log
 from vinn.rollout.storage.stored import StoredMessage, stored_records
