@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("ros") is not None:
             item.add_marker(pytest.mark.flaky(reruns=2))
+
+
+@pytest.fixture(autouse=True)
+def scheduling_stays_as_it_was() -> Iterator[None]:
+    """What one test does to this thread's priority would starve the nodes of the next ones."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    after = os.sched_getscheduler(0)
+    if after != before[0]:
+        os.sched_setscheduler(0, *before)
+        pytest.fail(f"scheduling policy {after} was left behind; it was {before[0]}")
 
 
 @pytest.fixture(scope="session")

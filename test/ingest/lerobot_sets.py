@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -119,7 +121,7 @@ class LeRobotSet:
         path.parent.mkdir(parents=True)
         rate = self.video_fps or self.fps
         every = rate // self.fps
-        with av.open(str(path), "w") as container:
+        with _own_scheduling(), av.open(str(path), "w") as container:
             stream = container.add_stream(self.codec, rate=rate)
             stream.height, stream.width = SIZE
             stream.pix_fmt = "yuv420p"
@@ -133,6 +135,16 @@ class LeRobotSet:
                 shown.pts, shown.time_base = number, Fraction(1, rate)
                 container.mux(stream.encode(shown))
             container.mux(stream.encode())
+
+
+@contextmanager
+def _own_scheduling() -> Iterator[None]:
+    """SVT-AV1 takes real-time priority for root and keeps it: see findings/."""
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameter)
 
 
 def cells(count: int) -> list[Any]:

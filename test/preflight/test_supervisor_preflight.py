@@ -94,11 +94,13 @@ class Bench:
         self.statuses = ros.listen(RolloutStatus, "supervisor/status")
         ros.wait_for(lambda: self.node._links.fault() is None)
         ros.wait_for(lambda: self.node._policy.not_seeing() is None)
-        ros.wait_for(lambda: self.node._reset.refusal() is None or "disk" in self.refused())
+        ros.wait_for(
+            lambda: self.node._reset.refusal(by_policy=True) is None or "disk" in self.refused()
+        )
         ros.wait_for(lambda: self.node._probe.observe().battery_v is not None)
 
     def refused(self) -> str:
-        refusal = self.node._reset.refusal()
+        refusal = self.node._reset.refusal(by_policy=True)
         return refusal[1] if refusal else ""
 
     def reset(self) -> Trigger.Response:
@@ -114,7 +116,7 @@ class Bench:
         self.rest.flags[name] = message
 
         def refuses() -> bool:
-            refusal = self.node._reset.refusal()
+            refusal = self.node._reset.refusal(by_policy=True)
             return refusal is not None and refusal[0].value == reason
 
         self.ros.wait_for(refuses)
