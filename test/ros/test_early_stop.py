@@ -24,7 +24,7 @@ NODES = ("views", "wrist_camera", "rollout_supervisor", "operator_console")
 
 SLOW = """
 import sys, time
-from vinn_ros.nodes import vinn_policy
+from vinn_ros.policy import node as vinn_policy
 
 class Slow(vinn_policy.VinnPolicyNode):
     def configure(self):

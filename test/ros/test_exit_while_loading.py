@@ -37,7 +37,7 @@ ready()
 busy()
 """
 _CONFIGURING = """
-from vinn_ros.nodes import vinn_policy
+from vinn_ros.policy import node as vinn_policy
 
 class Slow:
     def __init__(self, *given):
@@ -48,7 +48,7 @@ vinn_policy.LoadedPolicy = Slow
 vinn_policy.main()
 """
 _CONSTRUCTING = """
-from vinn_ros.nodes import vinn_policy
+from vinn_ros.policy import node as vinn_policy
 from vinn_ros.node.main import run_node
 
 def construct():
