@@ -27,7 +27,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 from vinn.evaluation.results import Results
 from vinn.recordings.latency import LatencySummary, stage_latencies
-from vinn.recordings.timeline import RolloutTimeline, load_timeline
+from vinn.viz.timeline import RolloutTimeline, load_timeline
 from vinn_ros.bringup import graph
 from vinn_ros.bringup.processes import BringUp
 from vinn_ros.node import qos

@@ -21,6 +21,7 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 import av
 import cv2
 import numpy as np
+from vinn.evaluation.ingest_clips import FilmedEpisode, film_expert, film_gripper, write_clip
 from vinn.evaluation.results import Results
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.decode import sample_frames
@@ -34,8 +35,6 @@ from vinn.ingest.pipeline import IngestSettings, process_clip
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import DIFFICULTIES
 from vinn.sim.scene import SceneConfig
-
-from measure.ingest.clips import FilmedEpisode, film_expert, film_gripper, write_clip
 
 PROFILE = SHIPPED / "sim_fisheye.yaml"
 COMMAND = "python -m measure.ingest"

@@ -31,6 +31,7 @@ from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset, write_demonstration
 from vinn.demos.types import ActionScale, DemonstrationMeta, GripperState
 from vinn.encoders.encoder import load_encoder
+from vinn.evaluation.ingest_clips import film_expert, write_clip
 from vinn.evaluation.paired import paired_difference
 from vinn.evaluation.results import Results
 from vinn.evaluation.statistics import wilson_interval
@@ -54,8 +55,6 @@ from vinn.sim.difficulty import DIFFICULTIES
 from vinn.sim.episode import robot_config
 from vinn.sim.recording import camera_info
 from vinn.sim.scene import SceneConfig
-
-from measure.ingest.clips import film_expert, write_clip
 
 PROFILE = SHIPPED / "sim_fisheye.yaml"
 EASY = DIFFICULTIES["easy"]

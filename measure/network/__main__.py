@@ -29,8 +29,8 @@ import numpy as np
 from vinn.errors import RobotError
 from vinn.evaluation.results import Results
 from vinn.evaluation.statistics import wilson_interval
-from vinn.recordings.timeline import load_timeline, stamp_ns
 from vinn.rollout.reader import read_recording
+from vinn.viz.timeline import load_timeline, stamp_ns
 from vinn_ros.bringup import graph
 from vinn_ros.bringup.processes import BringUp, BringUpError
 from vinn_ros.demo.system import DemoSystem

@@ -20,8 +20,8 @@ from vinn.ingest.formats.lerobot_export import export_lerobot
 from vinn.ingest.formats.rosbag import export_rosbag
 from vinn.policies.build import build_policy
 from vinn.recordings.rerun_recording import write_rerun
-from vinn.recordings.timeline import load_timeline
 from vinn.recordings.tracks import load_tracks
+from vinn.viz.timeline import load_timeline
 from vinn.viz.video import write_video
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "test" / "fakes"))

@@ -20,7 +20,6 @@ from vinn.ingest.formats.lerobot_import import read_lerobot
 from vinn.ingest.formats.rosbag import BagTopics, export_rosbag, read_rosbag
 from vinn.ingest.lenses.lens import Lens
 from vinn.recordings.rollout_demonstration import add_rollout
-from vinn.recordings.timeline import load_timeline
 from vinn.recordings.tracks import load_tracks
 from vinn.robot.config import CameraMount
 from vinn.rollout.label import RolloutLabel, read_label, write_label
@@ -29,6 +28,7 @@ from vinn.rollout.reader import read_recording, summarize_recording, timed_messa
 from vinn.rollout.recorder import RolloutRecorder
 from vinn.rollout.repair import repair_recording
 from vinn.rollout.storage.stored import recorded_types
+from vinn.viz.timeline import load_timeline
 
 CONFIG = Path(__file__).parents[2] / "config"
 RECORDING = "s.mcap"

@@ -20,11 +20,11 @@ from vinn.policies.build import build_policy
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.recordings.rollout_demonstration import add_rollout, rollout_actions
-from vinn.recordings.timeline import load_timeline
 from vinn.recordings.tracks import load_tracks
 from vinn.robot.config import CameraMount
 from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
 from vinn.rollout.label import RolloutLabel, write_label
+from vinn.viz.timeline import load_timeline
 
 LEVEL = CameraMount(tilt_rad=0.0, roll_rad=0.0)
 

@@ -25,11 +25,11 @@ from vinn.policies.types import Neighbor, Prediction
 from vinn.recordings.replay import SAME_ACTION, replay_recording
 from vinn.recordings.rollout_findings import findings, neighbor_progress
 from vinn.recordings.scrubber import neighbor_jumps
-from vinn.recordings.timeline import RecordedPrediction, RolloutTimeline, load_timeline
 from vinn.recordings.tracks import RolloutTracks, load_tracks
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.scene import SceneConfig
 from vinn.sim.world import DoorWorld
+from vinn.viz.timeline import RecordedPrediction, RolloutTimeline, load_timeline
 
 from measure.novelty.measures import area_under_curve
 from measure.novelty.views import Cover, covered, paired_views

@@ -16,12 +16,12 @@ from vinn.errors import DatasetError
 from vinn.policies.artefact import load_policy
 from vinn.recordings.replay import SAME_ACTION, replay_recording
 from vinn.recordings.rollout_demonstration import add_rollout
-from vinn.recordings.timeline import load_timeline
 from vinn.recordings.tracks import load_tracks
 from vinn.robot.config import CameraMount
 from vinn.rollout.label import RolloutLabel, write_label
 from vinn.rollout.messages import header_fields
 from vinn.rollout.storage.stored import StoredMessage, stored_records
+from vinn.viz.timeline import load_timeline
 
 
 @pytest.fixture(scope="module")

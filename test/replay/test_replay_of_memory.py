@@ -22,7 +22,6 @@ from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.progress import ProgressSettings
 from vinn.policies.types import GraspPoint
 from vinn.recordings.replay import SAME_ACTION, replay_recording
-from vinn.recordings.timeline import load_timeline
 from vinn.robot.config import RobotConfig
 from vinn.robot.executor import StepExecutor
 from vinn.robot.motion_filter import MotionFilter
@@ -30,6 +29,7 @@ from vinn.robot.types import StepRequest
 from vinn.rollout import messages
 from vinn.rollout.recorder import RolloutRecorder
 from vinn.rollout.step_report import step_report
+from vinn.viz.timeline import load_timeline
 
 STEPS = 9
 START_NS = 1_700_000_000_000_000_000

@@ -17,9 +17,9 @@ from vinn.demos.types import ActionScale
 from vinn.policies.artefact import open_artefact
 from vinn.policies.types import Neighbor, Prediction
 from vinn.recordings.scrubber import neighbor_jumps, scrubber_data
-from vinn.recordings.timeline import load_timeline
 from vinn.recordings.tracks import load_tracks
 from vinn.rollout.label import RolloutLabel, write_label
+from vinn.viz.timeline import load_timeline
 
 
 def test_the_data_are_what_was_recorded(rollout: Path, square_policy: Path) -> None:

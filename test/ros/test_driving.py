@@ -14,8 +14,8 @@ from geometry_msgs.msg import Vector3
 from ros_harness import Harness
 from std_srvs.srv import SetBool, Trigger
 from test_rollout_supervisor import Bench, FakeRest
-from vinn.recordings.timeline import load_timeline
 from vinn.rollout.reader import summarize_recording
+from vinn.viz.timeline import load_timeline
 
 from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import RolloutStatus

@@ -15,12 +15,12 @@ from vinn.policies.types import GraspPoint, Prediction
 from vinn.recordings.replay import Replay, ReplayedPrediction
 from vinn.recordings.replay_report import build_replay_report
 from vinn.recordings.scrubber import scrubber_data
-from vinn.recordings.timeline import RecordedImage, RecordedPrediction, RolloutTimeline
 from vinn.recordings.tracks import RolloutTracks
 from vinn.rollout.storage.images import COMPRESSED_IMAGE
 from vinn.viz import style
 from vinn.viz.grasp import draw_grasp_point, format_grasp_point
 from vinn.viz.mosaic import neighbor_mosaic
+from vinn.viz.timeline import RecordedImage, RecordedPrediction, RolloutTimeline
 
 YELLOW = np.array(style.GRASP)
 

@@ -13,7 +13,7 @@ from recorded_rollout import record_rollout
 from tiny_encoder import write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.policies.build import build_policy
-from vinn.recordings.timeline import load_timeline
+from vinn.viz.timeline import load_timeline
 
 
 @pytest.fixture(scope="module")

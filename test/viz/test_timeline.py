@@ -6,8 +6,8 @@ import pytest
 from vinn.errors import DatasetError
 from vinn.recordings.rollout_summary import digest_recording
 from vinn.recordings.rollout_video import FRAMES_PER_STEP, write_rollout_video
-from vinn.recordings.timeline import load_timeline
 from vinn.rollout.recorder import RolloutRecorder
+from vinn.viz.timeline import load_timeline
 
 THUMBNAIL = np.full((32, 32, 3), 99, np.uint8)
 

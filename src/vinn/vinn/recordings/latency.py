@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.recordings.timeline import RolloutTimeline
+from vinn.viz.timeline import RolloutTimeline
 
 STAGES = ("preprocess", "encode", "retrieve")
 

@@ -22,7 +22,7 @@ from vinn.errors import ArtefactMismatchError, DatasetError
 from vinn.policies.episode import Episode
 from vinn.policies.types import Policy, Prediction, unknown_step
 from vinn.policies.vinn import VinnPolicy
-from vinn.recordings.timeline import (
+from vinn.viz.timeline import (
     RecordedImage,
     RecordedPrediction,
     RolloutTimeline,

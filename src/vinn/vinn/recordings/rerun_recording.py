@@ -15,10 +15,10 @@ from vinn.demos.files import atomic_path
 from vinn.demos.frames import encode_jpeg
 from vinn.errors import ArtefactError, DatasetError
 from vinn.policies.types import Neighbor, Prediction
-from vinn.recordings.timeline import RecordedImage, RolloutTimeline
 from vinn.recordings.tracks import RolloutTracks
 from vinn.viz.arrow import arrow_geometry
 from vinn.viz.mosaic import Thumbnail
+from vinn.viz.timeline import RecordedImage, RolloutTimeline
 
 TIMELINE = "time"
 """Seconds since the rollout began."""

@@ -27,13 +27,13 @@ from vinn.demos.types import (
     new_meta,
 )
 from vinn.errors import DatasetError
-from vinn.recordings.timeline import RecordedImage, RolloutTimeline, load_timeline
 from vinn.recordings.tracks import SentStep, load_tracks
 from vinn.robot.config import CameraMount
 from vinn.robot.kinematics import base_R_gripper, gripper_R_camera
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import summarize_recording
 from vinn.rollout.recording_files import recording_name
+from vinn.viz.timeline import RecordedImage, RolloutTimeline, load_timeline
 
 WRIST_YAW = "joint_wrist_yaw"
 STANDING_M = 1e-4

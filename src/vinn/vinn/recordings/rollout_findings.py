@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vinn.policies.memory import ActionMemory
 from vinn.policies.types import Prediction
-from vinn.recordings.timeline import RolloutTimeline
 from vinn.recordings.tracks import RolloutTracks
+from vinn.viz.timeline import RolloutTimeline
 
 NOVEL_SHARE = 0.5
 """A rollout of which so much is novel was novel as such."""

@@ -15,12 +15,12 @@ from vinn.recordings.rerun_recording import write_rerun
 from vinn.recordings.rollout_findings import clock_findings, findings, neighbor_progress
 from vinn.recordings.rollout_summary import RolloutDigest, digest_recording
 from vinn.recordings.scrubber import neighbor_jumps, scrubber_data
-from vinn.recordings.timeline import RolloutTimeline, load_timeline
 from vinn.recordings.tracks import load_tracks
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import RecordingSummary, summarize_recording
 from vinn.rollout.recording_files import recording_name
 from vinn.viz.report import Link, Report, Tile
+from vinn.viz.timeline import RolloutTimeline, load_timeline
 
 INDEX = "index.html"
 

@@ -13,11 +13,11 @@ from vinn.evaluation.success import opened_at_first
 from vinn.policies.artefact import open_artefact
 from vinn.recordings.latency import stage_latencies, stamp_to_command
 from vinn.recordings.rollout_video import write_rollout_video
-from vinn.recordings.timeline import RolloutTimeline, load_timeline
 from vinn.rollout.label import read_label
 from vinn.rollout.reader import summarize_recording
 from vinn.viz import style
 from vinn.viz.mosaic import fit_image
+from vinn.viz.timeline import RolloutTimeline, load_timeline
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import DatasetError
-from vinn.recordings.timeline import RolloutTimeline, SceneMoment
 from vinn.viz import style
 from vinn.viz.mosaic import MOSAIC_HEIGHT_PX, MOSAIC_WIDTH_PX, Thumbnail, fit_image, neighbor_mosaic
 from vinn.viz.text import TextLayer
+from vinn.viz.timeline import RolloutTimeline, SceneMoment
 from vinn.viz.video import VideoWriter
 
 FPS = 15

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from vinn.demos.frames import encode_jpeg
 from vinn.errors import ArtefactError
 from vinn.policies.types import Neighbor, Prediction
-from vinn.recordings.timeline import RecordedImage, RecordedPrediction, RolloutTimeline
 from vinn.recordings.tracks import RolloutTracks, SentStep
 from vinn.viz.arrow import arrow_geometry
 from vinn.viz.grasp import format_grasp_point
 from vinn.viz.mosaic import Thumbnail
+from vinn.viz.timeline import RecordedImage, RecordedPrediction, RolloutTimeline
 
 MAX_FRAMES = 400
 """More frames than this are thinned out evenly; a page stays below some tens of megabytes."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.recordings.timeline import EXECUTING
 from vinn.rollout.reader import read_recording
 from vinn.rollout.states import RolloutState
 from vinn.rollout.storage.stored import recorded_types
 from vinn.rollout.storage.topics import find_topics
+from vinn.viz.timeline import EXECUTING
 
 SHOWN_JOINTS = ("joint_lift", "wrist_extension", "joint_arm", "joint_wrist_yaw")
 _TOPICS = {

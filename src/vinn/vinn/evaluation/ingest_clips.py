@@ -16,6 +16,7 @@ import cv2
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
 from vinn.errors import RobotError
 from vinn.ingest.lenses.lens import Lens
 from vinn.sim.episode import ExpertEpisode, run_expert
