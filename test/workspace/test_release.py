@@ -31,7 +31,7 @@ def test_one_version_everywhere() -> None:
         config.read(SRC / package / "setup.cfg")
         found[f"{package}/setup.cfg"] = config["metadata"]["version"]
     found["CITATION.cff"] = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
-    newest = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
+    newest = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
     found["CHANGELOG.md"] = newest
     assert set(found.values()) == {vinn.__version__}, found
 
