@@ -127,3 +127,12 @@ def test_results_of_another_machine_are_not_continued(tmp_path):
     Results("x", "c", "1 x abacus").write(tmp_path)
     with pytest.raises(ConfigError, match="1 x abacus"):
         Results.continued(tmp_path, "x", "c")
+
+
+def test_figures_of_kept_trials_claim_no_commit_that_is_not_theirs(tmp_path):
+    results = Results("tables", "vinn eval tables", of_kept=True)
+    results.add("of trials whose commit is kept", 1, commit="0123456789ab")
+    results.add("of older ones", 2)
+    rows = Results.read(results.write(tmp_path)).rows
+    assert [row.commit for row in rows] == ["0123456789ab", ""]
+    assert {row.command for row in rows} == {"vinn eval tables"}

@@ -86,10 +86,17 @@ class Results:
         command: what to run to measure them again.
         machine: where they were measured; None describes this machine.
         day: when, as ISO date; None is today.
+        of_kept: made of trials that other processes may have measured, at other commits: a row's
+            command is `command` then, and its commit what `add` is told.
     """
 
     def __init__(
-        self, name: str, command: str, machine: str | None = None, day: str | None = None
+        self,
+        name: str,
+        command: str,
+        machine: str | None = None,
+        day: str | None = None,
+        of_kept: bool = False,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             raise ConfigError(f"results name {name!r}: allowed are letters, digits, '-' and '_'")
@@ -97,6 +104,7 @@ class Results:
         self.command = command
         self.machine = describe_machine() if machine is None else machine
         self.date = date.today().isoformat() if day is None else day
+        self._of_kept = of_kept
         self._rows: dict[str, Row] = {}
 
     @classmethod
@@ -133,14 +141,24 @@ class Results:
         """Figures that missed their goal."""
         return tuple(row for row in self.rows if not row.met)
 
-    def add(self, name: str, value: Value, unit: str = "", goal: str | None = None) -> Row:
+    def add(
+        self, name: str, value: Value, unit: str = "", goal: str | None = None, commit: str = ""
+    ) -> Row:
         """Add a figure, or replace the one of this name.
+
+        Args:
+            name: of the figure.
+            value: number, truth or words.
+            unit: and whatever else belongs beside the value.
+            goal: a comparison; None: only reported.
+            commit: of kept trials; empty: not known.
 
         Raises:
             ConfigError: the goal is no comparison (see `meets`).
         """
         met = True if goal is None else meets(value, goal)
-        row = Row(name, value, unit, goal, met, running_command(), running_commit())
+        origin = (self.command, commit) if self._of_kept else (running_command(), running_commit())
+        row = Row(name, value, unit, goal, met, *origin)
         self._rows[name] = row
         return row
 

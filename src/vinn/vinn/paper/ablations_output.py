@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from vinn.evaluation.paired import PairedDifference, paired_difference
 from vinn.evaluation.results import Results
-from vinn.evaluation.success import SuccessRate, said_at_first
+from vinn.evaluation.success import SuccessRate
 from vinn.paper.ablations import BeyondConfig, offline_unit
 from vinn.paper.closed_loop import (
     LEFT_OUT,
     SAMPLED,
-    Outcome,
     Outcomes,
     count_trials,
     read_outcomes,
 )
+from vinn.paper.closed_loop_output import Trials, add_difference, add_rate, paired_trials
 from vinn.paper.methods import BEYOND, method_named
 from vinn.paper.workspace import Workspace
 from vinn.tasks.data import TaskData
@@ -26,14 +25,13 @@ REFERENCES = ("imagenet", PLUS)
 HELD_OUT = (LEFT_OUT, SAMPLED)
 LEAST_OPENED = 60
 """Goal on held-out cabinets, in % of the trials."""
-Trials = tuple[Outcome, ...]
 
 
 def beyond_results(
     config: BeyondConfig, data: TaskData, workspace: Workspace, command: str
 ) -> Results:
     """Every rate, every paired difference and the goals, as far as they were measured."""
-    results = Results("beyond", command)
+    results = Results("beyond", command, of_kept=True)
     main = read_outcomes(config.main, data, workspace)
     for (condition, name), trials in main.items():
         add_rate(results, f"{condition}: {method_named(name).title}", trials)
@@ -68,31 +66,6 @@ def beyond_results(
     done, total = (sum(numbers) for numbers in zip(*counts, strict=True))
     results.add("trials done", done, f"of {total}; rows without all of theirs are left out")
     return results
-
-
-def add_rate(results: Results, name: str, trials: Trials) -> None:
-    """A row with the rate of opened doors, at once and with retries."""
-    rate = SuccessRate.of(trial.opened for trial in trials)
-    results.add(
-        name,
-        round(100 * rate.successes / rate.trials, 1),
-        f"% opened, 95 % {100 * rate.low:.0f} to {100 * rate.high:.0f}, n {rate.trials}; "
-        f"{said_at_first(t.first_attempt for t in trials)}"
-        f"grasped {sum(t.grasped for t in trials)}, fully opened "
-        f"{sum(t.fully_opened for t in trials)}",
-    )
-
-
-def add_difference(
-    results: Results, condition: str, first: str, second: str, pair: PairedDifference
-) -> None:
-    """A row with how two methods differ in the same trials."""
-    results.add(
-        f"{condition}: {method_named(first).title} minus {method_named(second).title}",
-        round(100 * pair.difference, 1),
-        f"points, 95 % {100 * pair.low:+.0f} to {100 * pair.high:+.0f}, "
-        f"{pair.only_first} against {pair.only_second} of {pair.trials}, p {pair.p_value:.2g}",
-    )
 
 
 def _add_goals(results: Results, main: Outcomes) -> None:
@@ -131,10 +104,3 @@ def _same_trials(reference: Trials, trials: Trials) -> Trials:
     known = {(trial.cabinet, trial.seed): trial for trial in reference}
     found = (known.get((trial.cabinet, trial.seed)) for trial in trials)
     return tuple(trial for trial in found if trial is not None)
-
-
-def paired_trials(first: Trials | None, second: Trials | None) -> PairedDifference | None:
-    """How two methods differ in the same trials; None where one has not done them."""
-    if not first or not second or len(first) != len(second):
-        return None
-    return paired_difference([t.opened for t in first], [t.opened for t in second])

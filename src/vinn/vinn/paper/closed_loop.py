@@ -22,6 +22,7 @@ import numpy as np
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError, DatasetError
+from vinn.evaluation.provenance import running_commit
 from vinn.evaluation.trials import (
     Failure,
     TrialResult,
@@ -88,6 +89,8 @@ class Outcome:
     failure: Failure
     attempts: int | None = None
     """Closings of the gripper begun; None in files from before they were counted."""
+    commit: str = ""
+    """Of the code that did it; empty in files from before it was kept."""
 
     @property
     def first_attempt(self) -> bool | None:
@@ -165,7 +168,7 @@ def run_closed_loop(
             _cut_torn_line(path)
             policy = load_policy(workspace.policy(method, part, config.policy_seed))
             for result in _trials(config, cell, policy, kept):
-                _append_line(path, as_json(result))
+                _append_line(path, {**as_json(result), "commit": running_commit()})
                 kept += 1
                 if on_trial is not None:
                     what = f"{cell.method}, {cell.condition}, {cell.cabinet}"
@@ -270,6 +273,7 @@ def _outcome(line: Mapping[str, Any]) -> Outcome:
         fully_opened=line["fully_opened"],
         failure=Failure(line["failure"]),
         attempts=line.get("attempts"),
+        commit=line.get("commit", ""),
     )
 
 

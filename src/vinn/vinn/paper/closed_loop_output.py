@@ -56,6 +56,47 @@ MOST_OPEN_LOOP, LEAST_BEST, MOST_BEST, VINN_GOAL = 20, 60, 95, 80
 """Goals in % of the trials on seen cabinets."""
 FRAME_PX = 160
 
+Trials = tuple[Outcome, ...]
+
+
+def add_rate(results: Results, name: str, trials: Trials) -> None:
+    """A row with the rate of opened doors, at once and with retries."""
+    rate = SuccessRate.of(trial.opened for trial in trials)
+    results.add(
+        name,
+        round(100 * rate.successes / rate.trials, 1),
+        f"% opened, 95 % {100 * rate.low:.0f} to {100 * rate.high:.0f}, n {rate.trials}; "
+        f"{said_at_first(t.first_attempt for t in trials)}"
+        f"grasped {sum(t.grasped for t in trials)}, fully opened "
+        f"{sum(t.fully_opened for t in trials)}",
+        commit=commits_of(trials),
+    )
+
+
+def commits_of(trials: Trials) -> str:
+    """The commits that did some trials, one after the other; empty where one is not known."""
+    found = dict.fromkeys(trial.commit for trial in trials)
+    return "" if "" in found else ", ".join(found)
+
+
+def add_difference(
+    results: Results, condition: str, first: str, second: str, pair: PairedDifference
+) -> None:
+    """A row with how two methods differ in the same trials."""
+    results.add(
+        f"{condition}: {method_named(first).title} minus {method_named(second).title}",
+        round(100 * pair.difference, 1),
+        f"points, 95 % {100 * pair.low:+.0f} to {100 * pair.high:+.0f}, "
+        f"{pair.only_first} against {pair.only_second} of {pair.trials}, p {pair.p_value:.2g}",
+    )
+
+
+def paired_trials(first: Trials | None, second: Trials | None) -> PairedDifference | None:
+    """How two methods differ in the same trials; None where one has not done them."""
+    if not first or not second or len(first) != len(second):
+        return None
+    return paired_difference([t.opened for t in first], [t.opened for t in second])
+
 
 def closed_loop_results(
     config: ClosedLoopConfig, outcomes: Outcomes, offline: Mapping[str, float], command: str
@@ -68,17 +109,9 @@ def closed_loop_results(
         offline: method to test error, where it was measured.
         command: to measure them again.
     """
-    results = Results("closed_loop", command)
+    results = Results("closed_loop", command, of_kept=True)
     for (condition, method), trials in outcomes.items():
-        rate = SuccessRate.of(trial.opened for trial in trials)
-        results.add(
-            f"{condition}: {method_named(method).title}",
-            round(100 * rate.successes / rate.trials, 1),
-            f"% opened, 95 % {100 * rate.low:.0f} to {100 * rate.high:.0f}, n {rate.trials}; "
-            f"{said_at_first(t.first_attempt for t in trials)}"
-            f"grasped {sum(t.grasped for t in trials)}, "
-            f"fully opened {sum(t.fully_opened for t in trials)}",
-        )
+        add_rate(results, f"{condition}: {method_named(method).title}", trials)
     for condition in dict.fromkeys(condition for condition, _ in outcomes):
         for first, second in config.compare:
             if (condition, first) in outcomes and (condition, second) in outcomes:

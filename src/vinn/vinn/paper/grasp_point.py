@@ -17,7 +17,6 @@ from vinn.errors import ConfigError
 from vinn.evaluation.results import Results
 from vinn.evaluation.success import SuccessRate
 from vinn.evaluation.trials import as_json, run_trial, trial_seed
-from vinn.paper.ablations_output import add_difference, add_rate, paired_trials
 from vinn.paper.closed_loop import (
     LEFT_OUT,
     SAMPLED,
@@ -30,6 +29,7 @@ from vinn.paper.closed_loop import (
     without_cabinet,
 )
 from vinn.paper.closed_loop_config import ClosedLoopConfig, load_closed_loop_config
+from vinn.paper.closed_loop_output import add_difference, add_rate, paired_trials
 from vinn.paper.grasp_views import off_path_errors
 from vinn.paper.methods import method_named
 from vinn.paper.workspace import Workspace
@@ -133,7 +133,7 @@ def growth_parts(data: TaskData) -> list[TaskData]:
 
 def grasp_point_results(data: TaskData, workspace: Workspace, command: str) -> Results:
     """Every figure, as far as it was measured."""
-    results = Results("grasp_point", command)
+    results = Results("grasp_point", command, of_kept=True)
     done = total = 0
     for name in PRESETS:
         config = load_closed_loop_config(name)

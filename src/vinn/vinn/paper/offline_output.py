@@ -42,7 +42,7 @@ def table_results(
         command: to measure them again.
         checks: pairs (method, control) of which the first has to beat the second on every task.
     """
-    results = Results("table3", command)
+    results = Results("table3", command, of_kept=True)
     results.add("what was spent", config.caption)
     rows = len(config.methods) * len(found.table)
     measured = sum(len(methods) for methods in found.table.values())

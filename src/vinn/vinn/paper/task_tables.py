@@ -60,7 +60,7 @@ def task_results(
     tasks: Sequence[TaskData], workspace: Workspace, trials: int, command: str
 ) -> Results:
     """Rates and paired differences of all rows, as far as they were measured."""
-    results = Results("tasks", command)
+    results = Results("tasks", command, of_kept=True)
     for data in tasks:
         found = {
             method: workspace.measured_unit(workspace.task_dir(data), _unit_name(method, trials))
