@@ -25,8 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosbags.rosbag2 import Reader
 from std_msgs.msg import Float64MultiArray
@@ -51,6 +49,7 @@ from vinn_ros.node import qos
 from vinn_ros.node.calls import call
 
 from measure.headless_chromium import HeadlessChromium
+from measure.spinning import spun
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
 from vinn_msgs.srv import StartRollout
 
@@ -109,23 +108,6 @@ class Listener(Node):
         """Wait until `what` holds of the supervisor's status."""
         with self.heard.changed:
             return self.heard.changed.wait_for(lambda: what(self.heard.supervisor), timeout_s)
-
-
-@contextmanager
-def listening() -> Iterator[Listener]:
-    """A listener that is spun in the background."""
-    rclpy.init(args=[])
-    node = Listener()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinner = threading.Thread(target=executor.spin, daemon=True)
-    spinner.start()
-    try:
-        yield node
-    finally:
-        executor.shutdown()
-        rclpy.try_shutdown()
-        spinner.join(timeout=2.0)
 
 
 @contextmanager
@@ -272,7 +254,7 @@ def measure_kill(policy: Path, folder: Path, victim: str) -> float:
     recordings = folder / f"killed-{victim}"
     bystander = victim in BYSTANDERS
     with (
-        listening() as listener,
+        spun(Listener) as listener,
         system(policy, recordings, folder / "logs", bystander, bystander) as nodes,
     ):
         one_rollout(listener, 3, victim)
@@ -341,7 +323,7 @@ def measure_adding(policy: Path, folder: Path) -> tuple[float, float]:
 def measure_console(policy: Path, folder: Path, images: Path, results: Results) -> None:
     """Console and replay of what was recorded through it."""
     recordings = folder / "recordings"
-    with listening() as listener, system(policy, recordings, folder / "logs", True):
+    with spun(Listener) as listener, system(policy, recordings, folder / "logs", True):
         driven = asyncio.run(drive(listener, images))
         one_rollout(listener, 1, "whole")
         listener.wait(lambda s: s.state == RolloutStatus.ENDED, 300.0)

@@ -14,13 +14,9 @@ import argparse
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rich.console import Console
 from std_msgs.msg import Float64MultiArray
@@ -33,6 +29,7 @@ from vinn_ros.bringup.processes import BringUp
 from vinn_ros.node import qos
 from vinn_ros.node.calls import call
 
+from measure.spinning import spun
 from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import StartRollout
 
@@ -95,23 +92,6 @@ class Operator(Node):
             )
 
 
-@contextmanager
-def operating() -> Iterator[Operator]:
-    """An operator that is spun in the background."""
-    rclpy.init(args=[])
-    node = Operator()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinner = threading.Thread(target=executor.spin, daemon=True)
-    spinner.start()
-    try:
-        yield node
-    finally:
-        executor.shutdown()
-        rclpy.try_shutdown()
-        spinner.join(timeout=2.0)
-
-
 def stamp_to_wire(timelines: list[RolloutTimeline], commands_ns: list[int]) -> np.ndarray:
     """Seconds from the stamp of the image of each step to its command's arrival on the wire."""
     commands = np.sort(np.array(commands_ns))
@@ -132,7 +112,7 @@ def measure_rollouts(policy: Path, rollouts: int, precision: str, results: Resul
         specs = graph.with_settings(specs, (*AS_THE_ROBOT, f"vinn_policy.precision={precision}"))
         with BringUp(specs, graph.environment("sim"), log_directory=Path(folder)) as nodes:
             nodes.wait_active(300.0)
-            with operating() as operator:
+            with spun(Operator) as operator:
                 for number in range(rollouts):
                     progress.print(f"rollout {number + 1} of {rollouts}")
                     operator.rollout()

@@ -22,9 +22,9 @@ from vinn.errors import RobotError, VinnError
 from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import LabelRollout, LoadPolicy, StartRollout
 from vinn_ros import drive_command
-from vinn_ros.node import qos
 from vinn_ros.node.calls import call
 from vinn_ros.node.client_node import client_node
+from vinn_ros.status_follower import StatusFollower
 from vinn_ros.status_line import describe
 
 _SERVICE_TIMEOUT_S = 10.0
@@ -61,7 +61,7 @@ def reset(context: typer.Context, timeout: Timeout = 900.0) -> None:
         client: Client = node.create_client(Trigger, "supervisor/reset")
         if not client.wait_for_service(_SERVICE_TIMEOUT_S):
             _fail(f"supervisor/reset: not there within {_SERVICE_TIMEOUT_S:g} s", EXIT_NO_ANSWER)
-        follower = _Follower(node, _tell_progress())
+        follower = StatusFollower(node, _tell_progress())
         try:
             with _stop_on_interrupt(node):
                 answer = call(client, Trigger.Request(), timeout)
@@ -104,14 +104,17 @@ def start(
     """Start a rollout."""
     request = StartRollout.Request(name=name, max_steps=max_steps, attempts=attempts)
     with _operator(context.obj) as node:
-        ended = _Follower(node) if wait else None
+        ended = StatusFollower(node) if wait else None
         answer = _call(node, StartRollout, "supervisor/start_rollout", request, timeout)
         if not answer.accepted:
             _fail(f"{answer.reason}: {answer.message}", EXIT_REFUSED)
         print(answer.session)
         if ended is not None:
             with _stop_on_interrupt(node):
-                status = ended.wait_for_end(answer.session)
+                try:
+                    status = ended.wait_for_end(answer.session)
+                except RobotError as error:
+                    _fail(str(error), EXIT_NO_ANSWER)
             print(describe(status))
             raise typer.Exit(
                 EXIT_OK if status.outcome == RolloutStatus.SUCCESS else EXIT_NOT_OPENED
@@ -140,7 +143,7 @@ def drive(
     """Drive a rollout by hand; a reset comes before. Ctrl-C ends it and all motion."""
     pressing = drive_command.gamepad(gamepad) if gamepad else drive_command.keyboard()
     with _operator(context.obj) as node, pressing as pressed:
-        follower = _Follower(node)
+        follower = StatusFollower(node)
         status = follower.next(timeout)
         if status is None:
             _fail(f"supervisor/status: nothing received in {timeout:g} s", EXIT_NO_ANSWER)
@@ -214,7 +217,7 @@ def status(
 ) -> None:
     """Show the supervisor's state."""
     with _operator(context.obj) as node:
-        follower = _Follower(node)
+        follower = StatusFollower(node)
         shown = ""
         while True:
             newest = follower.next(timeout)
@@ -287,51 +290,6 @@ def playback(
     request = SetBool.Request(data=ask is Playback.PAUSE)
     with _operator(context.obj) as node:
         _report(_call(node, SetBool, "bag_player/pause", request, timeout))
-
-
-class _Follower:
-    """The supervisor's status as it comes in."""
-
-    def __init__(
-        self, node: Node, on_status: Callable[[RolloutStatus], None] | None = None
-    ) -> None:
-        self._on_status = on_status
-        self._news = threading.Condition()
-        self._status: RolloutStatus | None = None
-        self._fresh = False
-        node.create_subscription(RolloutStatus, "supervisor/status", self._take, qos.STREAM)
-
-    def next(self, timeout_s: float) -> RolloutStatus | None:
-        """The next status; None: none came in time."""
-        with self._news:
-            self._fresh = False
-            self._news.wait_for(lambda: self._fresh, timeout_s)
-            return self._status if self._fresh else None
-
-    def newest(self) -> RolloutStatus:
-        """The newest status; all zero: none came yet."""
-        return self._status or RolloutStatus()
-
-    def wait_for_end(self, session: str) -> RolloutStatus:
-        """The status in which `session` has ended."""
-        while True:
-            status = self.next(5.0)
-            if status is None:
-                _fail("supervisor/status: nothing received in 5 s", EXIT_NO_ANSWER)
-            if status.session == session and status.state == RolloutStatus.ENDED:
-                return status
-
-    def mute(self) -> None:
-        """Tell nobody any more."""
-        self._on_status = None
-
-    def _take(self, status: RolloutStatus) -> None:
-        tell = self._on_status
-        if tell is not None:
-            tell(status)
-        with self._news:
-            self._status, self._fresh = status, True
-            self._news.notify_all()
 
 
 @contextlib.contextmanager
