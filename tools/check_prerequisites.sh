@@ -55,6 +55,13 @@ fi
 
 command -v c++ >/dev/null 2>&1 || report "a C++ compiler (c++)" g++
 
+# What .venv and pip's downloads take. Once it is there, nothing more is asked for.
+free_mib=$(df -Pk . 2>/dev/null | awk 'NR == 2 {print int($4 / 1024)}')
+if [ ! -d .venv ] && [ "${free_mib:-14336}" -lt 14336 ]; then
+    echo "error: $free_mib MiB are free on the disk of $(pwd); setting up takes 14336 MiB" >&2
+    failed=1
+fi
+
 if [ -n "$missing_packages" ]; then
     packages=$(printf '%s\n' $missing_packages | LC_ALL=C sort -u | tr '\n' ' ')
     echo "All at once: sudo apt-get install -y ${packages% }" >&2

@@ -26,9 +26,12 @@ def bare_path(tmp_path: Path) -> Path:
     return directory
 
 
-def check(*arguments: str, path: Path | str, **variables: str) -> subprocess.CompletedProcess[str]:
+def check(
+    *arguments: str, path: Path | str, directory: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/bin/sh", str(ROOT / "tools" / "check_prerequisites.sh"), *arguments],
+        cwd=directory,
         env={"PATH": str(path), "HOME": os.environ.get("HOME", "/"), **variables},
         capture_output=True,
         text=True,
@@ -46,6 +49,22 @@ def test_names_a_missing_compiler(bare_path: Path) -> None:
     assert result.returncode == 2
     assert "missing: a C++ compiler (c++): sudo apt-get install -y g++\n" in result.stderr
     assert "nothing was built" in result.stderr
+
+
+def test_a_full_disk_is_said_before_the_downloads(tmp_path: Path) -> None:
+    """Half-way through it would be a failed write in the middle of somebody else's package."""
+    commands, checkout = tmp_path / "bin", tmp_path / "checkout"
+    commands.mkdir()
+    checkout.mkdir()
+    df = commands / "df"
+    df.write_text("#!/bin/sh\necho names\necho /dev/a 1 1 1048576 99% /\n")
+    df.chmod(0o755)
+    path = f"{commands}:{os.environ['PATH']}"
+    result = check(sys._base_executable, path=path, directory=checkout)
+    assert result.returncode == 2
+    assert f"error: 1024 MiB are free on the disk of {checkout}" in result.stderr
+    (checkout / ".venv").mkdir()
+    assert check(sys._base_executable, path=path, directory=checkout).returncode == 0
 
 
 def test_names_every_missing_thing_at_once(bare_path: Path) -> None:
