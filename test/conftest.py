@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from reruns import (  # noqa: F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_terminal_summary,
+)
 
 # The same examples in every run: a failure is the change's, not the day's.
 settings.register_profile("seeded", derandomize=True, deadline=None)
@@ -15,16 +21,6 @@ settings.load_profile("seeded")
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests across processes may be tried again: on a shared machine a process is stalled at times.
-
-    The summary lists each rerun (R); a row that needs them on a quiet machine is a bug.
-    """
-    for item in items:
-        if item.get_closest_marker("ros") is not None:
-            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,9 @@ from ros_domain import own_domain
 pytest.importorskip("rclpy")
 
 
+@pytest.mark.crosses_processes(
+    reason="its nodes run as processes and have to find each other in time"
+)
 @pytest.mark.ros
 @pytest.mark.physics
 @pytest.mark.slow

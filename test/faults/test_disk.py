@@ -19,7 +19,13 @@ from vinn.recordings.rollout_demonstration import add_rollout
 from vinn.robot.config import CameraMount
 from vinn.rollout.reader import summarize_recording
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.slow,
+    pytest.mark.crosses_processes(
+        reason="three nodes run as processes against watchdogs, and a busy machine may stall one"
+    ),
+]
 
 ROOM_BYTES = 256 * 1024
 

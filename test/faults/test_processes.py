@@ -28,6 +28,9 @@ from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import StartRollout
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
+CROSSES_PROCESSES = pytest.mark.crosses_processes(
+    reason="the nodes of a bring-up have to start and find each other in time"
+)
 
 START_TIMEOUT_S = 120.0
 BRING_UPS, BRING_UPS_MEASURED = 3, 100
@@ -72,6 +75,7 @@ def bring_up(policy: Path, pictures: Path, directory: Path) -> list[str]:
     ]
 
 
+@CROSSES_PROCESSES
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_row_18_ctrl_c_in_a_rollout(
     ros: Harness, policy: Path, pictures: Path, tmp_path: Path, stop: signal.Signals
@@ -139,6 +143,7 @@ def start_rollout(ros: Harness, driver: FakeStretchDriver, statuses: list[Rollou
     raise AssertionError(f"no rollout: {statuses[-1].reason}: {statuses[-1].message}")
 
 
+@CROSSES_PROCESSES
 def test_row_29_bring_ups_in_a_row(policy: Path, pictures: Path, tmp_path: Path) -> None:
     count = BRING_UPS_MEASURED if measuring() else BRING_UPS
     clean, up_s, down_s, troubles = 0, [], [], []

@@ -27,7 +27,13 @@ from vinn_msgs.action import ExecuteStep
 from vinn_msgs.msg import ExecutorStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import StartRollout
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.slow,
+    pytest.mark.crosses_processes(
+        reason="three nodes run as processes against watchdogs, and a busy machine may stall one"
+    ),
+]
 
 CLIENTS = 20
 CALLS_PER_S = 200.0

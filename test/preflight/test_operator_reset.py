@@ -15,7 +15,12 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)
 
 from test_supervisor_preflight import Bench, FakeRest
 
-pytestmark = pytest.mark.ros
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.crosses_processes(
+        reason="the command and the nodes here have to find each other in time"
+    ),
+]
 
 
 def operator(*arguments: str) -> subprocess.Popen[str]:

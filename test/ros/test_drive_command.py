@@ -109,6 +109,9 @@ def bench(ros: Harness, tmp_path: Path) -> Iterator[Bench]:
     bench.rest.release.set()
 
 
+@pytest.mark.crosses_processes(
+    reason="the command and the node here have to find each other in time"
+)
 def test_a_rollout_by_keyboard(bench: Bench) -> None:
     assert bench.reset().success
     terminal = Terminal("--name", "by hand", "--step", "0.03")

@@ -83,6 +83,7 @@ def restarts(ros: Harness, tmp_path: Path, process: DriverProcess) -> ProcessBen
     return ProcessBench(ros, tmp_path, process)
 
 
+@pytest.mark.crosses_processes(reason="a driver that starts again has to be found in time")
 @pytest.mark.parametrize("when", ["idle", "mid-reset", "mid-rollout"])
 def test_a_driver_that_was_killed_is_met_anew(restarts: ProcessBench, when: str) -> None:
     assert restarts.home(0.0).success

@@ -21,7 +21,14 @@ from vinn_ros.paths import config_directory
 from vinn_msgs.msg import RolloutStatus, SceneStatus
 from vinn_msgs.srv import StartRollout
 
-pytestmark = [pytest.mark.ros, pytest.mark.physics, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.physics,
+    pytest.mark.slow,
+    pytest.mark.crosses_processes(
+        reason="all nodes run as processes and have to start and find each other in time"
+    ),
+]
 
 START_TIMEOUT_S = 120.0
 ROLLOUT_TIMEOUT_S = 180.0

@@ -29,6 +29,9 @@ from vinn_ros.node import qos
 from vinn_ros.paths import config_directory
 
 pytestmark = pytest.mark.ros
+CROSSES_PROCESSES = pytest.mark.crosses_processes(
+    reason="a node has to start as a process and to be found in time"
+)
 
 FILES = ["--params-file", str(config_directory() / "door_opening.yaml")]
 SIM_FILES = [*FILES, "--params-file", str(config_directory() / "door_opening_sim.yaml")]
@@ -87,6 +90,7 @@ def environment() -> dict[str, str]:
     return {**graph.environment("sim"), "ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
 
 
+@CROSSES_PROCESSES
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_camera_publishes_each_frame_once_and_ends_cleanly(
     ros: Harness, tmp_path: Path, stop: signal.Signals
@@ -116,6 +120,7 @@ def test_a_camera_publishes_each_frame_once_and_ends_cleanly(
     assert decompress(frames[0], 4096).shape == (24, 32, 3)
 
 
+@CROSSES_PROCESSES
 def test_parameters_are_refused_at_run_time_by_range(ros: Harness, tmp_path: Path) -> None:
     specs = [NodeSpec("vinn_policy", "vinn_policy", (), {})]
 
@@ -146,6 +151,7 @@ def test_parameters_are_refused_at_run_time_by_range(ros: Harness, tmp_path: Pat
         assert rate() == 2.0
 
 
+@CROSSES_PROCESSES
 def test_a_bring_up_names_the_node_that_refused(ros: Harness, tmp_path: Path) -> None:
     specs = camera_specs(tmp_path / "none")
     with BringUp(specs, environment()) as nodes, pytest.raises(BringUpError) as refused:
@@ -181,6 +187,7 @@ def test_a_node_that_ends_leaves_no_shared_memory(tmp_path: Path) -> None:
     assert [path for path in used if Path(path).exists()] == []
 
 
+@CROSSES_PROCESSES
 def test_a_bring_up_notices_a_node_that_was_killed(ros: Harness, tmp_path: Path) -> None:
     write_frames(tmp_path / "frames", 3)
     with BringUp(camera_specs(tmp_path / "frames", loop=True), environment()) as nodes:
@@ -192,6 +199,7 @@ def test_a_bring_up_notices_a_node_that_was_killed(ros: Harness, tmp_path: Path)
             nodes.check()
 
 
+@CROSSES_PROCESSES
 def test_nodes_go_when_their_bring_up_is_killed(ros: Harness, tmp_path: Path) -> None:
     write_frames(tmp_path / "frames", 3)
     code = (

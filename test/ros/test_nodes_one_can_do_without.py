@@ -40,6 +40,9 @@ def test_only_what_shows_the_system_is_not_required() -> None:
         assert {spec.name for spec in specs if not spec.required} == {"operator_console", "views"}
 
 
+@pytest.mark.crosses_processes(
+    reason="two nodes have to start as processes, one of them twice, and to be found in time"
+)
 def test_a_node_that_is_not_required_is_started_again(ros: Harness, tmp_path: Path) -> None:
     write_frames(tmp_path / "frames", 3)
     (camera,) = camera_specs(tmp_path / "frames", loop=True)

@@ -178,6 +178,9 @@ def test_a_client_that_goes_away_ends_its_rollout(bench: Bench) -> None:
     assert not bench.node._step_mode.waiting
 
 
+@pytest.mark.crosses_processes(
+    reason="a client has to start as a process and to find the node here in time"
+)
 def test_so_does_one_that_is_killed(bench: Bench) -> None:
     code = (
         "import rclpy, sys\n"
