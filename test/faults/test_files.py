@@ -240,7 +240,7 @@ def test_row_21_nothing_in_a_file_runs(parts: Path, tmp_path: Path) -> None:
 
 
 def test_row_21_hostile_weights(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="only training and export read weights")
+    torch = pytest.importorskip("torch", reason="torch writes them")
     from vinn.learning.export import export_encoder
 
     fired, weights = tmp_path / "fired", tmp_path / "weights.pth"

@@ -202,7 +202,7 @@ def test_missing_extra_is_named_with_its_remedy() -> None:
     )
     simulation, export = done.stderr.splitlines()
     assert "pip install 'vinn[sim]'" in simulation
-    assert "pip install 'vinn[export]'" in export
+    assert "pip install 'vinn[train]'" in export
     assert done.stdout.splitlines()[-1] == "2"
 
 

