@@ -176,7 +176,7 @@ def load_encoder(
         raise ConfigError(f"runtime: '{runtime}'; allowed: auto, {', '.join(NETWORKS)}")
     directory = Path(directory)
     manifest = read_manifest(directory)
-    kind = _network_kind(directory, manifest, runtime)
+    kind = network_kind(directory, manifest, runtime)
     network = kind.open(directory, manifest, threads, precision, streams)
     # One request more than streams: it is fed while the others are in work.
     return Encoder(manifest, network, requests=1 if streams == 1 else streams + 1)
@@ -191,7 +191,13 @@ def load_for_datasets(directory: Path, threads: int = 1) -> Encoder:
     return load_encoder(directory, threads, streams=streams)
 
 
-def _network_kind(directory: Path, manifest: EncoderManifest, runtime: str) -> NetworkKind:
+def network_kind(directory: Path, manifest: EncoderManifest, runtime: str = "auto") -> NetworkKind:
+    """What computes an artefact's network; see `load_encoder`.
+
+    Raises:
+        ArtefactError: the artefact's own run time is not there.
+        ConfigError: `runtime` does not fit, or none is installed.
+    """
     if manifest.network is not None:
         if runtime not in ("auto", manifest.network):
             raise ConfigError(f"runtime: '{runtime}'; {directory} runs in '{manifest.network}'")

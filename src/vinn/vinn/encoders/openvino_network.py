@@ -32,34 +32,11 @@ class OpenVinoNetwork:
         """Compile model.xml; arguments as those of `vinn.encoders.encoder.load_encoder`.
 
         Raises:
-            ArtefactError: OpenVINO cannot read it.
-            ArtefactMismatchError: input size or dimension are not what the manifest says.
+            ArtefactError, ArtefactMismatchError: see `read_network`.
         """
-        core = import_openvino().Core()
-        options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads * streams,
-            "NUM_STREAMS": streams,
-            # A pinned thread waits for its processor while another one idles; beside the other
-            # processes of a robot there is no processor of its own.
-            "ENABLE_CPU_PINNING": False,
-        }
-        if precision != "auto":
-            options["INFERENCE_PRECISION_HINT"] = PRECISION_HINTS[precision]
-        path = directory / "model.xml"
-        check_regular(path, ArtefactError)
-        check_regular(path.with_suffix(".bin"), ArtefactError)
-        with parsing(path, ArtefactError, "a network that OpenVINO loads"):
-            model = core.read_model(path)
-            check_input_shape(model, manifest.preprocessing, str(directory))
-            model = _with_normalisation(model, manifest.preprocessing)
-            self.compiled = core.compile_model(model, "CPU", options)
-        found = self.compiled.output(0).shape
-        if tuple(found) != (1, manifest.dimension):
-            raise ArtefactMismatchError(
-                f"{directory}: the network gives shape {list(found)}, the manifest says dimension "
-                f"{manifest.dimension}"
-            )
+        self.compiled = compile_network(
+            read_network(directory, manifest), threads, precision, streams
+        )
 
     @property
     def runtime(self) -> str:
@@ -88,6 +65,44 @@ class _Request:
 
     def _output(self) -> NDArray[np.float32]:
         return np.array(self._request.get_output_tensor(0).data[0], dtype=np.float32)
+
+
+def read_network(directory: Path, manifest: EncoderManifest) -> Any:
+    """The `openvino.Model` of an artefact: (1, height, width, 3) uint8 RGB to (1, D).
+
+    Raises:
+        ArtefactError: OpenVINO cannot read it.
+        ArtefactMismatchError: input size or dimension are not what the manifest says.
+    """
+    path = directory / "model.xml"
+    check_regular(path, ArtefactError)
+    check_regular(path.with_suffix(".bin"), ArtefactError)
+    with parsing(path, ArtefactError, "a network that OpenVINO loads"):
+        model = import_openvino().Core().read_model(path)
+        check_input_shape(model, manifest.preprocessing, str(directory))
+        model = _with_normalisation(model, manifest.preprocessing)
+        found = tuple(model.output(0).shape)
+    if found != (1, manifest.dimension):
+        raise ArtefactMismatchError(
+            f"{directory}: the network gives shape {list(found)}, the manifest says dimension "
+            f"{manifest.dimension}"
+        )
+    return model
+
+
+def compile_network(model: Any, threads: int, precision: Precision, streams: int = 1) -> Any:
+    """The `openvino.CompiledModel`; arguments as those of `load_encoder`."""
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads * streams,
+        "NUM_STREAMS": streams,
+        # A pinned thread waits for its processor while another one idles; beside the other
+        # processes of a robot there is no processor of its own.
+        "ENABLE_CPU_PINNING": False,
+    }
+    if precision != "auto":
+        options["INFERENCE_PRECISION_HINT"] = PRECISION_HINTS[precision]
+    return import_openvino().Core().compile_model(model, "CPU", options)
 
 
 def _with_normalisation(model: Any, preprocessing: Preprocessing) -> Any:

@@ -24,7 +24,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from vinn.demos.types import ActionScale
 from vinn.encoders.artefact import parse_manifest
 from vinn.encoders.encoder import Encoder, load_encoder
-from vinn.encoders.network import Precision
 from vinn.errors import ArtefactError, ArtefactMismatchError
 from vinn.policies.grasp.picture import detail_picture
 
@@ -207,10 +206,12 @@ def read_grasp_manifest(directory: Path) -> GraspPointManifest:
     return manifest
 
 
-def load_detector(
-    directory: Path, threads: int = 1, precision: Precision = "fp32"
-) -> GraspDetector:
+def load_detector(directory: Path, network: Encoder | None = None) -> GraspDetector:
     """Load a detector written by `vinn train grasp-point`.
+
+    Args:
+        directory: its folder.
+        network: that of the folder, where it is loaded already; see `vinn.encoders.together`.
 
     Raises:
         ArtefactError: missing, malformed or changed.
@@ -218,7 +219,7 @@ def load_detector(
     """
     directory = Path(directory)
     manifest = read_grasp_manifest(directory)
-    network = load_encoder(directory, threads, precision)
+    network = network or load_encoder(directory)
     if network.hash != manifest.network_hash or network.dimension != manifest.dimension:
         raise ArtefactMismatchError(
             f"{directory}: network {network.hash[:12]} with {network.dimension} values, "

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from vinn.encoders.encoder import load_encoder
-from vinn.encoders.network import Precision
+from vinn.encoders.encoder import Encoder, load_encoder
 from vinn.encoders.preprocessing import Preprocessing
+from vinn.encoders.together import load_together
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.policies.artefacts.artefact import LoadOptions, PolicyArtefact
 from vinn.policies.artefacts.encoder_copy import FOLDER, check_encoder
@@ -157,17 +157,21 @@ class NearestArtefact(PolicyArtefact[VinnSettings]):
             return None
         return load_subspace(self.directory / NOVELTY_FILE, settings.dimension)
 
-    def _grasp_memory(self, threads: int, precision: Precision) -> GraspMemory | None:
-        record = self.settings.grasp_point
+    def _networks(self, options: LoadOptions) -> tuple[Encoder, GraspMemory | None]:
+        """The encoder, and the memory of the grasp point where the policy has one."""
+        record, folder = self.settings.grasp_point, self.directory / FOLDER
         if record is None:
-            return None
-        detector = load_detector(self.directory / GRASP_FOLDER, threads, precision)
-        return GraspMemory(
+            return load_encoder(folder, options.threads, options.precision), None
+        grasp_folder = self.directory / GRASP_FOLDER
+        encoder, network = load_together((folder, grasp_folder), options.threads, options.precision)
+        detector = load_detector(grasp_folder, network)
+        memory = GraspMemory(
             detector,
             grasp_key(record.settings, record.feature_unit, detector.manifest),
             record.settings,
             record.phases,
         )
+        return encoder, memory
 
     def parts(self, options: LoadOptions) -> dict[str, Any]:
         """What `VinnPolicy` is bound to.
@@ -176,8 +180,9 @@ class NearestArtefact(PolicyArtefact[VinnSettings]):
             ArtefactError, ArtefactMismatchError: a part is missing or does not belong.
         """
         settings = self.settings
+        encoder, grasp = self._networks(options)
         return {
-            "encoder": load_encoder(self.directory / FOLDER, options.threads, options.precision),
+            "encoder": encoder,
             "neighbors": self.neighbors() if options.neighbors is None else options.neighbors,
             "memory": self.memory,
             "k": settings.k if options.k is None else options.k,
@@ -187,7 +192,7 @@ class NearestArtefact(PolicyArtefact[VinnSettings]):
             "features": self.features,
             "progress": settings.progress,
             "subspace": self.subspace,
-            "grasp": self._grasp_memory(options.threads, options.precision),
+            "grasp": grasp,
         }
 
 
