@@ -82,7 +82,8 @@ def test_a_small_run_finds_identical_neighbours(
     assert [count for count, _ in costs["ours, exact"]] == [40, 800, 900]
     assert [count for count, _ in costs["ours, approximate"]] == [900]
     assert "ours, approximate" in cost_plot(results.rows)
-    assert stages
+    exact = [stage for stage in stages if stage.startswith("retrieve")]
+    assert exact == ["retrieve: exact among 40", "retrieve: exact among 800"]
 
 
 def test_arithmetic_counts_what_convolutions_and_products_do(tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ def test_row_19_damaged_files(parts: Path, tmp_path: Path, name: str) -> None:
     measure = Measure(19)
     measure.time(f"{name}: slowest of {tried} damaged files", slowest_s, "file_error_s")
     measure.value(f"{name}: most memory", largest_bytes / 2**20, "MiB", "<= 50")
-    # An empty file is never sound, but for YAML: an empty file leaves every default.
-    assert refused >= 1 or name.endswith(".yaml")
+    # An empty YAML leaves every default, and some flips are within what a format allows.
+    assert 2 * refused > tried
 
 
 @pytest.mark.parametrize(

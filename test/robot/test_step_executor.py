@@ -1,5 +1,6 @@
 """Steps to completion and every way a step may end, on a kinematic fake."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -318,8 +319,14 @@ def test_start_opens_before_it_retreats_straight_back():
 )
 def test_a_start_that_cannot_be_reached_says_why(pose, offset, reason, part):
     robot = FakeStretch()
+    before = robot.current
     result = an_executor(robot).move_to_start(pose, np.array(offset))
     assert result.reason is reason and part in result.message
+    # At most the gripper has opened.
+    unmoved = dataclasses.replace(
+        robot.current, gripper_aperture_m=before.gripper_aperture_m, steady_s=before.steady_s
+    )
+    assert unmoved == before
     assert all(command.base_translate_m == 0 for command in robot.commands)
 
 

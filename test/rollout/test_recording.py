@@ -254,7 +254,7 @@ def test_recording_refuses_to_overwrite_and_wrong_names(tmp_path):
 
 
 def test_a_full_disk_ends_the_recording_but_not_the_rollout(tmp_path):
-    resource = pytest.importorskip("resource")
+    pytest.importorskip("resource")
     code = f"""
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -266,7 +266,6 @@ for i in range(200):
 assert "recording ended" in recorder.error, recorder.error
 print(recorder.close({{"reason": "SUCCESS"}}).name)
 """
-    assert resource.RLIMIT_FSIZE is not None
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "r.mcap.partial"), done.stderr
     partial = tmp_path / "r.mcap.partial"

@@ -224,12 +224,14 @@ def test_flipped_bytes_in_foreign_files_are_one_line(compression, tmp_path: Path
 def test_flipped_bytes_in_sqlite_are_one_line(tmp_path: Path) -> None:
     path = KINDS["sqlite3 file"](tmp_path / "bag", walk(TIMES))
     data = path.read_bytes()
-    rng = np.random.default_rng(2)
+    rng, refused = np.random.default_rng(2), 0
     for position in rng.integers(0, len(data), 60):
         flipped = bytearray(data)
         flipped[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(flipped)
-        _refused(path)
+        refused += _refused(path)
+    # Most bytes of SQLite are unguarded data: those are read as they stand.
+    assert 0 < refused < 60
 
 
 def _refused(path: Path) -> bool:

@@ -63,13 +63,19 @@ class Wheel:
 
 
 class Obedient(FakeRest):
-    """Its executor ends a step that is cancelled, as the real one does."""
+    """Its executor ends a step that is cancelled or stopped, as the real one does."""
+
+    def _stop(self, request: Any, response: Any) -> Any:
+        self.stops += 1
+        response.success = True
+        return response
 
     def _step(self, goal: Any) -> ExecuteStep.Result:
         self.steps.append(goal.request)
+        stops = self.stops
         while not self.release.wait(0.02):
-            if goal.is_cancel_requested:
-                goal.canceled()
+            if goal.is_cancel_requested or self.stops > stops:
+                goal.canceled() if goal.is_cancel_requested else goal.abort()
                 result = ExecuteStep.Result(error_code="OPERATOR_STOP")
                 result.sent.arm_m = 0.1
                 self.taken_step = goal.request.sequence
@@ -201,7 +207,8 @@ def test_a_stop_ends_the_step_and_tells_who_drives(wheel: Wheel) -> None:
     bench.ros.wait_for(lambda: len(bench.rest.steps) == 1)
     status = wheel.stop()
     assert status.reason == "OPERATOR_STOP"
-    assert answer.result(20.0).success is False or len(bench.rest.steps) == 1
+    told = answer.result(20.0)
+    assert (told.success, told.reason) == (False, "OPERATOR_STOP")
     assert bench.rest.stops >= 1
 
 
