@@ -35,5 +35,5 @@ cp -RL src/vinn "$folder/vinn"
 "$bin/uv" pip list --python "$bin/python"
 
 [ $# -gt 0 ] || set -- test/camera test/demos test/encoders test/ingest \
-    test/policies test/retrieval test/robot test/rollout test/viz
+    test/policies test/retrieval test/robot test/rollout test/viz test/web
 OMP_NUM_THREADS=1 "$bin/python" -m pytest -p no:cacheprovider -q "$@"

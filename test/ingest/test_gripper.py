@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -22,7 +21,6 @@ from vinn.ingest.gripper.classifier import (
     most_probable_path,
     train_classifier,
 )
-from vinn.ingest.gripper.label_page import LabelServer
 from vinn.ingest.lenses.lens import Lens
 
 CROP = (0.0, 0.3, 1.0, 1.0)
@@ -159,10 +157,12 @@ def clip_with_frames(path: Path) -> ClipFolder:
 
 
 def test_label_page_stores_each_press(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp", reason="needs vinn[ingest]")
+    from vinn.ingest.gripper.label_page import LabelServer
+
     clip = clip_with_frames(tmp_path / "work" / "a b")
     server = LabelServer(tmp_path / "work")
-    thread = threading.Thread(target=server.serve)
-    thread.start()
+    server.start()
     try:
         assert b"Gripper labels" in urllib.request.urlopen(server.url, timeout=10).read()
         frames = json.load(urllib.request.urlopen(server.url + "frames", timeout=10))
@@ -188,7 +188,15 @@ def test_label_page_stores_each_press(tmp_path: Path) -> None:
         for bad in ("image/..%2F..%2Fetc/3", "image/a%20b/4000", "other"):
             with pytest.raises(urllib.error.HTTPError):
                 urllib.request.urlopen(server.url + bad, timeout=10)
+        before = clip.gripper_states
+        for body in (
+            [], {}, None, "a b", {"clip": ["a b"], "slot": 3, "state": 1},
+            {"clip": "a b", "slot": "3", "state": 1}, {"clip": "a b", "slot": 3.0, "state": 1},
+            {"clip": "a b", "slot": 3, "state": True}, {"clip": "a b", "slot": 1e999, "state": 1},
+            {"clip": "a b", "slot": 3, "state": float("nan")}, {"clip": "\ud800", "slot": 3},
+        ):  # fmt: skip
+            assert post(body) == 400, body
+        assert post({"clip": "a b" * 10_000, "slot": 3, "state": 1}) == 413
+        assert clip.gripper_states == before
     finally:
-        server.close()
-        thread.join(timeout=10)
-    assert not thread.is_alive()
+        server.stop()

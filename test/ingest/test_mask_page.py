@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import struct
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("aiohttp", reason="needs vinn[ingest]")
+
 from videos import grey_levels, write_video
 from vinn.cli.main import run
 from vinn.ingest.gripper.mask import read_mask
@@ -26,14 +30,11 @@ LENS = Lens.pinhole(96, 64, 60)
 
 @contextmanager
 def served(page: MaskServer) -> Iterator[str]:
-    thread = threading.Thread(target=page.serve)
-    thread.start()
+    page.start()
     try:
         yield page.url
     finally:
-        page.close()
-        thread.join(timeout=10)
-    assert not thread.is_alive()
+        page.stop()
 
 
 def fetched(url: str) -> bytes:
@@ -53,6 +54,18 @@ def layer(mask: np.ndarray) -> bytes:
     picture = np.zeros((*mask.shape, 4), np.uint8)
     picture[mask] = (0, 0, 255, 255)
     return cv2.imencode(".png", picture)[1].tobytes()
+
+
+def huge_png() -> bytes:
+    """A few bytes, sound by themselves, that claim gigabytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    size = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 6, 0, 0, 0)
+    rows = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + rows + chunk(b"IEND", b"")
 
 
 def test_what_is_painted_is_the_mask_that_ingest_reads(tmp_path: Path) -> None:
@@ -81,7 +94,10 @@ def test_what_is_no_mask_is_refused_and_nothing_is_written(tmp_path: Path) -> No
         for body, reason in (
             (b"", "96x64"),
             (b"no picture", "96x64"),
-            (layer(np.ones((10, 10), bool)), "96x64"),
+            (layer(np.ones((10, 10), bool)), "10x10"),
+            (layer(nothing)[:-20], "truncated"),
+            (huge_png(), "60000x60000"),
+            (cv2.imencode(".png", np.zeros((64, 96, 3), np.uint8))[1].tobytes(), "alpha"),
             (layer(nothing), "covers 0 %"),
             (layer(~nothing), "covers 100 %"),
             (layer(np.eye(64, 96, dtype=bool)), "cannot be written"),
@@ -137,7 +153,6 @@ async def drag(page: Any, begin: tuple[int, int], end: tuple[int, int]) -> None:
 
 
 def test_painting_in_a_browser(tmp_path: Path) -> None:
-    pytest.importorskip("aiohttp")
     from measure.headless_chromium import HeadlessChromium, find_chromium
 
     if find_chromium() is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from vinn_ros.console.recordings import RecordingPages  # noqa: E402
 from vinn_ros.console.server import ConsoleServer  # noqa: E402
 from vinn_ros.console.token import TOKEN_VARIABLE, read_token  # noqa: E402
 from vinn_ros.console.tries import FREE_TRIES, LONGEST_WAIT_S, WrongTries  # noqa: E402
+from web_requests import MALFORMED_HOSTS, raw  # noqa: E402
 
 
 class Clock:
@@ -38,17 +39,11 @@ class Site:
         access = Access(host, token, WrongTries(self.clock))
         self.server = ConsoleServer(self.backend, access, 0, RecordingPages(folder, lambda: ""))
         self.server.start()
-        self.host, _, port = self.server.url.removeprefix("http://").strip("/").rpartition(":")
-        self.port = int(port)
+        self.port = urlsplit(self.server.url).port
 
     def raw(self, method: str, path: str, *headers: bytes, body: bytes = b"") -> int:
         """The status of a request that no library would send; 0: none."""
-        lines = [f"{method} {path} HTTP/1.1".encode(), b"Connection: close", *headers]
-        lines.append(b"Content-Length: %d" % len(body))
-        with socket.create_connection((self.host, self.port), 20.0) as connection:
-            connection.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
-            answer = connection.makefile("rb").readline().split()
-        return int(answer[1]) if len(answer) > 1 else 0
+        return raw(self.server.url, method, path, *headers, body=body)
 
 
 @pytest.fixture
@@ -65,13 +60,7 @@ def guarded(tmp_path: Path) -> Iterator[Site]:
     site.server.stop()
 
 
-MALFORMED = [
-    b"[", b"[::1", b"]", b"a:b:c", b"localhost:99999", b"localhost:-1", b"\xff\xfe", b"",
-    b"user@[", b"[::1]extra", b"127.0.0.1:port", b"\xe4\xf6\xfc", b"[v1.x]", b"x" * 4000,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("value", MALFORMED)
+@pytest.mark.parametrize("value", MALFORMED_HOSTS)
 def test_malformed_hosts_and_origins_are_refused(site: Site, guarded: Site, value: bytes) -> None:
     local = f"Host: 127.0.0.1:{site.port}".encode()
     for method, path in (("POST", "/stop"), ("GET", "/socket"), ("POST", "/do/reset")):
@@ -135,6 +124,15 @@ def test_every_loopback_address_that_is_accepted_works(tmp_path: Path, host: str
 def test_a_host_that_is_none_is_refused_at_start(tmp_path: Path, host: str) -> None:
     with pytest.raises(ConfigError, match=r"host|port"):
         Site(tmp_path, TOKEN, host)
+
+
+def test_what_is_too_long_is_refused_whole(site: Site) -> None:
+    host = f"Host: 127.0.0.1:{site.port}".encode()
+    kind = b"Content-Type: application/json"
+    for length, status in ((16 * 2**10 - 1, 202), (16 * 2**10 + 1, 413), (2**20, 413)):
+        body = b'{"name": "x"}'.ljust(length)
+        assert site.raw("POST", "/do/start", host, kind, body=body) == status
+    assert site.backend.asked == [("start", {"name": "x"})]
 
 
 # The token

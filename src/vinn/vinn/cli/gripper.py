@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +19,13 @@ from vinn.demos.types import GripperState
 from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.clip import MANUAL, ClipFolder, clip_folders
 from vinn.ingest.gripper.classifier import check_crop, confusion, train_classifier
-from vinn.ingest.gripper.label_page import LabelServer
-from vinn.ingest.gripper.local_page import LocalPage
 from vinn.ingest.gripper.mask import read_mask, still_mask
-from vinn.ingest.gripper.mask_page import MaskServer, frames_to_paint_on
 from vinn.ingest.gripper.source import clip_profile, default_crop, open_source
 from vinn.ingest.lenses.camera_profile import CameraProfile, find_profile
 from vinn.ingest.pipeline import write_clip
+
+if TYPE_CHECKING:
+    from vinn.web.local_page import LocalPage
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -34,6 +35,8 @@ Work = Annotated[Path, typer.Argument(metavar="WORK", help="Clips: the OUT.inges
 @app.command()
 def label(work: Work, port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0) -> None:
     """Label gripper states by keyboard in a page on this machine; Ctrl-C ends."""
+    from vinn.ingest.gripper.label_page import LabelServer
+
     server = LabelServer(work, port)
     _serve(server)
     labelled = sum(frame["state"] is not None for frame in server.frames())
@@ -52,6 +55,8 @@ def mask(
     It begins with the file if there is one, else with the profile's polygons, else with what stays
     still in the clip.
     """
+    from vinn.ingest.gripper.mask_page import MaskServer, frames_to_paint_on
+
     if target.suffix.lower() != ".png":
         raise ConfigError(f"--out {target}: expected a name that ends in .png")
     profile = find_profile(camera, PROFILE_FOLDERS)
@@ -70,9 +75,13 @@ def _first_mask(
 
 
 def _serve(page: LocalPage) -> None:
-    out.print(f"open {page.url} in a browser; Ctrl-C ends", highlight=False, soft_wrap=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        page.serve()
+    page.start()
+    try:
+        out.print(f"open {page.url} in a browser; Ctrl-C ends", highlight=False, soft_wrap=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+    finally:
+        page.stop()
 
 
 @app.command()

@@ -62,6 +62,7 @@ EXTRAS = {
     "av": "report",
     "matplotlib": "report",
     "pycolmap": "ingest",
+    "aiohttp": "console",
     "rerun": "rerun",
 }
 """Module to the extra of the package `vinn` that brings it."""

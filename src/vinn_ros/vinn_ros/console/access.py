@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
-import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit
 
 from vinn.errors import ConfigError
+from vinn.web.origin import foreign, is_loopback
 
 from vinn_ros.console.token import MIN_LENGTH, TOKEN_VARIABLE
 from vinn_ros.console.tries import WrongTries
 
 COOKIE = "vinn_console_session"
 _SESSIONS = 100
-_NETLOC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
-"""A host and perhaps a port; `urlsplit` takes more."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name can only be reached from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)
@@ -91,17 +77,8 @@ class Access:
             refused = self._try(given, address)
             if refused is not None:
                 return refused
-        asked = _split(f"//{headers.get('Host', '')}")
-        if asked is None:
-            return Refused("the Host header is malformed")
-        if not self.token and not is_loopback(asked.hostname or ""):
-            return Refused(f"host {asked.hostname!r} is not this machine")
-        origin = headers.get("Origin")
-        if changes and origin is not None:
-            page = _split(origin)
-            if page is None or page.netloc.lower() != asked.netloc.lower():
-                return Refused(f"asked for by another page ({origin[:200]!r})")
-        return None
+        why = foreign(headers, this_machine=not self.token, changes=changes)
+        return None if why is None else Refused(why)
 
     def _try(self, given: str, address: str) -> Refused | None:
         wait_s = self.tries.wait_s(address)
@@ -115,13 +92,3 @@ class Access:
             return Refused("the token is missing or wrong")
         self.tries.right(address)
         return None
-
-
-def _split(url: str) -> SplitResult | None:
-    """None: it is none."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return None
-    return parts if _NETLOC.fullmatch(parts.netloc) else None

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import json
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -22,6 +20,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 from vinn.errors import ConfigError
+from vinn.web.server import WebServer
 
 from vinn_ros.console.access import COOKIE, Access
 from vinn_ros.console.backend import COMMANDS, Backend
@@ -31,15 +30,6 @@ _PAGE = Path(__file__).parent / "page"
 _PERIOD_S = 0.1
 _NOTES = 30
 _MAX_BODY = 16 * 2**10
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
-        "script-src 'self' 'unsafe-inline'; media-src 'self' data:; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
 class ConsoleServer:
@@ -51,22 +41,18 @@ class ConsoleServer:
         """Args: the robot's side, who may come in, port (0: any free one), recordings."""
         self._backend = backend
         self._access = access
-        self._port = port
         self._recordings = recordings
-        self._loop = asyncio.new_event_loop()
         self._pool = concurrent.futures.ThreadPoolExecutor(len(COMMANDS) + 1, "console")
         self._running: set[str] = set()
         self._notes: deque[dict[str, Any]] = deque(maxlen=_NOTES)
         self._note_count = 0
         self._viewers: set[web.WebSocketResponse] = set()
-        self._runner: web.AppRunner | None = None
-        self._thread = threading.Thread(target=self._serve, name="console", daemon=True)
+        self._server = WebServer(self._application(), access.host, port, "console")
 
     @property
     def url(self) -> str:
         """Where the page is."""
-        host = f"[{self._access.host}]" if ":" in self._access.host else self._access.host
-        return f"http://{host}:{self._port}/"
+        return self._server.url
 
     def start(self) -> None:
         """Begin to serve.
@@ -74,33 +60,16 @@ class ConsoleServer:
         Raises:
             vinn.errors.ConfigError: the address cannot be used.
         """
-        self._thread.start()
-        try:
-            asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10.0)
-        except (OSError, ValueError) as error:  # ValueError: a name that is none
-            self.stop()
-            why = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(
-                f"port: {self._access.host}:{self._port} cannot be used ({why})"
-            ) from error
+        self._server.start()
 
     def stop(self) -> None:
         """Stop serving; commands under way are not waited for."""
-        if self._thread.is_alive():
-            with contextlib.suppress(concurrent.futures.TimeoutError):
-                asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(3.0)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(timeout=2.0)
+        self._server.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     # The event loop
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-        self._loop.close()
-
-    async def _open(self) -> None:
+    def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=_MAX_BODY)
         app.add_routes(
             [
@@ -114,17 +83,13 @@ class ConsoleServer:
                 web.get("/recordings/{session}", self._recording),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._access.host, self._port)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        app.on_shutdown.append(self._dismiss)
+        return app
 
-    async def _close(self) -> None:
+    async def _dismiss(self, app: web.Application) -> None:
+        """Whoever looks at the page is told that it ends."""
         for viewer in list(self._viewers):
             await viewer.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
 
     @web.middleware
     async def _guard(
@@ -144,14 +109,12 @@ class ConsoleServer:
             text = f"refused: {refused.message}\n"
             if refused.wait_s > 0.0:
                 wait = {"Retry-After": str(math.ceil(refused.wait_s))}
-                raise web.HTTPTooManyRequests(text=text, headers={**_HEADERS, **wait})
-            raise web.HTTPForbidden(text=text, headers=_HEADERS)
+                raise web.HTTPTooManyRequests(text=text, headers=wait)
+            raise web.HTTPForbidden(text=text)
         response = await handler(request)
-        if not response.prepared:
-            response.headers.update(_HEADERS)
-            if linked:
-                session = self._access.new_session()
-                response.set_cookie(COOKIE, session, httponly=True, samesite="Strict")
+        if linked and not response.prepared:
+            session = self._access.new_session()
+            response.set_cookie(COOKIE, session, httponly=True, samesite="Strict")
         return response
 
     def _page(self, name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -182,7 +145,8 @@ class ConsoleServer:
         if what in self._running:
             raise web.HTTPConflict(text=f"{what}: still under way\n")
         self._running.add(what)
-        future = self._loop.run_in_executor(self._pool, self._backend.run, command, arguments)
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, self._backend.run, command, arguments)
         future.add_done_callback(lambda done: self._done(command, what, done))
         return web.json_response({"accepted": True}, status=202)
 
@@ -244,7 +208,7 @@ class ConsoleServer:
             await asyncio.sleep(_PERIOD_S)
 
     async def _list_recordings(self, request: web.Request) -> web.Response:
-        rows = await self._loop.run_in_executor(None, self._recordings.rows)
+        rows = await asyncio.to_thread(self._recordings.rows)
         return web.json_response(rows)
 
     async def _recording(self, request: web.Request) -> web.StreamResponse:

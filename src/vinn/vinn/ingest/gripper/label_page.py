@@ -9,10 +9,10 @@ from threading import Lock
 from vinn.demos.types import GripperState
 from vinn.errors import ConfigError, DatasetError
 from vinn.ingest.clip import MANUAL, clip_folders
-from vinn.ingest.gripper.local_page import Answer, LocalPage
 from vinn.ingest.gripper.source import frames_per_step
 from vinn.reading.documents import parse_json
 from vinn.reading.regular import read_bytes
+from vinn.web.local_page import Answer, LocalPage
 
 
 class LabelServer(LocalPage):
@@ -26,7 +26,6 @@ class LabelServer(LocalPage):
 
     Raises:
         DatasetError: no clips.
-        ConfigError: the port is taken.
     """
 
     def __init__(self, work_root: Path, port: int = 0) -> None:
@@ -78,9 +77,17 @@ class LabelServer(LocalPage):
         return None
 
     def post(self, body: bytes) -> None:
-        """One label, as JSON."""
+        """One label, as JSON: the clip's name, the slot and the state as integers.
+
+        Raises:
+            ConfigError: it is something else, or unknown.
+        """
         content = parse_json(body, "what the page sent", ConfigError)
-        self.label(str(content["clip"]), int(content["slot"]), int(content["state"]))
+        asked = content if isinstance(content, dict) else {}
+        clip, slot, state = (asked.get(name) for name in ("clip", "slot", "state"))
+        if not (isinstance(clip, str) and type(slot) is int and type(state) is int):
+            raise ConfigError("what the page sent: expected a clip's name, a slot and a state")
+        self.label(clip, slot, state)
 
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">

@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vinn.demos.encoded_image import png_size
 from vinn.demos.frames import encode_jpeg
 from vinn.errors import ConfigError
 from vinn.ingest.decode import probe_video, sample_frames
-from vinn.ingest.gripper.local_page import Answer, LocalPage
 from vinn.ingest.gripper.mask import write_mask
 from vinn.ingest.lenses.camera_profile import CameraProfile
 from vinn.ingest.lenses.linearize import Linearizer
+from vinn.web.local_page import Answer, LocalPage
 
 FRAMES = 12
 _FIRST_S = 60.0
@@ -47,9 +48,6 @@ class MaskServer(LocalPage):
         mask: (H, W) to begin with.
         target: the PNG file that is written.
         port: 0 takes a free one.
-
-    Raises:
-        ConfigError: the port is taken.
     """
 
     def __init__(
@@ -84,13 +82,18 @@ class MaskServer(LocalPage):
         """The painted layer as PNG: what is opaque is the gripper.
 
         Raises:
+            ImageError: no whole PNG.
             ConfigError: not a layer of the frames' size, all or nothing is painted, or the file
                 cannot be written.
         """
-        layer = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED) if body else None
-        if layer is None or layer.shape != (*self._mask.shape, 4):
-            height, width = self._mask.shape
-            raise ConfigError(f"expected a PNG of {width}x{height} with an alpha channel")
+        height, width = self._mask.shape
+        wanted = f"what the page sent (expected a PNG of {width}x{height} with an alpha channel)"
+        # Before it is decoded: a few bytes can claim gigabytes.
+        if (size := png_size(body, wanted)) != (width, height):
+            raise ConfigError(f"{wanted}: {size[0]}x{size[1]}")
+        layer = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
+        if layer is None or layer.shape != (height, width, 4):
+            raise ConfigError(f"{wanted}: cannot be decoded, or has no alpha channel")
         mask = np.asarray(layer[..., 3] > 127)
         write_mask(self._target, mask)
         self._mask = mask

@@ -1,0 +1,1 @@
+"""Web pages for whoever sits at a machine: the server and whose requests it answers (aiohttp)."""
