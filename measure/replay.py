@@ -35,8 +35,8 @@ from vinn.encoders.encoder import load_encoder
 from vinn.errors import RobotError, VinnError
 from vinn.evaluation.results import Results
 from vinn.policies.artefact import open_artefact
+from vinn.policies.artefacts.edit import extend_policy
 from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
-from vinn.policies.artefacts.extend import extend_policy
 from vinn.policies.build import build_policy
 from vinn.policies.kinds.nearest import VinnSettings
 from vinn.recordings.replay import SAME_ACTION, replay_recording

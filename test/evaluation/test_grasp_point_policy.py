@@ -19,8 +19,7 @@ from vinn.paper.offline_config import load_tables_config
 from vinn.paper.workspace import Workspace
 from vinn.policies.artefact import load_policy, open_artefact
 from vinn.policies.artefacts.build_preset import build_from_preset
-from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.remove import remove_demonstrations
+from vinn.policies.artefacts.edit import extend_policy, remove_demonstrations
 from vinn.policies.grasp.point import KEY_SIZE
 from vinn.policies.kinds.nearest import GRASP_FOLDER
 from vinn.policies.preset import load_preset

@@ -11,7 +11,7 @@ from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.errors import ArtefactMismatchError
 from vinn.policies.artefact import load_policy, open_artefact
-from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.edit import extend_policy
 from vinn.policies.artefacts.manifest import INDEX_FOLDER
 from vinn.policies.build import build_policy
 from vinn.retrieval import index as index_module

@@ -14,8 +14,7 @@ from vinn.cli.main import run
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, ConfigError
 from vinn.policies.artefact import load_policy, open_artefact
-from vinn.policies.artefacts.extend import extend_policy
-from vinn.policies.artefacts.remove import remove_demonstrations
+from vinn.policies.artefacts.edit import extend_policy, remove_demonstrations
 from vinn.policies.augmentation import MIRRORED, ORIGINAL
 from vinn.policies.build import build_policy
 from vinn.policies.kinds.kind import BuildRequest

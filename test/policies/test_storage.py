@@ -10,7 +10,7 @@ from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.cli.main import run
 from vinn.errors import ArtefactMismatchError, ConfigError
 from vinn.policies.artefact import load_policy, open_artefact
-from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.edit import extend_policy
 from vinn.policies.artefacts.half_precision import checked_half, stored_as
 from vinn.policies.build import build_policy
 

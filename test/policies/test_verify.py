@@ -16,9 +16,8 @@ from vinn.demos.files import sha256_file
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, VinnError
 from vinn.policies.artefact import load_policy, open_artefact
-from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.edit import extend_policy, remove_demonstrations
 from vinn.policies.artefacts.manifest import sealed_files
-from vinn.policies.artefacts.remove import remove_demonstrations
 from vinn.policies.artefacts.verify import verify_artefact
 from vinn.policies.build import build_policy
 from vinn.policies.kinds.kind import BuildRequest

@@ -15,8 +15,8 @@ from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.policies.artefact import load_policy, open_artefact
 from vinn.policies.artefacts.build_preset import build_from_preset
+from vinn.policies.artefacts.edit import extend_policy
 from vinn.policies.artefacts.embedding import embed_dataset
-from vinn.policies.artefacts.extend import extend_policy
 from vinn.policies.augmentation import check_view, origin_name, view_delta, view_frame, views_of
 from vinn.policies.build import build_policy
 from vinn.policies.darp import ACTION_SIZE, DarpPolicy

@@ -15,7 +15,7 @@ from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ArtefactError, ArtefactMismatchError, DatasetError
 from vinn.policies.artefact import load_policy, open_artefact
-from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.edit import extend_policy
 from vinn.policies.build import build_policy
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP

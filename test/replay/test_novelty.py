@@ -13,7 +13,7 @@ from vinn.demos.store import Dataset, write_demonstration
 from vinn.demos.types import CameraInfo, DemonstrationMeta
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError, DatasetError
 from vinn.policies.artefact import open_artefact
-from vinn.policies.artefacts.extend import extend_policy
+from vinn.policies.artefacts.edit import extend_policy
 from vinn.policies.build import build_policy
 from vinn.policies.kinds.nearest import VinnSettings
 from vinn.policies.novelty import (

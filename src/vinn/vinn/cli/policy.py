@@ -19,8 +19,8 @@ from vinn.errors import ArtefactError, ConfigError
 from vinn.learning.darp_head import train_darp_head
 from vinn.paper.grasp_detectors import DetectorTraining, robot_config
 from vinn.policies.artefact import open_artefact
+from vinn.policies.artefacts.edit import remove_demonstrations
 from vinn.policies.artefacts.manifest import INDEX_FOLDER
-from vinn.policies.artefacts.remove import remove_demonstrations
 from vinn.policies.artefacts.selection import Selection
 from vinn.policies.artefacts.verify import verify_artefact
 from vinn.policies.kinds.kind import BuildRequest

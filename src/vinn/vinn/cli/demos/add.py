@@ -52,7 +52,7 @@ def add(
     """
     # What is needed here alone is imported here: the area's other commands stay quick.
     from vinn.demos.store import Dataset
-    from vinn.policies.artefacts.extend import extend_policy, is_extension, open_extendable
+    from vinn.policies.artefacts.edit import extend_policy, is_extension, open_extendable
     from vinn.recordings.rollout_demonstration import add_rollout, demonstration_name
     from vinn.robot.config import CameraMount, load_robot_config
 
