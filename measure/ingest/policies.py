@@ -32,10 +32,8 @@ from vinn.demos.store import Dataset, write_demonstration
 from vinn.demos.types import ActionScale, DemonstrationMeta, GripperState
 from vinn.encoders.encoder import load_encoder
 from vinn.evaluation.ingest_clips import film_expert, write_clip
-from vinn.evaluation.paired import paired_difference
 from vinn.evaluation.results import Results
-from vinn.evaluation.statistics import wilson_interval
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.statistics import SuccessRate, paired_difference, wilson_interval
 from vinn.evaluation.trials import StopAt, TrialResult, run_trials
 from vinn.ingest.clip import ClipFolder
 from vinn.ingest.lenses.camera_profile import SHIPPED, load_profile

@@ -11,7 +11,7 @@ from blobs import write_blobs
 from vinn.demos.frames import decode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError, DatasetError
-from vinn.evaluation.success import UNKNOWN
+from vinn.evaluation.statistics import UNKNOWN
 from vinn.evaluation.trials import Failure, TrialResult, run_trial
 from vinn.paper import closed_loop
 from vinn.paper.closed_loop import (

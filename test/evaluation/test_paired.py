@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from vinn.errors import ConfigError
-from vinn.evaluation.paired import mcnemar_exact, paired_difference
+from vinn.evaluation.statistics import mcnemar_exact, paired_difference
 
 
 def test_mcnemar_is_the_share_of_coin_throws_at_least_as_lopsided():

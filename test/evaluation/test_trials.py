@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
-from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
+from vinn.evaluation.statistics import UNKNOWN, SuccessRate, share_at_first
 from vinn.evaluation.trials import (
     Failure,
     StopAt,

@@ -14,7 +14,7 @@ from enum import Enum
 import numpy as np
 
 from vinn.errors import ConfigError
-from vinn.evaluation.success import SuccessRate, opened_at_first
+from vinn.evaluation.statistics import SuccessRate, opened_at_first
 from vinn.policies.types import Policy, Prediction, taken_step
 from vinn.robot.config import RobotConfig
 from vinn.robot.types import ReasonCode, StepRequest, StepResult

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vinn.evaluation.results import Results
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.statistics import SuccessRate
 from vinn.paper.ablations import BeyondConfig, offline_unit
 from vinn.paper.closed_loop import (
     LEFT_OUT,

@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 
 from vinn.demos.files import atomic_file
 from vinn.demos.frames import encode_jpeg
-from vinn.evaluation.paired import PairedDifference, paired_difference
 from vinn.evaluation.results import Results
-from vinn.evaluation.success import SuccessRate, said_at_first, share_at_first
+from vinn.evaluation.statistics import (
+    PairedDifference,
+    SuccessRate,
+    paired_difference,
+    said_at_first,
+    share_at_first,
+)
 from vinn.evaluation.trials import Failure, trial_seed
 from vinn.paper.closed_loop import (
     DIFFICULTY,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vinn.errors import ConfigError
 from vinn.evaluation.results import Results
-from vinn.evaluation.success import SuccessRate
+from vinn.evaluation.statistics import SuccessRate
 from vinn.evaluation.trials import as_json, run_trial, trial_seed
 from vinn.paper.closed_loop import (
     LEFT_OUT,

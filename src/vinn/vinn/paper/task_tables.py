@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vinn.errors import DatasetError
-from vinn.evaluation.paired import paired_difference
 from vinn.evaluation.results import Results
-from vinn.evaluation.success import SuccessRate, opened_at_first
+from vinn.evaluation.statistics import SuccessRate, opened_at_first, paired_difference
 from vinn.paper.methods import method_named
 from vinn.paper.task_trials import TRIAL_IMAGE_PX, TaskTrial, run_task_trials
 from vinn.paper.workspace import Workspace

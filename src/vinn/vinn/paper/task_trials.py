@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import ConfigError
-from vinn.evaluation.success import SuccessRate, opened_at_first
+from vinn.evaluation.statistics import SuccessRate, opened_at_first
 from vinn.evaluation.trials import MAX_TRIALS, SESSION, trial_seed
 from vinn.paper.grasp_detectors import UNIT_STEP_M, robot_of_actions
 from vinn.policies.types import Policy, Prediction, taken_step

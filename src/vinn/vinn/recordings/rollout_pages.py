@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
+from vinn.evaluation.statistics import UNKNOWN, SuccessRate, share_at_first
 from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import PolicyArtefact
 from vinn.recordings.rerun_recording import write_rerun

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from vinn.errors import DatasetError
-from vinn.evaluation.success import UNKNOWN, SuccessRate, share_at_first
+from vinn.evaluation.statistics import UNKNOWN, SuccessRate, share_at_first
 from vinn.recordings.latency import LatencySummary
 from vinn.recordings.rollout_summary import RolloutDigest
 from vinn.rollout.recording_files import recording_name

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vinn.evaluation.success import opened_at_first
+from vinn.evaluation.statistics import opened_at_first
 from vinn.policies.artefact import open_artefact
 from vinn.recordings.latency import stage_latencies, stamp_to_command
 from vinn.recordings.rollout_video import write_rollout_video

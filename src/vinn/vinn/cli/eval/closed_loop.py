@@ -17,7 +17,7 @@ from rich.table import Table
 from vinn import __version__
 from vinn.cli.console import err, out
 from vinn.errors import ConfigError
-from vinn.evaluation.success import SuccessRate, share_at_first
+from vinn.evaluation.statistics import SuccessRate, share_at_first
 from vinn.evaluation.trials import (
     Failure,
     StopAt,

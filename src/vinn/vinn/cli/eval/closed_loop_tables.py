@@ -13,7 +13,7 @@ from rich.table import Table
 
 from vinn.cli.console import err, out, progress_bar
 from vinn.cli.eval.tables import RayAddress
-from vinn.evaluation.success import SuccessRate, share_at_first
+from vinn.evaluation.statistics import SuccessRate, share_at_first
 from vinn.paper.closed_loop import SEEN, Outcomes, read_outcomes, run_closed_loop
 from vinn.paper.closed_loop_config import load_closed_loop_config
 from vinn.paper.closed_loop_output import (
