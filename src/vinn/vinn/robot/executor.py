@@ -16,9 +16,10 @@ from vinn.robot.config import ExecutorConfig, StartPose
 from vinn.robot.gripper import note_motion
 from vinn.robot.held_targets import held_targets
 from vinn.robot.motion_filter import Decision, FilterMemory, MotionFilter
-from vinn.robot.odometry import base_R_camera, grasp_translation_m
+from vinn.robot.odometry import base_R_camera
 from vinn.robot.session import SessionTally
-from vinn.robot.start_motion import StartMotion, start_goal, too_far, unreachable
+from vinn.robot.start_motion import plan_start
+from vinn.robot.step_measurement import measured
 from vinn.robot.types import (
     JointCommand,
     ReasonCode,
@@ -212,7 +213,9 @@ class StepExecutor:
         reason, message = ReasonCode.NONE, ""
         try:
             self._refuse_latched()
-            plan = self._plan_start(start_pose, offset_gripper_m)
+            plan = plan_start(
+                self._filter, start_pose, offset_gripper_m, self._read_state(), self._config
+            )
             while True:
                 state = self._read_state()
                 decision = plan.next(state, self._memory)
@@ -261,17 +264,7 @@ class StepExecutor:
         before, after = self._before, self._newest
         if sent is None or before is None or after is None:
             return result
-        config = self._filter.config
-        camera_R_base = base_R_camera(before, config.camera).T
-        moved_m = grasp_translation_m(before, after, config.tool.geometry)
-        return replace(
-            result,
-            sent_camera_delta_m=camera_R_base @ decision.sent_base_delta_m,
-            measured_camera_delta_m=camera_R_base @ moved_m,
-            gripper_aperture_m=after.gripper_aperture_m,
-            missed=decision.missed,
-            attempt=self._memory.gripper.closings,
-        )
+        return measured(result, decision, self._memory.gripper, before, after, self._filter.config)
 
     def _refuse_latched(self) -> None:
         if self._latched is not None:
@@ -300,24 +293,6 @@ class StepExecutor:
         if self._memory.base_origin_m is None:
             self._memory = replace(self._memory, base_origin_m=(state.base_x_m, state.base_y_m))
         return self._memory
-
-    def _plan_start(
-        self, start_pose: StartPose, offset_gripper_m: NDArray[np.float64]
-    ) -> StartMotion:
-        offset = np.asarray(offset_gripper_m, dtype=np.float64)
-        if offset.shape != (3,) or not np.isfinite(offset).all():
-            raise Halted(
-                ReasonCode.INVALID_INPUT,
-                f"offset_gripper_m: {offset.tolist()}; allowed: three finite numbers",
-            )
-        state = self._read_state()
-        goal = start_goal(start_pose, offset, state)
-        problem = unreachable(goal, self._filter.limits) or too_far(
-            goal, state, self._config.start_travel_m
-        )
-        if problem:
-            raise Halted(ReasonCode.UNREACHABLE, problem)
-        return StartMotion(self._filter, goal)
 
     def _read_state(self) -> RobotState:
         """A fresh reading of a robot that may move, or the reason why it may not."""

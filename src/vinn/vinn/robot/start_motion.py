@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.robot.arrival import wrap_angle
-from vinn.robot.config import RobotConfig, StartPose
+from vinn.robot.checks.readiness import Halted
+from vinn.robot.config import ExecutorConfig, RobotConfig, StartPose
 from vinn.robot.held_targets import held_targets
 from vinn.robot.ik import translation_ik
 from vinn.robot.kinematics import base_R_gripper
@@ -79,6 +80,32 @@ def unreachable(goal: StartGoal, limits: JointLimits) -> str | None:
                 f"start pose: {name} {value:.3f}; allowed: {allowed.lower:.3f}..{allowed.upper:.3f}"
             )
     return None
+
+
+def plan_start(
+    motion_filter: MotionFilter,
+    pose: StartPose,
+    offset_gripper_m: NDArray[np.float64],
+    state: RobotState,
+    config: ExecutorConfig,
+) -> StartMotion:
+    """The way from `state` to `pose` displaced by `offset_gripper_m` (3,) right, forward, up [m].
+
+    Raises:
+        Halted: the offset is no three finite numbers, the pose is outside the limits, or the base
+            is farther away than it may drive by itself.
+    """
+    offset = np.asarray(offset_gripper_m, dtype=np.float64)
+    if offset.shape != (3,) or not np.isfinite(offset).all():
+        raise Halted(
+            ReasonCode.INVALID_INPUT,
+            f"offset_gripper_m: {offset.tolist()}; allowed: three finite numbers",
+        )
+    goal = start_goal(pose, offset, state)
+    problem = unreachable(goal, motion_filter.limits) or too_far(goal, state, config.start_travel_m)
+    if problem:
+        raise Halted(ReasonCode.UNREACHABLE, problem)
+    return StartMotion(motion_filter, goal)
 
 
 class StartMotion:
