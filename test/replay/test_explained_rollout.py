@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
-from vinn.evaluation.recorded_trials import record_trial
+from vinn.evaluation.recorded_trials import record_trial, recording_trials
 from vinn.evaluation.trials import StopAt, TrialResult
 from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.embedding import EmbeddedDataset
@@ -26,6 +27,7 @@ from vinn.recordings.replay import SAME_ACTION, replay_recording
 from vinn.recordings.rollout_findings import findings, neighbor_progress
 from vinn.recordings.scrubber import neighbor_jumps
 from vinn.recordings.tracks import RolloutTracks, load_tracks
+from vinn.rollout.reader import summarize_recording
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.scene import SceneConfig
 from vinn.sim.world import DoorWorld
@@ -132,6 +134,37 @@ def test_everything_covered_and_another_cabinet_are_told_from_held_out_views(
     plain = novelty(views.frames_rgb[Cover.NONE])
     assert area_under_curve(plain, novelty(views.frames_rgb[Cover.EVERYTHING])) >= 0.9
     assert area_under_curve(plain, novelty(other.frames_rgb[Cover.NONE])) >= 0.9
+
+
+@pytest.mark.physics
+def test_the_command_records_each_trial_for_the_report(policy_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "limits.yaml").write_text("max_steps: 3\n")
+    folder, result = tmp_path / "new" / "trials", tmp_path / "result.json"
+    command = ["eval", "closed-loop", "--policy", str(policy_dir), "--cabinets", "oak,sampled-3"]
+    command += ["--trials", "2", "--rollout", str(tmp_path / "limits.yaml")]
+    command += ["--recordings", str(folder)]
+    assert run([*command, "--out", str(result)]) == 0
+    names = ["oak-000", "oak-001", "sampled-3-000", "sampled-3-001"]
+    assert sorted(path.name for path in folder.iterdir()) == [f"{name}.mcap" for name in names]
+    trials = json.loads(result.read_text())["trials"]
+    for name, trial in zip(names, trials, strict=True):
+        summary = summarize_recording(folder / f"{name}.mcap")
+        assert summary.outcome is not None and summary.closed
+        assert int(summary.outcome["steps"]) == trial["steps"] == 3
+        assert summary.ended_by == trial["reason"] == "STEP_LIMIT"
+    assert run(["report", "pages", str(folder), "--out", str(tmp_path / "pages")]) == 0
+    assert {path.stem for path in (tmp_path / "pages").glob("*.html")} == {"index", *names}
+
+
+def test_a_folder_with_recordings_is_not_mixed_with_others(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "oak-000.mcap").write_bytes(b"kept")
+    (tmp_path / "file").write_bytes(b"kept")
+    for name, why in (("full", "not empty"), ("file", "exists"), ("file/under", "directory")):
+        with pytest.raises(ConfigError, match=f"recordings: .*{name}: (?i:.*{why})"):
+            recording_trials(tmp_path / name)
+    assert (tmp_path / "full" / "oak-000.mcap").read_bytes() == b"kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
 
 
 def test_area_under_curve_counts_pairs() -> None:

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.demos.types import ActionScale
-from vinn.evaluation.trials import SESSION, StopAt, TrialResult, run_trial
+from vinn.errors import ConfigError
+from vinn.evaluation.trials import SESSION, RunTrial, StopAt, TrialResult, run_trial
 from vinn.policies.episode import Position
 from vinn.policies.types import Policy, Prediction, TakenStep
+from vinn.robot.config import RobotConfig
 from vinn.robot.session import SessionTally
+from vinn.rollout.config import RolloutConfig
 from vinn.rollout.loop import StepRecord
 from vinn.rollout.messages import (
     header_fields,
@@ -32,6 +35,38 @@ _IDLE, _EXECUTING, _RUNNING = 0, 1, 3
 _STEP_NS = 1_000_000
 
 
+def recording_trials(folder: Path, policy_dir: Path | None = None) -> RunTrial:
+    """What records each trial of `run_trials` as CABINET-NUMBER.mcap.
+
+    Args:
+        folder: must not exist, or be empty; is made.
+        policy_dir: as in `record_trial`.
+
+    Raises:
+        ConfigError: it cannot be made, or something is in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as cause:
+        raise ConfigError(f"recordings: {folder}: {cause.strerror}") from cause
+    if used:
+        raise ConfigError(f"recordings: {folder}: not empty; name a new folder")
+
+    def run_one(
+        policy: Policy,
+        world: DoorWorld,
+        trial: int,
+        rollout: RolloutConfig | None,
+        robot: RobotConfig | None,
+        stop_at: StopAt,
+    ) -> TrialResult:
+        path = folder / f"{world.scene.cabinet.name}-{trial:03d}.mcap"
+        return record_trial(policy, world, path, policy_dir, trial, stop_at, rollout, robot)
+
+    return run_one
+
+
 def record_trial(
     policy: Policy,
     world: DoorWorld,
@@ -39,6 +74,8 @@ def record_trial(
     policy_dir: Path | None = None,
     trial: int = 0,
     stop_at: StopAt = StopAt.FULLY_OPENED,
+    rollout: RolloutConfig | None = None,
+    robot: RobotConfig | None = None,
 ) -> TrialResult:
     """Run one trial in a world that was just reset, and record it.
 
@@ -51,6 +88,8 @@ def record_trial(
         policy_dir: the policy's artefact, so that pages find its demonstrations' pictures.
         trial: number in its scene.
         stop_at: when it ends as a success.
+        rollout: see `run_trials`.
+        robot: see `run_trials`.
 
     Raises:
         DatasetError: the recording cannot be written.
@@ -65,7 +104,9 @@ def record_trial(
         if policy_dir is not None:
             recorder.write_parameters({"vinn_policy.policy": str(policy_dir.resolve())})
         watched = _Watched(policy, world, recorder)
-        result = run_trial(watched, world, trial, stop_at=stop_at, on_step=watched.step_ended)
+        result = run_trial(
+            watched, world, trial, rollout, robot, stop_at, on_step=watched.step_ended
+        )
         recorder.close(
             {
                 "reason": result.reason.value,

@@ -96,6 +96,12 @@ class TrialResult:
         return opened_at_first(self.opened, self.attempts)
 
 
+RunTrial = Callable[
+    [Policy, DoorWorld, int, RolloutConfig | None, RobotConfig | None, StopAt], TrialResult
+]
+"""Runs one trial in a world that was just reset, as `run_trial` does."""
+
+
 def trial_seed(seed: int, scene: int, trial: int) -> int:
     """Seed of the world for a trial; differs for every run seed, scene and trial.
 
@@ -113,6 +119,7 @@ def run_trials(
     robot: RobotConfig | None = None,
     stop_at: StopAt = StopAt.FULLY_OPENED,
     on_trial: Callable[[TrialResult], None] | None = None,
+    run_one: RunTrial | None = None,
 ) -> list[TrialResult]:
     """Run `trials_per_scene` trials in every scene.
 
@@ -126,6 +133,7 @@ def run_trials(
         stop_at: when a trial ends as a success. Waiting for `fully_opened` measures all three
             levels of success.
         on_trial: told each result as it comes.
+        run_one: runs each; None: `run_trial`.
 
     Raises:
         ConfigError: no scene, a number of trials out of range, or a robot configuration for
@@ -140,7 +148,7 @@ def run_trials(
         with DoorWorld(scene) as world:
             for trial in range(trials_per_scene):
                 world.reset(trial_seed(seed, index, trial))
-                result = run_trial(policy, world, trial, rollout, robot, stop_at)
+                result = (run_one or run_trial)(policy, world, trial, rollout, robot, stop_at)
                 results.append(result)
                 if on_trial is not None:
                     on_trial(result)

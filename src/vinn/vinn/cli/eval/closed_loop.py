@@ -17,6 +17,7 @@ from rich.table import Table
 from vinn import __version__
 from vinn.cli.console import err, out
 from vinn.errors import ConfigError
+from vinn.evaluation.recorded_trials import recording_trials
 from vinn.evaluation.statistics import SuccessRate, share_at_first
 from vinn.evaluation.trials import (
     Failure,
@@ -70,6 +71,10 @@ def closed_loop(
     robot: Annotated[Path | None, typer.Option(help="Robot configuration (YAML).")] = None,
     rollout: Annotated[Path | None, typer.Option(help="Rollout configuration (YAML).")] = None,
     out_file: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(help="New folder for a recording of each trial, for `vinn report` (door)."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the encoder.")] = 1,
 ) -> None:
     """Run closed-loop trials in simulation and print success rates with intervals."""
@@ -86,6 +91,7 @@ def closed_loop(
             "--difficulty": difficulty,
             "--occlusion": occlusion,
             "--stop-at": stop_at,
+            "--recordings": recordings,
         }
         for option, value in of_doors.items():
             if value is not None:
@@ -102,6 +108,7 @@ def closed_loop(
         )
         for name in (cabinets or ",".join(CABINETS)).split(",")
     ]
+    run_one = None if recordings is None else recording_trials(recordings, policy)
     results: list[TrialResult] = []
     with _progress() as progress:
         bar = progress.add_task("trials", total=len(scenes) * trials, opened="")
@@ -120,6 +127,7 @@ def closed_loop(
             robot=config,
             stop_at=stop_at,
             on_trial=on_trial,
+            run_one=run_one,
         )
     out.print(
         _table(results, f"{artefact.manifest.name}, {difficulty}, occlusion {occlusion.value}")
