@@ -206,6 +206,23 @@ def test_missing_extra_is_named_with_its_remedy() -> None:
     assert done.stdout.splitlines()[-1] == "2"
 
 
+@pytest.mark.parametrize("method", ["byol", "simclr", "vicreg", "bc", "bc-rep", "ibc"])
+def test_training_without_torch_names_its_extra(method: str, parts: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['torch'] = sys.modules['lightning'] = None\n"
+        "from vinn.cli.main import run\n"
+        f"arguments = ['train', {method!r}, {str(parts / 'demos')!r}]\n"
+        f"sys.exit(run([*arguments, '--out', {str(tmp_path / 'out')!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "extra 'train': pip install 'vinn[train]'; in a checkout: make develop" in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_full_disk_is_one_line_and_leaves_nothing(
     parts: Path,
     tmp_path: Path,

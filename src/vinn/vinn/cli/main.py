@@ -24,7 +24,7 @@ AREAS = {
     "gripper": "Label gripper states, train and apply the classifier (needs the 'ingest' extra).",
     "encoder": "Export encoders, quantize them, look at them.",
     "embed": "Embed every frame of a dataset, on one machine or many.",
-    "train": "Train encoders and policies (needs the 'train' extra).",
+    "train": "Train grasp points; encoders and cloned policies (these need the 'train' extra).",
     "policy": "Build policies from demonstrations, look at them, predict with them.",
     "tasks": "List and record the tasks of the comparison (needs their simulators).",
     "sim": "Record and play in simulation (needs the 'sim' extra).",
@@ -111,7 +111,10 @@ def run(arguments: Sequence[str]) -> int:
         if missing not in EXTRAS:
             raise
         extra = EXTRA_OF_AREA.get(_area(arguments) or "", EXTRAS[missing])
-        return _fail(f"module '{missing}' is not installed: pip install 'vinn[{extra}]'")
+        return _fail(
+            f"module '{missing}' is not installed: it comes with the extra '{extra}': "
+            f"pip install 'vinn[{extra}]'; in a checkout: make develop"
+        )
     except OSError as error:
         if error.errno not in NOT_TO_BE_HAD:
             raise

@@ -1,4 +1,4 @@
-"""`vinn train`: self-supervised encoders and cloned policies."""
+"""`vinn train`: self-supervised encoders and cloned policies (torch), grasp points (NumPy)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vinn.cli.console import err, out, stage_bars
 from vinn.demos.store import Dataset
 from vinn.learning.config import cloning_config, grasp_point_config, self_supervision_config
-from vinn.learning.encoder_training import train_encoder
 from vinn.learning.grasp.training import train_grasp_point
-from vinn.learning.policy_training import train_policy
 from vinn.paper.grasp_detectors import robot_config
 
 app = typer.Typer(no_args_is_help=True)
@@ -94,6 +92,8 @@ def grasp_point(
 def _self_supervision(
     method: str, demos: list[Path], out_dir: Path, file: Path | None, overrides: list[str] | None
 ) -> None:
+    from vinn.learning.encoder_training import train_encoder
+
     config = self_supervision_config(method, file, overrides or ())
     datasets = [Dataset.open(folder) for folder in demos]
     with _progress(f"training by {method}") as progress:
@@ -104,6 +104,8 @@ def _self_supervision(
 def _cloning(
     method: str, demos: Path, out_dir: Path, file: Path | None, overrides: list[str] | None
 ) -> None:
+    from vinn.learning.policy_training import train_policy
+
     config = cloning_config(method, file, overrides or ())
     dataset = Dataset.open(demos)
     with _progress(f"training by {method}") as progress:
