@@ -58,7 +58,7 @@ PROFILE = SHIPPED / "sim_fisheye.yaml"
 EASY = DIFFICULTIES["easy"]
 PER_STEP = 3
 FIRST_SEED = 500
-COMMAND = "python -m measure.ingest.policies"
+COMMAND = "python -m measure.ingest.policies --encoder ENCODER"
 STANDING_M = 0.003
 """A motion below this is a pause, which has no direction."""
 PARTS = ("own", "directions", "ingested")
