@@ -15,9 +15,9 @@ PYTEST_ARGS ?=
 # Rendering without a screen.
 export MUJOCO_GL ?= egl
 
-REQUIREMENTS := constraints.txt tools/requirements/dev.txt tools/requirements/ros.txt \
-	src/vinn/setup.cfg \
-	src/vinn/setup.py src/vinn/pyproject.toml src/vinn/package.xml
+# pip does one thing at a time.
+.NOTPARALLEL:
+
 MSGS_FILES := $(wildcard src/vinn_msgs/*.* src/vinn_msgs/msg/*.msg src/vinn_msgs/srv/*.srv \
 	src/vinn_msgs/action/*.action src/vinn_msgs/cmake/*.cmake)
 # Lets the tests of the trajectory path run where control_msgs is not installed.
@@ -25,10 +25,22 @@ TEST_MSGS := test/fakes/control_msgs
 TEST_MSGS_FILES := $(wildcard $(TEST_MSGS)/*.* $(TEST_MSGS)/*/*.*)
 ROS_FILES := $(wildcard src/vinn_ros/*.* src/vinn_ros/executables/* src/vinn_ros/resource/*) \
 	$(shell find launch config -type f -name '[!.]*' ! -name '*.pyc')
+USE_FILES := constraints.txt tools/requirements/ros.txt tools/requirements/use.txt \
+	src/vinn/setup.cfg src/vinn/setup.py src/vinn/pyproject.toml src/vinn/package.xml
+
+# A stamp's name holds what its step was made of, by names and contents: git sets new times on files
+# that it did not change.
+made_of = $(shell sha256sum $(1) 2>/dev/null | sha256sum | cut -c -16)
+ROS_WHEELS := $(shell grep '^ros-' constraints.txt | sha256sum | cut -c -8)
+USE := $(STAMPS)/use.$(call made_of,$(USE_FILES))
+DEVELOP := $(STAMPS)/develop.$(call made_of,$(USE_FILES) tools/requirements/develop.txt)
+MSGS := $(STAMPS)/vinn_msgs.$(call made_of,$(MSGS_FILES))-$(ROS_WHEELS)
+TEST_ONLY_MSGS := $(STAMPS)/test_msgs.$(call made_of,$(TEST_MSGS_FILES))-$(ROS_WHEELS)
+ROS := $(STAMPS)/vinn_ros.$(call made_of,$(ROS_FILES))
 
 ##@ Use
 .PHONY: setup
-setup: $(STAMPS)/packages $(STAMPS)/vinn_msgs $(STAMPS)/vinn_ros ## Check the system, then make .venv with everything in it
+setup: $(USE) $(MSGS) $(ROS) ## Check the system, then make .venv with all that the demo and a robot need
 
 .PHONY: demo
 demo: setup ## Record, build a policy, open doors in simulation, write a report (DEMO_OUT=runs/demo)
@@ -53,11 +65,14 @@ clean: ## Remove .venv, build products and caches (runs/ stays)
 	find src test tools launch -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Develop
+.PHONY: develop
+develop: $(DEVELOP) setup $(TEST_ONLY_MSGS) ## Add training (torch), every other extra and the tools of development
+
 .PHONY: test
 test: lint pytest ## Set up, lint, check types and imports, run every test
 
 .PHONY: pytest
-pytest: setup $(STAMPS)/test_msgs ## Set up and run the tests alone (PYTEST_ARGS='test/robot -k limits')
+pytest: develop ## Set up and run the tests alone (PYTEST_ARGS='test/robot -k limits')
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-lowest
@@ -65,7 +80,7 @@ test-lowest: ## Run the suites with the lowest versions that setup.cfg allows, i
 	tools/test_lowest.sh
 
 .PHONY: lint
-lint: setup ## Style, formatting, types, the import contract and the manual: what CI checks
+lint: develop ## Style, formatting, types, the import contract and the manual: what CI checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -73,11 +88,11 @@ lint: setup ## Style, formatting, types, the import contract and the manual: wha
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 .PHONY: docs
-docs: setup ## Serve the manual (docs/) on this machine
+docs: develop ## Serve the manual (docs/) on this machine
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 .PHONY: format
-format: setup ## Rewrite the code to the project's style
+format: develop ## Rewrite the code to the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -87,30 +102,46 @@ help: ## This list
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Each stamp is made when its step went well, and made anew when what went into it changes.
+# Each step leaves its stamp when it went well.
+define stamp
+@rm -f $(basename $@).*
+@touch $@
+endef
 
-$(STAMPS)/venv: tools/check_prerequisites.sh
-	@tools/check_prerequisites.sh "$(PYTHON)"
+$(DEVELOP): SET := develop
+SET := use
+
+$(STAMPS)/venv:
+	@tools/check_prerequisites.sh "$(PYTHON)" $(SET)
 	"$(PYTHON)" -m venv $(VENV)
 	$(PIP) install --quiet -c constraints.txt --upgrade pip setuptools wheel
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/packages: $(STAMPS)/venv $(REQUIREMENTS)
-	@echo "Installing Python packages: some minutes, about 6 GB with the CUDA build of torch"
+$(USE): | $(STAMPS)/venv
+	@echo "Installing Python packages: a few minutes, about 2 GB on disk"
 	$(PIP) install --progress-bar off --build-constraint constraints.txt -c constraints.txt \
-		-r tools/requirements/ros.txt -r tools/requirements/dev.txt -e 'src/vinn[console,export,ingest,milvus,onnx,quantize,ray,report,rerun,sim,tasks,train]'
-	@touch $@
+		-r tools/requirements/use.txt
+	$(stamp)
 
-$(STAMPS)/vinn_msgs: tools/requirements/ros.txt $(MSGS_FILES) | $(STAMPS)/packages
+# Holds what `use` holds: a fresh checkout that is tested installs once.
+$(DEVELOP): | $(STAMPS)/venv
+	@tools/check_prerequisites.sh "$(PYTHON)" develop
+	@echo "Installing Python packages: some minutes, about 9 GB with the CUDA build of torch"
+	$(PIP) install --progress-bar off --build-constraint constraints.txt -c constraints.txt \
+		-r tools/requirements/develop.txt
+	$(stamp)
+	@rm -f $(STAMPS)/use.* && touch $(USE)
+
+$(MSGS): | $(USE)
 	@echo "Building the messages: about a minute"
 	$(PIP) install --no-deps --no-build-isolation --force-reinstall ./src/vinn_msgs
-	@touch $@
+	$(stamp)
 
-$(STAMPS)/test_msgs: tools/requirements/ros.txt $(TEST_MSGS_FILES) | $(STAMPS)/packages
+$(TEST_ONLY_MSGS): | $(USE)
 	@echo "Building the messages that only tests need: about a minute"
 	$(PIP) install --no-deps --no-build-isolation --force-reinstall ./$(TEST_MSGS)
-	@touch $@
+	$(stamp)
 
-$(STAMPS)/vinn_ros: $(ROS_FILES) | $(STAMPS)/packages
+$(ROS): | $(USE)
 	$(PIP) install --no-deps --no-build-isolation --force-reinstall -e src/vinn_ros
-	@touch $@
+	$(stamp)

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Names every missing system package, with the command that installs it, before anything is built.
-# Usage: tools/check_prerequisites.sh [PYTHON]     exit code 0: all there, 2: something is missing
+# Usage: tools/check_prerequisites.sh [PYTHON [use|develop]]   exit code 0: all there, 2: something is not
 set -u
 
 python="${1:-python3}"
+set_of_packages="${2:-use}"
 missing_packages=""
 failed=0
 
@@ -55,10 +56,19 @@ fi
 
 command -v c++ >/dev/null 2>&1 || report "a C++ compiler (c++)" g++
 
-# What .venv and pip's downloads take. Once it is there, nothing more is asked for.
+# What .venv and pip's downloads take. Once the set is there, nothing more is asked for.
+case "$set_of_packages" in
+use) needed_mib=4096 there=.venv ;;
+develop) needed_mib=14336 there='.venv/stamps/develop.*' ;;
+*)
+    echo "error: $set_of_packages: no set of packages; allowed: use, develop" >&2
+    exit 2
+    ;;
+esac
 free_mib=$(df -Pk . 2>/dev/null | awk 'NR == 2 {print int($4 / 1024)}')
-if [ ! -d .venv ] && [ "${free_mib:-14336}" -lt 14336 ]; then
-    echo "error: $free_mib MiB are free on the disk of $(pwd); setting up takes 14336 MiB" >&2
+# shellcheck disable=SC2086  # a pattern
+if ! ls -d $there >/dev/null 2>&1 && [ "${free_mib:-$needed_mib}" -lt "$needed_mib" ]; then
+    echo "error: $free_mib MiB are free on the disk of $(pwd); setting up takes $needed_mib MiB" >&2
     failed=1
 fi
 

@@ -20,7 +20,7 @@ INSTALLS = "installs packages"
 NOT_RUN = (
     (r"make (demo|test|lint|pytest)", MINUTES),
     (r"make format", "rewrites the repository"),
-    (r"(PIP_EXTRA_INDEX_URL=\S+ )?make setup", INSTALLS),
+    (r"(PIP_EXTRA_INDEX_URL=\S+ )?make (setup|develop)", INSTALLS),
     (r"\.venv/bin/pytest", MINUTES),
     (r"(\.venv/bin/)?python -m measure\.", MINUTES),
     (r"(\.venv/bin/)?vinn-bringup", STOPPED),

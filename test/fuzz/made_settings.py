@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import yaml
 from tiny_encoder import square_image
+from torch_file import legacy_file, zip_file
 from videos import grey_levels, write_video
 from vinn.demos.frames import encode_jpeg, read_image
 from vinn.demos.types import GripperState
@@ -87,6 +88,17 @@ def make_results(root: Path) -> None:
     results = Results("some", "a command")
     results.add("one", 1.5, "s", ">= 1")
     results.write(root)
+
+
+def make_weights(root: Path) -> None:
+    rng = np.random.default_rng(3)
+    state = {
+        "conv.weight": rng.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "norm.num_batches_tracked": np.array(7, np.int64),
+        "norm.running_var": rng.uniform(1, 2, 4).astype(np.float16),
+    }
+    (root / "old.pth").write_bytes(legacy_file(state))
+    (root / "new.pth").write_bytes(zip_file(state))
 
 
 def make_video(root: Path) -> None:

@@ -50,6 +50,7 @@ from made_settings import (
     make_mask,
     make_results,
     make_video,
+    make_weights,
     read_camera_info,
     start_pose,
     training,
@@ -61,6 +62,7 @@ from made_settings import (
 from rosbags.rosbag2 import StoragePlugin
 from tiny_encoder import square_image
 from vinn.demos.frames import encode_jpeg
+from vinn.encoders.state_dict import read_state_dict
 from vinn.errors import VinnError
 from vinn.evaluation.results import Results
 from vinn.ingest.formats.common import GripperOrder
@@ -227,6 +229,13 @@ KINDS = (
     Kind("film as a camera", make_video, use_source),
     Kind("folder of images", make_images, use_images),
     Kind("work folder of a clip", make_clip, use_clip),
+    Kind(
+        "weight files of torch",
+        make_weights,
+        lambda root: [
+            list(read_state_dict(root / name).values()) for name in ("new.pth", "old.pth")
+        ],
+    ),
     Kind("results", make_results, lambda root: Results.read(root / "some.json")),
 )
 

@@ -140,9 +140,9 @@ def test_constraints_pin_every_direct_requirement() -> None:
     pins = re.findall(r"^([a-z0-9-]+)==\S+$", (ROOT / "constraints.txt").read_text(), re.M)
     lines = [
         line
-        for name in ("dev.txt", "ros.txt")
+        for name in ("develop.txt", "ros.txt")
         for line in (ROOT / "tools" / "requirements" / name).read_text().splitlines()
-        if line and not line.startswith("#")
+        if line and not line.startswith(("#", "-"))
     ]
     config = setup_cfg("vinn")
     for text in (config["options"]["install_requires"], *config["options.extras_require"].values()):
@@ -158,7 +158,21 @@ def test_constraints_name_no_place() -> None:
     assert [line for line in entries if not re.fullmatch(r"[a-z0-9-]+==[\w.]+", line)] == []
 
 
-def test_make_setup_installs_every_extra() -> None:
-    installed = re.search(r"src/vinn\[([\w,]+)\]", (ROOT / "Makefile").read_text())
-    assert installed is not None
-    assert set(installed.group(1).split(",")) == set(setup_cfg("vinn")["options.extras_require"])
+def extras_of(packages: str) -> set[str]:
+    """The extras of `vinn` in a set of packages."""
+    (found,) = re.findall(r"^-e src/vinn\[([\w,]+)\]$", requirements(packages), re.M)
+    return set(found.split(","))
+
+
+def test_develop_holds_every_extra_and_use_no_torch() -> None:
+    extras = setup_cfg("vinn")["options.extras_require"]
+    assert extras_of("develop") == set(extras)
+    assert extras_of("use") == {"console", "export", "ingest", "report", "sim"}
+    lines = [line for extra in extras_of("use") for line in extras[extra].splitlines()]
+    assert not [line for line in lines if re.match("torch|lightning|efficientnet-lite-py", line)]
+    assert all("-r ros.txt\n" in requirements(name) for name in ("use", "develop"))
+
+
+def requirements(packages: str) -> str:
+    """The text of a set of packages."""
+    return (ROOT / "tools" / "requirements" / f"{packages}.txt").read_text()

@@ -51,20 +51,50 @@ def test_names_a_missing_compiler(bare_path: Path) -> None:
     assert "nothing was built" in result.stderr
 
 
-def test_a_full_disk_is_said_before_the_downloads(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("packages", "free_mib", "needed_mib"),
+    [
+        ((), 1024, 4096),
+        (("use",), 4095, 4096),
+        (("use",), 4096, None),
+        (("develop",), 4096, 14336),
+        (("develop",), 14335, 14336),
+        (("develop",), 14336, None),
+    ],
+)
+def test_a_full_disk_is_said_before_the_downloads(
+    packages: tuple[str, ...], free_mib: int, needed_mib: int | None, tmp_path: Path
+) -> None:
     """Half-way through it would be a failed write in the middle of somebody else's package."""
     commands, checkout = tmp_path / "bin", tmp_path / "checkout"
     commands.mkdir()
     checkout.mkdir()
     df = commands / "df"
-    df.write_text("#!/bin/sh\necho names\necho /dev/a 1 1 1048576 99% /\n")
+    df.write_text(f"#!/bin/sh\necho names\necho /dev/a 1 1 {1024 * free_mib} 99% /\n")
     df.chmod(0o755)
     path = f"{commands}:{os.environ['PATH']}"
-    result = check(sys._base_executable, path=path, directory=checkout)
+    asked = (sys._base_executable, *packages)
+    result = check(*asked, path=path, directory=checkout)
+    if needed_mib is None:
+        assert (result.returncode, result.stderr) == (0, "")
+        return
     assert result.returncode == 2
-    assert f"error: 1024 MiB are free on the disk of {checkout}" in result.stderr
-    (checkout / ".venv").mkdir()
-    assert check(sys._base_executable, path=path, directory=checkout).returncode == 0
+    assert (
+        f"error: {free_mib} MiB are free on the disk of {checkout}; setting up takes "
+        f"{needed_mib} MiB\n"
+    ) in result.stderr
+    there = ".venv" if packages != ("develop",) else ".venv/stamps/develop.0123"
+    (checkout / ".venv" / "stamps").mkdir(parents=True)
+    if packages == ("develop",):
+        assert check(*asked, path=path, directory=checkout).returncode == 2, "only the other set"
+    (checkout / there).mkdir(exist_ok=True)
+    assert check(*asked, path=path, directory=checkout).returncode == 0
+
+
+def test_another_set_is_refused_by_name() -> None:
+    result = check(sys._base_executable, "lean", path=os.environ["PATH"])
+    assert result.returncode == 2
+    assert result.stderr == "error: lean: no set of packages; allowed: use, develop\n"
 
 
 def test_names_every_missing_thing_at_once(bare_path: Path) -> None:
