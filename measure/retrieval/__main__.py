@@ -1,0 +1,203 @@
+"""Retrieval against its peers: every search in an environment of its own, on the same embeddings.
+
+    python -m measure.retrieval --dataset DEMOS --encoder ENCODER --sizes 10000 100000 1000000
+
+Embeds a dataset, holds out every fifth demonstration to ask about, extends the others to the wanted
+number of frames (`vinn.bench.memories`) and lets each search of `measure/retrieval/peer.py` build
+and answer with one thread. The least effort that finds 99 % of the true ten nearest of half of the
+queries counts; what is stated is of the other half. What is done is kept in the work folder: run
+again to resume. Adds its rows to performance.json and draws retrieval.svg. Needs the package index,
+10 GiB of disk and 12 GiB of memory for a million frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from vinn.bench.memories import extended, hold_out
+from vinn.cli.console import progress_bar
+from vinn.demos.files import atomic_path
+from vinn.demos.store import Dataset
+from vinn.encoders.encoder import load_for_datasets
+from vinn.evaluation.results import Results
+from vinn.policies.artefacts.embedding import embed_dataset
+from vinn.retrieval.projected import ProjectedNeighbors
+from vinn.retrieval.projection import Projection
+
+from measure.retrieval.peer import SEARCHES, K
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+PINS = {
+    "ours": "",
+    "faiss-hnsw": "faiss-cpu==1.15.1",
+    "faiss-ivf-pq-refine": "faiss-cpu==1.15.1",
+    "faiss-pca-ivf-sq-refine": "faiss-cpu==1.15.1",
+    "usearch-hnsw": "usearch==2.26.6",
+    "hnswlib": "hnswlib==0.8.0",
+    "ngt-anng": "ngt==2.8.0.post1",
+    "scann": "scann==1.4.2",
+    "svs-vamana": "scalable-vs==0.5.0",
+    "svs-leanvec": "scalable-vs==0.5.0",
+}
+"""What is installed for each; nothing: it is run where this runs."""
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+QUERIES = 400
+ADDED_FRAMES = 60
+"""A demonstration."""
+GOAL = 0.6
+"""Of the best peer's query time."""
+
+
+def prepare(given: argparse.Namespace, count: int) -> Path:
+    """Embeddings, queries and true distances of one size, made once."""
+    folder: Path = given.work / str(count)
+    if (folder / "truth.npy").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset = Dataset.open(given.dataset)
+    with progress_bar("embedding") as told:
+        embedded = embed_dataset(dataset, load_for_datasets(given.encoder), told)
+    ids = np.repeat(
+        np.arange(len(dataset.demonstrations)),
+        [len(demonstration.frame_paths) for demonstration in dataset.demonstrations],
+    )
+    memory = hold_out(embedded.embeddings, ids, QUERIES)
+    embeddings = extended(memory, count, path=folder / "embeddings.npy")
+    np.save(folder / "ids.npy", np.resize(memory.demonstration_ids, count))
+    np.save(folder / "real.npy", len(memory.embeddings))
+    np.save(folder / "queries.npy", memory.queries)
+    np.save(folder / "added.npy", memory.queries[:ADDED_FRAMES])
+    exact = ProjectedNeighbors(embeddings, Projection.fit(embeddings))
+    with progress_bar(f"true neighbours of {count:,}") as told:
+        truth = []
+        for query in memory.queries:
+            truth.append(exact.search(query, K)[0])
+            told(len(truth), len(memory.queries))
+    with atomic_path(folder / "truth.npy") as path, path.open("wb") as file:
+        np.save(file, np.array(truth))
+    return folder
+
+
+def python_of(name: str, work: Path) -> str:
+    """The interpreter that a search runs in; its environment is made once."""
+    pin = PINS[name]
+    if not pin:
+        return sys.executable
+    folder = work / "environments" / pin
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        numpy = f"numpy=={version('numpy')}"
+        subprocess.run([str(python), "-m", "pip", "install", "-q", numpy, pin], check=True)
+        (folder / "ready").touch()
+    return str(python)
+
+
+def measured(name: str, folder: Path, work: Path) -> dict[str, float | None] | str:
+    """What a search was found to cost, or why it could not be run; kept in the folder."""
+    out = folder / f"{name}.json"
+    if not out.exists():
+        peer = Path(__file__).with_name("peer.py")
+        done = subprocess.run(
+            [python_of(name, work), peer, "--search", name, "--data", folder, "--out", out],
+            env={**os.environ, **ONE_THREAD},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines()
+            return f"fails with {done.returncode}: {said[-1] if said else 'nothing said'}"
+    found: dict[str, float | None] = json.loads(out.read_text(encoding="utf-8"))
+    return found
+
+
+def report(found: dict[int, dict[str, dict[str, float | None] | str]], out: Path) -> None:
+    """Rows of performance.json and the plot."""
+    results = Results.continued(out, "performance", "python -m measure.retrieval")
+    for count, searches in found.items():
+        prefix = f"peers at {count:,} augmented frames"
+        reached: dict[str, float] = {}
+        for name, cost in searches.items():
+            if isinstance(cost, str):
+                results.add(f"{prefix}, {name}", cost)
+                continue
+            added = cost["add_s"]
+            results.add(
+                f"{prefix}, {name} ({PINS[name] or 'this project'}): query",
+                round(float(cost["query_ms"] or 0), 3),
+                f"ms; recall at {K} {cost['recall']:.4f}, built in {cost['build_s']:.1f} s, "
+                f"{cost['resident_mib']:.0f} MiB resident, a demonstration added in "
+                + ("a new build" if added is None else f"{added:.2f} s"),
+            )
+            if float(cost["recall"] or 0) >= 0.985:
+                reached[name] = float(cost["query_ms"] or 0)
+        peers = {name: ms for name, ms in reached.items() if name != "ours"}
+        if "ours" in reached and peers:
+            best = min(peers, key=lambda name: peers[name])
+            results.add(
+                f"{prefix}: ours over the best peer",
+                round(reached["ours"] / peers[best], 2),
+                f"x of {best}'s query time",
+                f"<= {GOAL}",
+            )
+    results.write(out)
+    draw(found, out / "retrieval.svg")
+
+
+def draw(found: dict[int, dict[str, dict[str, float | None] | str]], path: Path) -> None:
+    """Query time against the number of frames."""
+    figure, axes = plt.subplots(figsize=(7, 4.5))
+    for name in SEARCHES:
+        costs = {
+            count: cost["query_ms"]
+            for count, searches in found.items()
+            if isinstance(cost := searches.get(name), dict)
+        }
+        if costs:
+            strong = {"linewidth": 2.5, "color": "black"} if name == "ours" else {}
+            axes.plot(list(costs), list(costs.values()), marker="o", label=name, **strong)
+    axes.set(xscale="log", yscale="log", xlabel="frames", ylabel="query, one thread [ms]")
+    axes.legend(fontsize=7)
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def main() -> None:
+    """Prepare, run what is missing, report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, required=True, help="exported encoder")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--searches", nargs="+", choices=SEARCHES, default=list(SEARCHES))
+    parser.add_argument("--work", type=Path, default=Path("runs/retrieval"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    given = parser.parse_args()
+    found: dict[int, dict[str, dict[str, float | None] | str]] = {}
+    for count in given.sizes:
+        folder = prepare(given, count)
+        found[count] = {}
+        for name in given.searches:
+            print(f"{count:,} frames: {name}", file=sys.stderr, flush=True)
+            found[count][name] = measured(name, folder.resolve(), given.work.resolve())
+            print(f"  {found[count][name]}", file=sys.stderr, flush=True)
+    report(found, given.out)
+
+
+if __name__ == "__main__":
+    main()
