@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ros_harness import Harness
-from test_rollout_supervisor import Bench
+from supervisor_bench import Bench
 from vinn_ros.bringup import graph
 from vinn_ros.driving_inputs import EVENT_BYTES, KEYS, Gamepad, Hand
 

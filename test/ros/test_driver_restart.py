@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from executor_bench import CONFIG, Bench
 from ros_harness import Harness
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
-from test_stretch_executor import CONFIG, Bench
 from vinn_ros.bringup import graph
 from vinn_ros.node import qos
 

@@ -13,7 +13,7 @@ import pytest
 from geometry_msgs.msg import Vector3
 from ros_harness import Harness
 from std_srvs.srv import SetBool, Trigger
-from test_rollout_supervisor import Bench, FakeRest
+from supervisor_bench import Bench, FakeRest
 from vinn.rollout.reader import summarize_recording
 from vinn.viz.timeline import load_timeline
 
@@ -89,7 +89,7 @@ class Obedient(FakeRest):
 
 @pytest.fixture
 def wheel(ros: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wheel]:
-    monkeypatch.setattr("test_rollout_supervisor.FakeRest", Obedient)
+    monkeypatch.setattr("supervisor_bench.FakeRest", Obedient)
     bench = Bench(ros, tmp_path)
     yield Wheel(bench)
     bench.rest.release.set()

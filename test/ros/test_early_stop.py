@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from camera_process import camera_specs, environment, write_frames
 from ros_domain import own_domain
-from test_node_processes import camera_specs, environment, write_frames
 from vinn_ros.bringup import graph
 from vinn_ros.bringup.graph import NodeSpec
 from vinn_ros.bringup.processes import BringUp

@@ -14,7 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Vector3
 from ros_harness import Harness
 from std_srvs.srv import Trigger
-from test_rollout_supervisor import Bench
+from supervisor_bench import Bench
 from vinn.robot.types import ReasonCode
 from vinn.rollout.states import RolloutState
 from vinn_ros.console.state import Board

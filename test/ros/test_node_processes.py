@@ -10,9 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from camera_process import camera_specs, environment, write_frames
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter as ParameterMsg
@@ -70,24 +69,6 @@ def test_bad_input_is_one_line_and_exit_code_2(node: str, arguments: list[str], 
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith(f"{node}: ")
     assert named in line
-
-
-def write_frames(folder: Path, count: int) -> None:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(count):
-        picture = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{i:03d}.png"), picture)
-
-
-def camera_specs(folder: Path, **parameters: object) -> list[NodeSpec]:
-    settings = {"source": str(folder), "rate_hz": 50.0, **parameters}
-    return [NodeSpec("wrist_camera", "wrist_camera", (), settings)]
-
-
-def environment() -> dict[str, str]:
-    """Of processes in the domain of the `ros` fixture."""
-    return {**graph.environment("sim"), "ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
 
 
 @CROSSES_PROCESSES

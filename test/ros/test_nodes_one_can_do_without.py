@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from camera_process import camera_specs, environment, write_frames
 from ros_harness import Harness
-from test_node_processes import camera_specs, environment, write_frames
 from vinn_ros.bringup.graph import NodeSpec, door_opening
 from vinn_ros.bringup.processes import BringUp, BringUpError, NodeProcess
 

@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from executor_bench import Bench
 from ros_harness import Harness
-from test_stretch_executor import Bench
 from vinn_ros.executor.lease import Lease
 
 pytestmark = pytest.mark.ros

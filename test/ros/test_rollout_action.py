@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_harness import Harness
 from std_srvs.srv import Trigger
-from test_rollout_supervisor import Bench
+from supervisor_bench import Bench
 from vinn.rollout.reader import summarize_recording
 from vinn_ros.bringup import graph
 from vinn_ros.node import qos

@@ -9,7 +9,7 @@ import pytest
 from rclpy.parameter import Parameter
 from ros_harness import Harness
 from std_srvs.srv import Trigger
-from test_rollout_supervisor import Bench
+from supervisor_bench import Bench
 from vinn.rollout.reader import read_recording, summarize_recording
 
 from vinn_msgs.msg import RolloutStatus

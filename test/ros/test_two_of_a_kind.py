@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from executor_bench import Bench as ExecutorBench
 from rclpy.node import Node
 from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float64MultiArray
-from test_rollout_supervisor import Bench as SupervisorBench
-from test_stretch_executor import Bench as ExecutorBench
+from supervisor_bench import Bench as SupervisorBench
 from vinn_ros.executor.node import StretchExecutorNode
 from vinn_ros.node import qos
 from vinn_ros.node.sole_publishers import COMMANDERS, SEERS, SolePublishers
