@@ -4,7 +4,7 @@
 
 Random and adversarial actions are judged anew, one by one (`measure.robot.random_actions`); inverse
 kinematics is held against forward kinematics and timed; the comparison of the two command paths is
-that of test/ros/test_same_targets.py. About ten minutes on one core.
+that of test/ros/executor/test_same_targets.py. About ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def add_same_targets(results: Results) -> None:
         ConfigError: the test did not run.
     """
     say("one rollout over both command paths ...")
-    test = ROOT / "test" / "ros" / "test_same_targets.py"
+    test = ROOT / "test" / "ros" / "executor" / "test_same_targets.py"
     output = subprocess.run(
         [sys.executable, "-m", "pytest", str(test), "-q", "-s"],
         cwd=ROOT,

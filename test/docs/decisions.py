@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-STOPPED = "runs until somebody stops it, with its nodes; test/ros/test_end_to_end.py does that"
+STOPPED = "runs until somebody stops it, with its nodes; test/ros/bringup does that"
 NODES = "asks running nodes; test/ros and test/preflight do that"
 INSTALLATION = "needs a ROS 2 installation"
 ROOT = "needs root"

@@ -122,7 +122,7 @@ def test_row_17_a_flood_of_calls(stack: Stack) -> None:
 
 
 def test_row_26_incompatible_qos(stack: Stack) -> None:
-    # Sensors may be best effort (test/ros/test_sensor_streams.py); what is acted on may not.
+    # Sensors may be best effort (test/ros/node/test_sensor_streams.py); what is acted on may not.
     topic = "policy/prediction"
     began_s = time.monotonic()
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)

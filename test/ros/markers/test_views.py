@@ -18,7 +18,7 @@ from vinn.robot.kinematics import base_T_gripper, gripper_R_camera
 from vinn_ros.conversions import to_vector3
 from vinn_ros.markers.transforms import camera_transform, gripper_transform, quaternion
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ANGLE = st.floats(-3.1, 3.1)
 
 

@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.skipif(not HAS_TRAJECTORY, reason="control_msgs is not installed"),
 ]
 
-CONFIGS = Path(__file__).parents[2] / "config" / "robot"
+CONFIGS = Path(__file__).parents[3] / "config" / "robot"
 
 
 class Side:
