@@ -18,13 +18,12 @@ from rich.progress import track
 from vinn.evaluation.results import Results
 from vinn.ingest.lenses.calibration import View, calibrate
 from vinn.ingest.lenses.charuco import CalibrationBoard
-from vinn.ingest.lenses.lens import Lens
 from vinn.robot.types import ReasonCode
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import DIFFICULTIES
 from vinn.sim.scene import SceneConfig
 
-from measure.camera.board_pictures import pictures
+from measure.camera.board_pictures import FISHEYE, WEBCAM, pictures
 from measure.camera.sign_checks import simulated_sign_check
 
 COMMAND = "python -m measure.camera"
@@ -34,27 +33,7 @@ MOUNTS = {
     "on its left side": math.pi / 2,
     "on its right side": -math.pi / 2,
 }
-LENSES = {
-    "fisheye, 125 degrees": Lens(
-        model="kb4",
-        width_px=640,
-        height_px=480,
-        fx_px=291.0,
-        fy_px=289.0,
-        cx_px=326.0,
-        cy_px=234.0,
-        k=(-0.02, 0.005, -0.003, 0.0005),
-    ),
-    "webcam, 64 degrees": Lens(
-        model="pinhole",
-        width_px=640,
-        height_px=480,
-        fx_px=512.0,
-        fy_px=510.0,
-        cx_px=315.0,
-        cy_px=246.0,
-    ),
-}
+LENSES = {"fisheye, 125 degrees": FISHEYE, "webcam, 64 degrees": WEBCAM}
 
 
 def measure_sign_checks(results: Results, seeds: int) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of the calibration board, seen through a lens that is known."""
+"""Pictures of the calibration board, seen through lenses that are known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,27 @@ from numpy.typing import NDArray
 from vinn.ingest.lenses.charuco import CalibrationBoard
 from vinn.ingest.lenses.lens import Lens
 
+FISHEYE = Lens(
+    model="kb4",
+    width_px=640,
+    height_px=480,
+    fx_px=291.0,
+    fy_px=289.0,
+    cx_px=326.0,
+    cy_px=234.0,
+    k=(-0.02, 0.005, -0.003, 0.0005),
+)
+"""125 degrees across, its axis beside the middle of the picture."""
+WEBCAM = Lens(
+    model="pinhole",
+    width_px=640,
+    height_px=480,
+    fx_px=512.0,
+    fy_px=510.0,
+    cx_px=315.0,
+    cy_px=246.0,
+)
+"""64 degrees across."""
 _TEXTURE_PX = 96
 _MARGIN = 0.5
 """White paper around the board [squares]."""

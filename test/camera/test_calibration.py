@@ -20,28 +20,9 @@ from vinn.ingest.lenses.charuco import CalibrationBoard
 from vinn.ingest.lenses.intrinsics import intrinsics_json, read_intrinsics
 from vinn.ingest.lenses.lens import Lens
 
-from measure.camera.board_pictures import picture, pictures
+from measure.camera.board_pictures import FISHEYE, WEBCAM, picture, pictures
 
 BOARD = CalibrationBoard()
-FISHEYE = Lens(
-    model="kb4",
-    width_px=640,
-    height_px=480,
-    fx_px=291.0,
-    fy_px=289.0,
-    cx_px=326.0,
-    cy_px=234.0,
-    k=(-0.02, 0.005, -0.003, 0.0005),
-)
-PINHOLE = Lens(
-    model="pinhole",
-    width_px=640,
-    height_px=480,
-    fx_px=512.0,
-    fy_px=510.0,
-    cx_px=315.0,
-    cy_px=246.0,
-)
 
 
 @lru_cache
@@ -80,10 +61,10 @@ def test_a_fisheye_is_found_to_a_pixel(fisheye: Calibration) -> None:
 
 
 def test_a_pinhole_is_found_by_both_models() -> None:
-    found = calibrated(PINHOLE, "pinhole")
+    found = calibrated(WEBCAM, "pinhole")
     assert found.rms_px < 0.3
-    assert disagreement_px(found.lens, PINHOLE) < 1.0
-    assert disagreement_px(calibrated(PINHOLE, "kb4").lens, PINHOLE) < 1.5
+    assert disagreement_px(found.lens, WEBCAM) < 1.0
+    assert disagreement_px(calibrated(WEBCAM, "kb4").lens, WEBCAM) < 1.5
 
 
 def test_a_fisheye_taken_for_a_pinhole_is_warned_of() -> None:
@@ -185,7 +166,7 @@ def test_the_command_writes_what_ingest_and_ros_read(tmp_path: Path) -> None:
     assert run(["camera", "calibrate", str(folder), "--out", str(tmp_path / "x.yaml")]) == 2
 
 
-@pytest.mark.parametrize("lens", [FISHEYE, PINHOLE])
+@pytest.mark.parametrize("lens", [FISHEYE, WEBCAM])
 def test_intrinsics_survive_their_file(tmp_path: Path, lens: Lens) -> None:
     file = tmp_path / "lens.json"
     file.write_text(intrinsics_json(lens, rms_px=0.2, views=20))

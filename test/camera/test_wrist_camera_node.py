@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from vinn.errors import CameraError
+from vinn.ingest.lenses.camera_profile import find_profile
 from vinn.ingest.lenses.intrinsics import intrinsics_json
-from vinn.ingest.lenses.lens import Lens
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "ros"))
@@ -27,16 +27,7 @@ from vinn_ros.node import qos
 
 pytestmark = pytest.mark.ros
 
-FISHEYE = Lens(
-    model="kb4",
-    width_px=640,
-    height_px=480,
-    fx_px=290.0,
-    fy_px=290.0,
-    cx_px=319.5,
-    cy_px=239.5,
-    k=(-0.02, 0.005, -0.003, 0.0005),
-)
+FISHEYE = find_profile("sim_fisheye", ()).lens
 
 
 class FakeDevice:

@@ -21,6 +21,7 @@ from vinn.ingest.gripper.classifier import (
     most_probable_path,
     train_classifier,
 )
+from vinn.ingest.lenses.camera_profile import find_profile
 from vinn.ingest.lenses.lens import Lens
 
 CROP = (0.0, 0.3, 1.0, 1.0)
@@ -126,8 +127,7 @@ def marker_picture(distance_m: float, lens: Lens) -> np.ndarray:
 
 @pytest.mark.parametrize("model", ["pinhole", "fisheye"])
 def test_aruco_distance_and_states(model: str) -> None:
-    fisheye = Lens(model="kb4", width_px=640, height_px=480, fx_px=290.0, fy_px=290.0,
-                   cx_px=319.5, cy_px=239.5, k=(-0.02, 0.005, -0.003, 0.0005))  # fmt: skip
+    fisheye = find_profile("sim_fisheye", ()).lens
     lens = Lens.pinhole(640, 480, 70) if model == "pinhole" else fisheye
     gripper = aruco()
     distances = np.array([gripper.distance_m(marker_picture(d, lens), lens)

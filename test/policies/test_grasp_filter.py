@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rendered_views import HAND_CELLS, UP, render, texture
-from vinn.policies.grasp.detector import GraspCamera, GraspView, PhasePrior, PlanePrior
+from rendered_views import AXES, CAMERA, FORWARD, HAND, HAND_CELLS, SIDE_PX, UP, render, texture
+from vinn.policies.grasp.detector import GraspView, PhasePrior, PlanePrior
 from vinn.policies.grasp.filter import (
     MOST_VIEWS,
     NO_BELIEF,
@@ -17,28 +17,13 @@ from vinn.policies.grasp.filter import (
 )
 from vinn.policies.grasp.picture import detail_picture
 from vinn.policies.types import TakenStep
-from vinn.robot.config import CameraMount
-from vinn.robot.kinematics import gripper_R_camera
 
-MOUNT = CameraMount()
-AXES = np.stack([gripper_R_camera(MOUNT)[row] for row in (0, 2, 1)])
-"""The gripper's right, up and forward in optical axes."""
-FORWARD = AXES[2]
-HAND = gripper_R_camera(MOUNT).T @ -np.array([MOUNT.right_m, MOUNT.forward_m, MOUNT.up_m])
-GRID, SIDE_PX = 28, 224
+GRID = 28
 START = np.array([0.03, -0.02, 0.15])
 
 
 def make_filter(unit_m: float = 1.0, **settings: object) -> GraspFilter:
-    camera = GraspCamera(
-        width_px=SIDE_PX,
-        height_px=SIDE_PX,
-        fx_px=160.0,
-        fy_px=160.0,
-        cx_px=111.5,
-        cy_px=111.5,
-        hand=tuple((HAND / unit_m).tolist()),
-    )
+    camera = CAMERA.model_copy(update={"hand": tuple((HAND / unit_m).tolist())})
     prior = PhasePrior(
         mean=(0.0, 0.0, 0.15 / unit_m), std=(0.06 / unit_m, 0.05 / unit_m, 0.04 / unit_m)
     )

@@ -18,23 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import RobotError
+from vinn.ingest.lenses.camera_profile import find_profile
 from vinn.ingest.lenses.lens import Lens
 from vinn.sim.episode import ExpertEpisode, run_expert
 from vinn.sim.scene import SceneConfig
 from vinn.sim.stretch_model import FINGER_JOINTS, WRIST_CAMERA, aperture_to_finger_rad
 from vinn.sim.world import DoorWorld
 
-FISHEYE = Lens(
-    model="kb4",
-    width_px=640,
-    height_px=480,
-    fx_px=290.0,
-    fy_px=290.0,
-    cx_px=319.5,
-    cy_px=239.5,
-    k=(-0.02, 0.005, -0.003, 0.0005),
-)
-"""`vinn/ingest/lenses/cameras/sim_fisheye.yaml` describes it."""
+FISHEYE = find_profile("sim_fisheye", ()).lens
 
 _FACE_PX = 480
 
