@@ -78,7 +78,7 @@ def door_detector(
     """
     from vinn.demos.store import Dataset
     from vinn.evaluation.own_process import OwnProcess
-    from vinn.paper.grasp_detectors import train_detector
+    from vinn.paper.grasp.detectors import train_detector
     from vinn.robot.config import RobotConfig
 
     process = OwnProcess()

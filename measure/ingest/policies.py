@@ -39,7 +39,7 @@ from vinn.ingest.clip import ClipFolder
 from vinn.ingest.lenses.camera_profile import SHIPPED, load_profile
 from vinn.ingest.pipeline import IngestSettings, process_clip
 from vinn.ingest.pipeline import write_clip as write_ingested
-from vinn.paper.grasp_detectors import UNIT_STEP_M, robot_of_actions, train_detector
+from vinn.paper.grasp.detectors import UNIT_STEP_M, robot_of_actions, train_detector
 from vinn.policies.artefact import load_policy
 from vinn.policies.artefacts.build_preset import build_from_preset
 from vinn.policies.artefacts.embedding import embed_dataset

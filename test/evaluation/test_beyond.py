@@ -11,12 +11,12 @@ from tiny_encoder import square_image, write_tiny_encoder
 from vinn.demos.store import Dataset, write_demonstration
 from vinn.demos.types import CameraInfo, DemonstrationMeta
 from vinn.errors import ConfigError
-from vinn.paper import ablations as beyond
-from vinn.paper.ablations import PRESETS_DIR, left_out_errors, load_beyond_config, offline_unit
-from vinn.paper.ablations_output import beyond_results
-from vinn.paper.closed_loop import cells, trials_path
+from vinn.paper.ablations import run as beyond
+from vinn.paper.ablations.output import beyond_results
+from vinn.paper.ablations.run import PRESETS_DIR, left_out_errors, load_beyond_config, offline_unit
+from vinn.paper.closed_loop.run import cells, trials_path
 from vinn.paper.methods import ALL_METHODS, BEYOND, METHODS, Method
-from vinn.paper.offline_config import TablesConfig
+from vinn.paper.offline.config import TablesConfig
 from vinn.paper.preset_rows import row_preset
 from vinn.paper.workspace import Workspace
 from vinn.policies.artefacts.embedding import EmbeddedDataset

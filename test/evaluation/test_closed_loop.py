@@ -13,8 +13,18 @@ from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError, DatasetError
 from vinn.evaluation.statistics import UNKNOWN
 from vinn.evaluation.trials import Failure, TrialResult, run_trial
-from vinn.paper import closed_loop
-from vinn.paper.closed_loop import (
+from vinn.paper.closed_loop import run as closed_loop
+from vinn.paper.closed_loop.config import (
+    PRESETS_DIR,
+    ClosedLoopConfig,
+    load_closed_loop_config,
+)
+from vinn.paper.closed_loop.output import (
+    closed_loop_results,
+    occlusion_figure,
+    tables_markdown,
+)
+from vinn.paper.closed_loop.run import (
     LEFT_OUT,
     SAMPLED,
     SEEN,
@@ -25,16 +35,6 @@ from vinn.paper.closed_loop import (
     run_closed_loop,
     trials_path,
     without_cabinet,
-)
-from vinn.paper.closed_loop_config import (
-    PRESETS_DIR,
-    ClosedLoopConfig,
-    load_closed_loop_config,
-)
-from vinn.paper.closed_loop_output import (
-    closed_loop_results,
-    occlusion_figure,
-    tables_markdown,
 )
 from vinn.policies.types import Prediction
 from vinn.robot.types import ReasonCode

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from blobs import write_blobs
 from vinn.errors import ConfigError
-from vinn.paper.closed_loop import cells, read_outcomes, run_closed_loop
-from vinn.paper.closed_loop_config import (
+from vinn.paper.closed_loop.config import (
     PRESETS_DIR,
     ClosedLoopConfig,
     load_closed_loop_config,
 )
-from vinn.paper.closed_loop_workers import pieces, run_closed_loop_by_workers
-from vinn.paper.offline_config import load_tables_config
+from vinn.paper.closed_loop.run import cells, read_outcomes, run_closed_loop
+from vinn.paper.closed_loop.workers import pieces, run_closed_loop_by_workers
+from vinn.paper.offline.config import load_tables_config
 from vinn.paper.workspace import Workspace
 from vinn.tasks.data import TaskData, task_of_datasets
 

@@ -13,9 +13,9 @@ from vinn.demos.store import Dataset
 from vinn.errors import ArtefactMismatchError, ConfigError
 from vinn.evaluation.offline import predict_dataset
 from vinn.evaluation.trials import run_trial, trial_seed
-from vinn.paper.grasp_point import CoveredCamera, grasp_point_results, run_grasp_point
-from vinn.paper.grasp_views import off_path_errors
-from vinn.paper.offline_config import load_tables_config
+from vinn.paper.grasp.point import CoveredCamera, grasp_point_results, run_grasp_point
+from vinn.paper.grasp.views import off_path_errors
+from vinn.paper.offline.config import load_tables_config
 from vinn.paper.workspace import Workspace
 from vinn.policies.artefact import load_policy, open_artefact
 from vinn.policies.artefacts.build_preset import build_from_preset

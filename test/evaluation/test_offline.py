@@ -15,9 +15,9 @@ from vinn.evaluation.offline import offline_error
 from vinn.evaluation.own_process import LostProcessError, OwnProcess, in_own_process
 from vinn.learning.raw_pixels import export_raw_pixels
 from vinn.paper.methods import METHODS, PAPER_TABLE3, EncoderKind
-from vinn.paper.offline_config import TablesConfig, claim_workspace, load_tables_config
-from vinn.paper.offline_output import figure6, side_by_side, table_results
-from vinn.paper.offline_tables import mean_and_deviation, run_tables
+from vinn.paper.offline.config import TablesConfig, claim_workspace, load_tables_config
+from vinn.paper.offline.output import figure6, side_by_side, table_results
+from vinn.paper.offline.tables import mean_and_deviation, run_tables
 from vinn.paper.workspace import Workspace
 from vinn.policies.memory import ActionMemory
 from vinn.policies.open_loop import OpenLoopPolicy
@@ -141,7 +141,7 @@ def test_a_workspace_of_other_budgets_is_refused(config: TablesConfig, tmp_path:
 def test_figure_6_is_relative_to_one_neighbour(
     blobs: TaskData, config: TablesConfig, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vinn.paper.offline_tables.K_CURVE_ENCODER", EncoderKind.RAW_PIXELS)
+    monkeypatch.setattr("vinn.paper.offline.tables.K_CURVE_ENCODER", EncoderKind.RAW_PIXELS)
     config = config.model_copy(update={"methods": (), "curve_methods": (), "k_curve": (1, 3, 9)})
     workspace = Workspace(root, config, [blobs])
     try:

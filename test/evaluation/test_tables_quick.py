@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from vinn.cli.eval.tables import QUICK_CHECKS
 from vinn.cli.main import run
-from vinn.paper.offline_config import load_tables_config
+from vinn.paper.offline.config import load_tables_config
 from vinn.tasks.registry import TASKS
 
 ROWS = "random,open-loop,imagenet,vinn"

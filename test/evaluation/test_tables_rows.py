@@ -12,9 +12,9 @@ import pytest
 from blobs import write_blobs
 from vinn.learning.config import SelfSupervisionConfig
 from vinn.paper.methods import METHODS, PolicyForm
-from vinn.paper.offline_config import TablesConfig, load_tables_config
-from vinn.paper.offline_output import side_by_side, table_results
-from vinn.paper.offline_tables import run_tables
+from vinn.paper.offline.config import TablesConfig, load_tables_config
+from vinn.paper.offline.output import side_by_side, table_results
+from vinn.paper.offline.tables import run_tables
 from vinn.paper.workspace import Workspace
 from vinn.tasks.data import TaskData, task_of_datasets
 

@@ -8,9 +8,9 @@ import pytest
 from blobs import write_blobs
 from vinn.errors import ConfigError
 from vinn.paper.methods import METHODS, EncoderKind
-from vinn.paper.offline_config import PRESETS_DIR, TablesConfig, load_tables_config
-from vinn.paper.offline_tables import Unit, all_units, run_tables
-from vinn.paper.offline_workers import pieces, run_tables_by_workers
+from vinn.paper.offline.config import PRESETS_DIR, TablesConfig, load_tables_config
+from vinn.paper.offline.tables import Unit, all_units, run_tables
+from vinn.paper.offline.workers import pieces, run_tables_by_workers
 from vinn.paper.workspace import Workspace
 from vinn.tasks.data import TaskData, task_of_datasets
 

@@ -12,9 +12,9 @@ from vinn.cli.main import run
 from vinn.demos.store import Dataset, write_demonstration
 from vinn.demos.types import ActionScale, CameraInfo, DemonstrationMeta
 from vinn.errors import ConfigError
-from vinn.paper import task_tables
-from vinn.paper.grasp_detectors import UNIT_STEP_M
-from vinn.paper.task_trials import TaskTrial, run_task_trials, task_rates
+from vinn.paper.grasp.detectors import UNIT_STEP_M
+from vinn.paper.tasks import tables as task_tables
+from vinn.paper.tasks.trials import TaskTrial, run_task_trials, task_rates
 from vinn.policies.kinds.kind import BuildRequest
 from vinn.policies.kinds.open_loop import KIND as OPEN_LOOP
 from vinn.policies.types import Prediction, TakenStep

@@ -74,9 +74,9 @@ from vinn.ingest.gripper.classifier import GripperClassifier
 from vinn.ingest.gripper.mask import read_mask
 from vinn.ingest.lenses.camera_profile import load_profile
 from vinn.ingest.lenses.lens import Lens
-from vinn.paper.ablations import load_beyond_config
-from vinn.paper.closed_loop_config import load_closed_loop_config
-from vinn.paper.offline_config import load_tables_config
+from vinn.paper.ablations.run import load_beyond_config
+from vinn.paper.closed_loop.config import load_closed_loop_config
+from vinn.paper.offline.config import load_tables_config
 from vinn.policies.preset import load_preset
 from vinn.robot.config import load_robot_config
 from vinn.robot.saved_start import load_start_pose

@@ -18,7 +18,7 @@ from vinn.learning.grasp.frames import approach_axes, approach_frames, grasp_cam
 from vinn.learning.grasp.planes import with_planes
 from vinn.learning.grasp.training import train_grasp_point
 from vinn.learning.grasp.views import ApproachFrame, gripper_mask, labelled_views
-from vinn.paper.grasp_detectors import robot_of_actions
+from vinn.paper.grasp.detectors import robot_of_actions
 from vinn.policies.grasp.detector import MANIFEST_FILE, GraspCamera, load_detector
 from vinn.robot.config import CameraMount, RobotConfig
 from vinn.tasks.data import unit_actions

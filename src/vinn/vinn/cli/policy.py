@@ -17,7 +17,7 @@ from vinn.demos.frames import read_image
 from vinn.demos.store import Dataset
 from vinn.errors import ArtefactError, ConfigError
 from vinn.learning.darp_head import train_darp_head
-from vinn.paper.grasp_detectors import DetectorTraining, robot_config
+from vinn.paper.grasp.detectors import DetectorTraining, robot_config
 from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.edit import remove_demonstrations
 from vinn.policies.artefacts.manifest import INDEX_FOLDER

@@ -14,7 +14,7 @@ from vinn.cli.console import err, out, stage_bars
 from vinn.demos.store import Dataset
 from vinn.learning.config import cloning_config, grasp_point_config, self_supervision_config
 from vinn.learning.grasp.training import train_grasp_point
-from vinn.paper.grasp_detectors import robot_config
+from vinn.paper.grasp.detectors import robot_config
 
 app = typer.Typer(no_args_is_help=True)
 

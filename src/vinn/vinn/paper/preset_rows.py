@@ -18,7 +18,7 @@ from vinn.encoders.encoder import load_encoder
 from vinn.encoders.local import localise_encoder
 from vinn.errors import ConfigError
 from vinn.learning.darp_head import train_darp_head
-from vinn.paper.grasp_detectors import robot_of_actions, train_detector
+from vinn.paper.grasp.detectors import robot_of_actions, train_detector
 from vinn.paper.methods import Method, PolicyForm
 from vinn.policies.artefacts.build_preset import build_from_preset
 from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset

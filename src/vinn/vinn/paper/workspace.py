@@ -35,7 +35,7 @@ from vinn.learning.config import (
     self_supervision_config,
 )
 from vinn.paper.methods import EncoderKind, Method, PolicyForm
-from vinn.paper.offline_config import TablesConfig
+from vinn.paper.offline.config import TablesConfig
 from vinn.paper.preset_rows import build_preset_row
 from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.artefacts.selection import Selection, select_k_and_bandwidth

@@ -9,9 +9,9 @@ import typer
 
 from vinn.cli.console import err, out, progress_bar
 from vinn.cli.eval.closed_loop_tables import TASK, trials_progress
-from vinn.paper.ablations import load_beyond_config, run_beyond
-from vinn.paper.ablations_output import beyond_results
-from vinn.paper.offline_config import claim_workspace, load_tables_config
+from vinn.paper.ablations.output import beyond_results
+from vinn.paper.ablations.run import load_beyond_config, run_beyond
+from vinn.paper.offline.config import claim_workspace, load_tables_config
 from vinn.paper.workspace import Workspace
 from vinn.tasks.data import open_task
 from vinn.tasks.recording import record_task

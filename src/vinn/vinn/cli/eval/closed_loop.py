@@ -27,7 +27,7 @@ from vinn.evaluation.trials import (
     run_trials,
     success_by_cabinet,
 )
-from vinn.paper.task_trials import ROLLOUT, TRIAL_IMAGE_PX, TaskTrial, run_task_trials, task_rates
+from vinn.paper.tasks.trials import ROLLOUT, TRIAL_IMAGE_PX, TaskTrial, run_task_trials, task_rates
 from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import PolicyArtefact
 from vinn.policies.types import Policy

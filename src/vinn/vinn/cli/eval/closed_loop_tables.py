@@ -14,18 +14,18 @@ from rich.table import Table
 from vinn.cli.console import err, out, progress_bar
 from vinn.cli.eval.tables import RayAddress
 from vinn.evaluation.statistics import SuccessRate, share_at_first
-from vinn.paper.closed_loop import SEEN, Outcomes, read_outcomes, run_closed_loop
-from vinn.paper.closed_loop_config import load_closed_loop_config
-from vinn.paper.closed_loop_output import (
+from vinn.paper.closed_loop.config import load_closed_loop_config
+from vinn.paper.closed_loop.output import (
     TITLES,
     closed_loop_results,
     tables_markdown,
     write_outputs,
 )
-from vinn.paper.closed_loop_workers import run_closed_loop_by_workers
+from vinn.paper.closed_loop.run import SEEN, Outcomes, read_outcomes, run_closed_loop
+from vinn.paper.closed_loop.workers import run_closed_loop_by_workers
 from vinn.paper.methods import method_named
-from vinn.paper.offline_config import claim_workspace, load_tables_config
-from vinn.paper.offline_tables import measure_method
+from vinn.paper.offline.config import claim_workspace, load_tables_config
+from vinn.paper.offline.tables import measure_method
 from vinn.paper.workspace import Workspace
 from vinn.tasks.data import open_task
 from vinn.tasks.recording import record_task

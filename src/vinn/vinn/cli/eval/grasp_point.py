@@ -10,9 +10,9 @@ import typer
 from vinn.cli.console import err, out, progress_bar
 from vinn.cli.eval.closed_loop_tables import TASK, trials_progress
 from vinn.demos.types import ActionScale
-from vinn.paper.closed_loop_config import load_closed_loop_config
-from vinn.paper.grasp_point import PARTS, PRESETS, grasp_point_results, run_grasp_point
-from vinn.paper.offline_config import claim_workspace, load_tables_config
+from vinn.paper.closed_loop.config import load_closed_loop_config
+from vinn.paper.grasp.point import PARTS, PRESETS, grasp_point_results, run_grasp_point
+from vinn.paper.offline.config import claim_workspace, load_tables_config
 from vinn.paper.workspace import Workspace
 from vinn.tasks.data import open_task
 from vinn.tasks.recording import record_task

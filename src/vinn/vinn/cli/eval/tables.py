@@ -18,10 +18,10 @@ from vinn.evaluation.own_process import in_own_process
 from vinn.ingest.formats.common import GripperOrder, write_imported
 from vinn.ingest.formats.layouts import Layout, cropped, read_layout
 from vinn.paper.methods import METHODS, PolicyForm
-from vinn.paper.offline_config import TablesConfig, claim_workspace, load_tables_config
-from vinn.paper.offline_output import TIMES, table_results, write_outputs
-from vinn.paper.offline_tables import Measurements, mean_and_deviation, run_tables
-from vinn.paper.offline_workers import run_tables_by_workers
+from vinn.paper.offline.config import TablesConfig, claim_workspace, load_tables_config
+from vinn.paper.offline.output import TIMES, table_results, write_outputs
+from vinn.paper.offline.tables import Measurements, mean_and_deviation, run_tables
+from vinn.paper.offline.workers import run_tables_by_workers
 from vinn.paper.workspace import Workspace
 from vinn.reading.documents import read_text
 from vinn.tasks.data import TaskData, open_task, task_of_datasets

@@ -10,10 +10,10 @@ import typer
 from vinn.cli.console import out, progress_bar
 from vinn.cli.eval.closed_loop_tables import trials_progress
 from vinn.demos.types import ActionScale
-from vinn.paper.closed_loop_config import load_closed_loop_config
-from vinn.paper.grasp_point import PRESETS
-from vinn.paper.offline_config import claim_workspace, load_tables_config
-from vinn.paper.task_tables import TASKS_MEASURED, run_task_tables, task_results
+from vinn.paper.closed_loop.config import load_closed_loop_config
+from vinn.paper.grasp.point import PRESETS
+from vinn.paper.offline.config import claim_workspace, load_tables_config
+from vinn.paper.tasks.tables import TASKS_MEASURED, run_task_tables, task_results
 from vinn.paper.workspace import Workspace
 from vinn.tasks.data import open_task
 from vinn.tasks.recording import record_task

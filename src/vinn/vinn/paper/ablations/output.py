@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from vinn.evaluation.results import Results
 from vinn.evaluation.statistics import SuccessRate
-from vinn.paper.ablations import BeyondConfig, offline_unit
-from vinn.paper.closed_loop import (
+from vinn.paper.ablations.run import BeyondConfig, offline_unit
+from vinn.paper.closed_loop.output import Trials, add_difference, add_rate, paired_trials
+from vinn.paper.closed_loop.run import (
     LEFT_OUT,
     SAMPLED,
     Outcomes,
     count_trials,
     read_outcomes,
 )
-from vinn.paper.closed_loop_output import Trials, add_difference, add_rate, paired_trials
 from vinn.paper.methods import BEYOND, method_named
 from vinn.paper.workspace import Workspace
 from vinn.tasks.data import TaskData

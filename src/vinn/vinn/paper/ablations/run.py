@@ -4,7 +4,7 @@ Offline, every row is tested on cabinets without demonstrations: one cabinet of 
 demonstrations at a time is left out, of what neighbours come from, of the metric, and of the choice
 of k and bandwidth. (The channels of local features are the principal ones of all training frames;
 they know no actions.) Test demonstrations are not touched, so this may choose settings. In closed
-loop the same trials are done by every row (`vinn.paper.closed_loop`).
+loop the same trials are done by every row (`vinn.paper.closed_loop.run`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vinn.encoders.encoder import load_encoder
 from vinn.learning.darp_head import train_darp_head
-from vinn.paper.closed_loop import OnTrial, run_closed_loop
-from vinn.paper.closed_loop_config import ClosedLoopConfig
+from vinn.paper.closed_loop.config import ClosedLoopConfig
+from vinn.paper.closed_loop.run import OnTrial, run_closed_loop
 from vinn.paper.methods import BEYOND, Method, PolicyForm
 from vinn.paper.preset_rows import row_embeddings, row_preset
 from vinn.paper.workspace import Workspace
@@ -36,7 +36,7 @@ from vinn.reading.config_file import load_preset
 from vinn.retrieval.flat import FlatNeighbors
 from vinn.tasks.data import TaskData
 
-PRESETS_DIR = Path(__file__).parent / "ablation_presets"
+PRESETS_DIR = Path(__file__).parent / "presets"
 """The project's `config/beyond`, installed with the package."""
 
 

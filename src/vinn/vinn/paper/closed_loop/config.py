@@ -12,7 +12,7 @@ from vinn.paper.methods import ALL_METHODS
 from vinn.reading.config_file import load_preset
 from vinn.sim.scene import Occlusion
 
-PRESETS_DIR = Path(__file__).parent / "closed_loop_presets"
+PRESETS_DIR = Path(__file__).parent / "presets"
 """The project's `config/closed_loop`, installed with the package."""
 
 

@@ -21,7 +21,8 @@ from vinn.evaluation.statistics import (
     share_at_first,
 )
 from vinn.evaluation.trials import Failure, trial_seed
-from vinn.paper.closed_loop import (
+from vinn.paper.closed_loop.config import ClosedLoopConfig
+from vinn.paper.closed_loop.run import (
     DIFFICULTY,
     LEFT_OUT,
     SAMPLED,
@@ -31,7 +32,6 @@ from vinn.paper.closed_loop import (
     cells,
     mean_opened,
 )
-from vinn.paper.closed_loop_config import ClosedLoopConfig
 from vinn.paper.methods import ALL_METHODS, METHODS, method_named
 from vinn.sim.cabinets import CABINETS
 from vinn.sim.difficulty import difficulty_named

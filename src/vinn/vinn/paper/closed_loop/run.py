@@ -31,7 +31,7 @@ from vinn.evaluation.trials import (
     run_trial,
     trial_seed,
 )
-from vinn.paper.closed_loop_config import ClosedLoopConfig
+from vinn.paper.closed_loop.config import ClosedLoopConfig
 from vinn.paper.methods import method_named
 from vinn.paper.workspace import HASH_LENGTH, Workspace
 from vinn.policies.artefact import load_policy

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from vinn.errors import ConfigError
-from vinn.paper.closed_loop import (
+from vinn.paper.closed_loop.config import ClosedLoopConfig
+from vinn.paper.closed_loop.run import (
     OnTrial,
     cells,
     count_trials,
     run_closed_loop,
     without_cabinet,
 )
-from vinn.paper.closed_loop_config import ClosedLoopConfig
 from vinn.paper.methods import method_named
-from vinn.paper.offline_config import TablesConfig
+from vinn.paper.offline.config import TablesConfig
 from vinn.paper.workspace import Workspace
 from vinn.policies.artefacts.ray_session import by_workers
 from vinn.tasks.data import TaskData

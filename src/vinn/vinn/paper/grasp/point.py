@@ -17,7 +17,9 @@ from vinn.errors import ConfigError
 from vinn.evaluation.results import Results
 from vinn.evaluation.statistics import SuccessRate
 from vinn.evaluation.trials import as_json, run_trial, trial_seed
-from vinn.paper.closed_loop import (
+from vinn.paper.closed_loop.config import ClosedLoopConfig, load_closed_loop_config
+from vinn.paper.closed_loop.output import add_difference, add_rate, paired_trials
+from vinn.paper.closed_loop.run import (
     LEFT_OUT,
     SAMPLED,
     SEEN,
@@ -28,9 +30,7 @@ from vinn.paper.closed_loop import (
     run_closed_loop,
     without_cabinet,
 )
-from vinn.paper.closed_loop_config import ClosedLoopConfig, load_closed_loop_config
-from vinn.paper.closed_loop_output import add_difference, add_rate, paired_trials
-from vinn.paper.grasp_views import off_path_errors
+from vinn.paper.grasp.views import off_path_errors
 from vinn.paper.methods import method_named
 from vinn.paper.workspace import Workspace
 from vinn.policies.artefact import load_policy

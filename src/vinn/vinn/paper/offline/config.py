@@ -13,7 +13,7 @@ from vinn.paper.methods import METHODS
 from vinn.reading.config_file import load_config, load_preset
 from vinn.tasks.registry import TASKS
 
-PRESETS_DIR = Path(__file__).parent / "offline_presets"
+PRESETS_DIR = Path(__file__).parent / "presets"
 """The project's `config/tables`, installed with the package."""
 
 Count = Annotated[int, Field(ge=1)]

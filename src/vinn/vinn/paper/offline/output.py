@@ -14,8 +14,8 @@ from vinn.demos.files import atomic_file
 from vinn.demos.frames import encode_jpeg, read_frame
 from vinn.evaluation.results import Results
 from vinn.paper.methods import METHODS, PAPER_TABLE3
-from vinn.paper.offline_config import TablesConfig
-from vinn.paper.offline_tables import Measurements, mean_and_deviation
+from vinn.paper.offline.config import TablesConfig
+from vinn.paper.offline.tables import Measurements, mean_and_deviation
 from vinn.policies.artefact import open_artefact
 from vinn.tasks.data import TaskData
 from vinn.tasks.registry import TASKS

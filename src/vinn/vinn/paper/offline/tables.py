@@ -16,7 +16,7 @@ from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_encoder
 from vinn.evaluation.offline import offline_error
 from vinn.paper.methods import EncoderKind, Method, PolicyForm, method_named
-from vinn.paper.offline_config import TablesConfig
+from vinn.paper.offline.config import TablesConfig
 from vinn.paper.workspace import CLONING_METHODS, Workspace, clone
 from vinn.policies.artefact import load_policy
 from vinn.policies.artefacts.embedding import EmbeddedDataset

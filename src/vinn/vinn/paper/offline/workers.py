@@ -13,8 +13,8 @@ from pathlib import Path
 
 from vinn.errors import ConfigError
 from vinn.paper.methods import EncoderKind, method_named
-from vinn.paper.offline_config import TablesConfig
-from vinn.paper.offline_tables import Measurements, OnUnit, Unit, all_units, run_tables, unit_cost
+from vinn.paper.offline.config import TablesConfig
+from vinn.paper.offline.tables import Measurements, OnUnit, Unit, all_units, run_tables, unit_cost
 from vinn.paper.workspace import Workspace
 from vinn.policies.artefacts.ray_session import by_workers
 from vinn.tasks.data import TaskData

@@ -12,7 +12,7 @@ from vinn.errors import DatasetError
 from vinn.evaluation.results import Results
 from vinn.evaluation.statistics import SuccessRate, opened_at_first, paired_difference
 from vinn.paper.methods import method_named
-from vinn.paper.task_trials import TRIAL_IMAGE_PX, TaskTrial, run_task_trials
+from vinn.paper.tasks.trials import TRIAL_IMAGE_PX, TaskTrial, run_task_trials
 from vinn.paper.workspace import Workspace
 from vinn.policies.artefact import load_policy
 from vinn.tasks.data import TaskData

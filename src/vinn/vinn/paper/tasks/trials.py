@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vinn.errors import ConfigError
 from vinn.evaluation.statistics import SuccessRate, opened_at_first
 from vinn.evaluation.trials import MAX_TRIALS, SESSION, trial_seed
-from vinn.paper.grasp_detectors import UNIT_STEP_M, robot_of_actions
+from vinn.paper.grasp.detectors import UNIT_STEP_M, robot_of_actions
 from vinn.policies.types import Policy, Prediction, taken_step
 from vinn.robot.config import RobotConfig
 from vinn.robot.gripper import GripperMemory, decide_gripper, gripper_signal, note_motion

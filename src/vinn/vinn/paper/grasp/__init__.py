@@ -1,0 +1,1 @@
+"""The grasp point: its detectors, and how far off it is."""

@@ -1,0 +1,1 @@
+"""Tables of errors on held-out demonstrations."""

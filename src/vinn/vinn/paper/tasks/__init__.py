@@ -1,0 +1,1 @@
+"""Trials and tables of tasks other than the door."""
