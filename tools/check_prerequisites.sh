@@ -59,7 +59,7 @@ command -v c++ >/dev/null 2>&1 || report "a C++ compiler (c++)" g++
 # What .venv and pip's downloads take. Once the set is there, nothing more is asked for.
 case "$set_of_packages" in
 use) needed_mib=4096 there=.venv ;;
-develop) needed_mib=14336 there='.venv/stamps/develop.*' ;;
+develop) needed_mib=12288 there='.venv/stamps/develop.*' ;;
 *)
     echo "error: $set_of_packages: no set of packages; allowed: use, develop" >&2
     exit 2

@@ -57,9 +57,9 @@ def test_names_a_missing_compiler(bare_path: Path) -> None:
         ((), 1024, 4096),
         (("use",), 4095, 4096),
         (("use",), 4096, None),
-        (("develop",), 4096, 14336),
-        (("develop",), 14335, 14336),
-        (("develop",), 14336, None),
+        (("develop",), 4096, 12288),
+        (("develop",), 12287, 12288),
+        (("develop",), 12288, None),
     ],
 )
 def test_a_full_disk_is_said_before_the_downloads(
