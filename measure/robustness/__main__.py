@@ -303,6 +303,7 @@ def measure(stack: RobustnessStack, options: argparse.Namespace, results: Result
 
     if "visits" in options.parts:
         found, served = trials.visits(options.visits)
+        results.forget("page visits: ")
         results.add("page visits: served", served, "", f"== {options.visits}")
         results.add(
             "page visits: rollouts that ended as without them",
@@ -312,15 +313,21 @@ def measure(stack: RobustnessStack, options: argparse.Namespace, results: Result
         )
         done("page visits", found)
     if "drivers" in options.parts:
-        done("driver restarts", trials.driver_restarts(options.rounds))
+        found = trials.driver_restarts(options.rounds)
+        results.forget("driver restarts: ")
+        done("driver restarts", found)
     if "seconds" in options.parts:
         found = trials.second_nodes()
+        results.forget("second nodes: ")
         results.add("second nodes: largest joint motion", found.moved_m, "m or rad", "<= 0.002")
         done("second nodes", found)
     if "messages" in options.parts:
-        done("foreign messages", trials.foreign_messages())
+        found = trials.foreign_messages()
+        results.forget("foreign messages: ")
+        done("foreign messages", found)
     if "soak" in options.parts:
         found, faults = trials.soak(options.soak_minutes, lambda line: print(line, flush=True))
+        results.forget("soak: ")
         results.add("soak: time on the wall", options.soak_minutes, "min")
         results.add("soak: largest growth of a node", found.grown_mib, "MiB", f"<= {GROWTH_MIB:g}")
         results.add(

@@ -80,6 +80,18 @@ def test_a_figure_can_be_replaced():
     assert not results.rows[0].met
 
 
+def test_a_part_measured_anew_leaves_nothing_of_the_last_time():
+    results = Results("x", "command")
+    results.add("visits: ended by A", 1)
+    results.add("soak: ended by A", 2)
+    results.forget("visits: ")
+    results.add("visits: ended by B", 3)
+    assert {row.name: row.value for row in results.rows} == {
+        "soak: ended by A": 2,
+        "visits: ended by B": 3,
+    }
+
+
 def test_machine_names_no_host():
     text = describe_machine()
     assert socket.gethostname() not in text

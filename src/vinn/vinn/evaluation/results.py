@@ -162,6 +162,10 @@ class Results:
         self._rows[name] = row
         return row
 
+    def forget(self, prefix: str) -> None:
+        """Drop the figures whose names begin so: a part that is measured anew may name others."""
+        self._rows = {name: row for name, row in self._rows.items() if not name.startswith(prefix)}
+
     def keep(self, row: Row) -> None:
         """Take a figure over as it was measured, with the command and commit that measured it."""
         self._rows[row.name] = row
