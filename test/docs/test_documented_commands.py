@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import stand
 from command_lines import check
 from decisions import NOT_RUN, RUN, is_run, reason_not_to_run, smaller
 from documented import ROOT, Command, commands_of, pages, unlabelled_blocks
+from vinn.cli.console import err, out
 
 COMMANDS = [command for page in pages() for command in commands_of(page)]
 TO_RUN = [c for c in COMMANDS if is_run(c.text) and reason_not_to_run(c.text) is None]
@@ -64,3 +66,9 @@ def test_the_commands_of_a_page_do_what_they_say(made: Path, tmp_path: Path, pag
             assert done.returncode == 0, f"{command.place}: {command.text}\n{done.stderr}"
             for made_here in re.findall(r"(?:--out(?:-policy)?|>) (\S+)", smaller(command.text)):
                 assert (folder / made_here).exists() or made_here.startswith("~"), command.place
+
+
+def test_looking_at_a_command_leaves_the_consoles_alone() -> None:
+    """They write to whatever the standard streams are at the time: a test's capture, here."""
+    check("vinn policy info policy")
+    assert (err.file, out.file) == (sys.stderr, sys.stdout)
