@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_square_demonstrations
+from square_demonstrations import write_square_demonstrations
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.encoders.encoder import load_encoder
