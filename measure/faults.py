@@ -2,10 +2,10 @@
 
     python -m measure.faults [--only test_halts.py ...] [--work DIR] [--out DIR]
 
-Runs test/faults with the watchdogs as they are shipped, 10^5 actions and 100 bring-ups, and keeps
-what the tests print. `--only` measures some of the files anew and keeps the other figures of an
-earlier run in DIR: on a machine that is busy now and then, a quiet moment is enough for each. The
-figures of a soak (`python -m measure.soak`) are added where it has left some.
+Runs test/faults with the watchdogs as they are shipped, 10^5 actions and 100 bring-ups, each test
+once, and keeps what the tests print. `--only` measures some of the files anew and keeps the other
+figures of an earlier run in DIR: on a machine that is busy now and then, a quiet moment is enough
+for each. The figures of a soak (`python -m measure.soak`) are added where it has left some.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def measure(files: Iterable[Path], work: Path) -> list[Path]:
         fresh = lines.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         env = {**os.environ, OUT_VARIABLE: str(fresh), NOISE_VARIABLE: _NOISE}
-        command = [sys.executable, "-m", "pytest", "-q", "--timeout", "7200", str(file)]
+        command = [sys.executable, "-m", "pytest", "-q", "--no-reruns", "--timeout", "7200"]
+        command.append(str(file))
         print(f"{file.name} ...", flush=True)
         if subprocess.run(command, cwd=ROOT, env=env, check=False).returncode:
             failed.append(file)
