@@ -5,7 +5,8 @@ one of them. Such a test says so, with its reason:
 
     @pytest.mark.crosses_processes(reason="what the machine may delay")
 
-Nothing else is ever rerun, the end of a run says which tests were, and `--no-reruns` reruns none.
+Tests marked `ros` have one: their nodes hear each other over DDS. Nothing else is ever rerun, the
+end of a run says which tests were, and `--no-reruns` reruns none.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import pytest
 
 RERUNS = 2
+OVER_DDS = "nodes find each other over DDS, before watchdogs of a second or less"
 _reasons = pytest.StashKey[dict[str, str]]()
 
 
@@ -38,9 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("flaky") is not None:
             raise pytest.UsageError(f"{item.nodeid}: 'flaky'; allowed: crosses_processes(reason)")
         mark = item.get_closest_marker("crosses_processes")
-        if mark is None:
+        if mark is not None:
+            reason = str(mark.kwargs.get("reason", "")).strip()
+        elif item.get_closest_marker("ros") is not None:
+            reason = OVER_DDS
+        else:
             continue
-        reason = str(mark.kwargs.get("reason", "")).strip()
         if not reason:
             raise pytest.UsageError(f"{item.nodeid}: crosses_processes without a reason")
         if rerun:

@@ -43,10 +43,16 @@ def test_one_with_a_reason_is_rerun_counted_and_named(outcome) -> None:
     assert "1 x test_one_with_a_reason_is_rerun_counted_and_named.py::test_it: two nodes" in said
 
 
-@pytest.mark.parametrize("mark", ["", "@pytest.mark.ros"])
-def test_any_other_fails_at_once(outcome, pytester: pytest.Pytester, mark: str) -> None:
+def test_nodes_over_dds_have_their_reason(outcome, pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nmarkers = ros")
-    code, said = outcome(mark)
+    code, said = outcome("@pytest.mark.ros")
+    assert code == pytest.ExitCode.OK
+    assert "1 reruns; 1 tests may be rerun" in said
+    assert "::test_it: nodes find each other over DDS" in said
+
+
+def test_any_other_fails_at_once(outcome) -> None:
+    code, said = outcome("")
     assert code == pytest.ExitCode.TESTS_FAILED
     assert "1 failed" in said and "may be rerun" not in said
 

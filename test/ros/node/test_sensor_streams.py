@@ -195,7 +195,9 @@ def test_a_foreign_camera_is_recorded_under_the_graphs_own_name(
     channels = recording._writing.recorder._channels
     Driver(ros, BEST_EFFORT).until(lambda: channels, (theirs, frame(1)))
     recording.close({"reason": "SUCCESS"})
-    assert set(summarize_recording(path).message_counts) == {f"/left/{CAMERA}"}
+    recorded = summarize_recording(path).message_counts
+    # Diagnostics of a node that is about to end may be in it, too.
+    assert f"/left/{CAMERA}" in recorded and theirs not in recorded
 
 
 def test_whoever_sets_the_machines_clock_does_not_set_the_recordings(
