@@ -2,6 +2,7 @@
 
     python -m measure.ros_path --policy POLICY --large LARGE_POLICY --results docs/results
     python -m measure.ros_path --policy POLICY --precision auto --results docs/results
+    python -m measure.ros_path --policy POLICY --beside OTHER --precision auto
 
 POLICY opens simulated doors (`make demo` leaves one); rollouts run with real-time physics, every
 node a process of its own. LARGE_POLICY has 20,000 frames (`vinn bench --keep-large DIR`); of it the
@@ -22,6 +23,7 @@ from rich.console import Console
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 from vinn.evaluation.results import Results
+from vinn.policies.artefact import open_artefact
 from vinn.recordings.latency import LatencySummary, stage_latencies
 from vinn.viz.timeline import RolloutTimeline, load_timeline
 from vinn_ros.bringup import graph
@@ -104,6 +106,25 @@ def stamp_to_wire(timelines: list[RolloutTimeline], commands_ns: list[int]) -> n
     return np.array(found)
 
 
+def compare(policy: Path, other: Path, given: argparse.Namespace, results: Results) -> None:
+    """The same of two policies, one after the other, under names of their own; and the ratio."""
+    medians = []
+    for path in (policy, other):
+        name = open_artefact(path).manifest.name
+        own = Results("performance", results.command)
+        measure_rollouts(path, given.rollouts, given.precision, own)
+        for row in own.rows[:3]:
+            results.add(f"{name} beside another policy, {row.name}", row.value, row.unit)
+        medians.append(float(str(own.rows[0].value)))
+    results.add(
+        f"camera stamp to command: {open_artefact(policy).manifest.name} over "
+        f"{open_artefact(other).manifest.name}",
+        round(medians[0] / medians[1], 2),
+        "x",
+        "<= 1.3",
+    )
+
+
 def measure_rollouts(policy: Path, rollouts: int, precision: str, results: Results) -> None:
     """Stamp to command over some rollouts in real time, the encoder in some precision."""
     with tempfile.TemporaryDirectory() as folder:
@@ -164,6 +185,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--policy", type=Path, help="for the rollouts")
+    parser.add_argument("--beside", type=Path, help="another policy to compare it with")
     parser.add_argument("--large", type=Path, help="for the start of the node")
     parser.add_argument(
         "--precision", choices=("fp32", "auto"), default="fp32", help="of the policy's encoder"
@@ -173,13 +195,15 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
     command = "python -m measure.ros_path"
-    for option in ("policy", "large"):
+    for option in ("policy", "beside", "large"):
         if getattr(arguments, option) is not None:
             command += f" --{option} {getattr(arguments, option).name}"
     if arguments.policy is not None:
         command += f" --precision {arguments.precision}"
     results = Results.continued(arguments.results, "performance", command)
-    if arguments.policy is not None:
+    if arguments.beside is not None:
+        compare(arguments.policy, arguments.beside, arguments, results)
+    elif arguments.policy is not None:
         measure_rollouts(arguments.policy, arguments.rollouts, arguments.precision, results)
     if arguments.large is not None:
         measure_start(arguments.large, arguments.repeats, results)
