@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-
-NodeType = TypeVar("NodeType", bound=Node)
+from vinn_ros.node import spinning
 
 
 @contextmanager
-def spun(node_class: type[NodeType]) -> Iterator[NodeType]:
-    """The node, until the block ends."""
+def spun(node_class: type[spinning.NodeType]) -> Iterator[spinning.NodeType]:
+    """Initialise rclpy and spin a node until the block ends."""
     rclpy.init(args=[])
-    node = node_class()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinner = threading.Thread(target=executor.spin, daemon=True)
-    spinner.start()
-    try:
+    with spinning.spun(node_class()) as node:
         yield node
-    finally:
-        executor.shutdown()
-        rclpy.try_shutdown()
-        spinner.join(timeout=2.0)

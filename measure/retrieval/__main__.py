@@ -20,7 +20,6 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from vinn.bench.memories import extended, hold_out
 from vinn.cli.console import progress_bar
@@ -31,11 +30,10 @@ from vinn.evaluation.results import Results
 from vinn.policies.artefacts.embedding import embed_dataset
 from vinn.retrieval.projected import ProjectedNeighbors
 from vinn.retrieval.projection import Projection
+from vinn.viz import plots
+from vinn.viz.output import write_text
 
 from measure.retrieval.peer import SEARCHES, K
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 PINS = {
     "ours": "",
@@ -152,12 +150,12 @@ def report(found: dict[int, dict[str, dict[str, float | None] | str]], out: Path
                 f"<= {GOAL}",
             )
     results.write(out)
-    draw(found, out / "retrieval.svg")
+    write_text(out / "retrieval.svg", query_plot(found))
 
 
-def draw(found: dict[int, dict[str, dict[str, float | None] | str]], path: Path) -> None:
-    """Query time against the number of frames."""
-    figure, axes = plt.subplots(figsize=(7, 4.5))
+def query_plot(found: dict[int, dict[str, dict[str, float | None] | str]]) -> str:
+    """Query time against the number of frames, an SVG."""
+    series = {}
     for name in SEARCHES:
         costs = {
             count: cost["query_ms"]
@@ -165,15 +163,9 @@ def draw(found: dict[int, dict[str, dict[str, float | None] | str]], path: Path)
             if isinstance(cost := searches.get(name), dict)
         }
         if costs:
-            strong = {"linewidth": 2.5, "color": "black"} if name == "ours" else {}
-            axes.plot(list(costs), list(costs.values()), marker="o", label=name, **strong)
-    axes.set(xscale="log", yscale="log", xlabel="frames", ylabel="query, one thread [ms]")
-    axes.legend(fontsize=7)
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
-    with atomic_path(path) as partial:
-        figure.savefig(partial, format="svg", metadata={"Date": None})
-    plt.close(figure)
+            series[name] = (list(costs), list(costs.values()))
+    axes = "demonstration frames", "a query, one thread [ms]"
+    return plots.lines(series, *axes, max_legend=len(SEARCHES), logarithmic=True)
 
 
 def main() -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import rclpy
 import typer
 from rclpy.client import Client
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 from vinn.errors import RobotError, VinnError
@@ -24,6 +22,7 @@ from vinn_msgs.srv import LabelRollout, LoadPolicy, StartRollout
 from vinn_ros import drive_command
 from vinn_ros.node.calls import call
 from vinn_ros.node.client_node import client_node
+from vinn_ros.node.spinning import spun
 from vinn_ros.status_follower import StatusFollower
 from vinn_ros.status_line import describe
 
@@ -292,25 +291,9 @@ def playback(
         _report(_call(node, SetBool, "bag_player/pause", request, timeout))
 
 
-@contextlib.contextmanager
-def _operator(namespace: str) -> Iterator[Node]:
+def _operator(namespace: str) -> AbstractContextManager[Node]:
     """A node that is spun in the background."""
-    node = client_node("operator", namespace)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    spinner = threading.Thread(target=spin, name="spin", daemon=True)
-    spinner.start()
-    try:
-        yield node
-    finally:
-        executor.shutdown()
-        rclpy.try_shutdown()
-        spinner.join(timeout=2.0)
+    return spun(client_node("operator", namespace))
 
 
 @contextlib.contextmanager

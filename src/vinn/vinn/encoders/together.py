@@ -8,6 +8,7 @@ attributes, constants, inputs); what is computed stays the same.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -118,14 +119,13 @@ class _Part:
 class _PartRequest:
     def __init__(self, joint: _JointNetwork, number: int) -> None:
         self._joint, self._number = joint, number
-        self._started: NDArray[np.uint8] | None = None
+        self._started = deque[NDArray[np.uint8]]()
 
     def run(self, resized_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._joint.answer(resized_rgb, self._number)
 
     def start(self, resized_rgb: NDArray[np.uint8]) -> None:
-        self._started = resized_rgb
+        self._started.append(resized_rgb)
 
     def result(self) -> NDArray[np.float32]:
-        assert self._started is not None, "result() before start()"
-        return self.run(self._started)
+        return self.run(self._started.popleft())
