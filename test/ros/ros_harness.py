@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from ros_domain import held, own_domain
 from vinn_ros.node import qos
 from vinn_ros.node.calls import call
+from vinn_ros.node.node_executor import NodeExecutor
+
+SWITCH_INTERVAL_S = 0.0005
+"""A dozen threads of one process wait for the interpreter's lock, each up to so long at a time.
+
+With Python's 5 ms a camera and a driver among them were silent for up to 0.4 s.
+"""
 
 
 class Harness:
-    """Nodes of this process in one executor, and what their topics brought."""
+    """Nodes of this process, and what their topics brought.
+
+    Each node has an executor of its own, as in a process of its own: rclpy gathers all entities of
+    an executor anew for every callback.
+    """
 
     def __init__(self) -> None:
         self.executor = MultiThreadedExecutor(num_threads=12)
         self.node = Node("harness", use_global_arguments=False)
         self.executor.add_node(self.node)
         self._nodes: list[Any] = []
+        self._spun: list[tuple[Executor, threading.Thread]] = []
         self._news = threading.Condition()
         self.received: dict[str, list[Any]] = {}
-        self._spinner = threading.Thread(target=self._spin, daemon=True)
-        self._spinner.start()
+        self._spin(self.executor)
 
     def add(self, node: Any) -> Any:
         """Spin a node; a VinnNode is configured and activated as well."""
         self._nodes.append(node)
-        self.executor.add_node(node)
+        executor = NodeExecutor(threads=8)
+        executor.add_node(node)
+        self._spin(executor)
         if hasattr(node, "bring_up"):
             assert node.bring_up(), node.refusal
         return node
@@ -76,16 +90,22 @@ class Harness:
         for node in reversed(self._nodes):
             if hasattr(node, "take_down"):
                 node.take_down()
-        self.executor.shutdown(timeout_sec=2.0)
-        self._spinner.join(timeout=5.0)
+        for executor, spinner in reversed(self._spun):
+            executor.shutdown(timeout_sec=2.0)
+            spinner.join(timeout=5.0)
         # Whoever still holds a node, such as the record of a failed test, does not keep it in
         # the graph, where a later test in this domain would find it.
         for node in (*reversed(self._nodes), self.node):
             node.destroy_node()
 
-    def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self.executor.spin()
+    def _spin(self, executor: Executor) -> None:
+        def spin() -> None:
+            with contextlib.suppress(ExternalShutdownException):
+                executor.spin()
+
+        spinner = threading.Thread(target=spin, daemon=True)
+        spinner.start()
+        self._spun.append((executor, spinner))
 
 
 @contextlib.contextmanager
@@ -96,6 +116,8 @@ def ros_context(domain: int | None = None) -> Iterator[Harness]:
         before = os.environ.get("ROS_DOMAIN_ID")
         os.environ["ROS_DOMAIN_ID"] = str(domain)
         os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        switch_interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         harness = Harness()
         try:
@@ -103,6 +125,7 @@ def ros_context(domain: int | None = None) -> Iterator[Harness]:
         finally:
             harness.close()
             rclpy.try_shutdown()
+            sys.setswitchinterval(switch_interval_s)
             if before is None:
                 del os.environ["ROS_DOMAIN_ID"]
             else:
