@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import sys
@@ -118,7 +119,7 @@ def gamepad(device: Path) -> Iterator[Callable[[], Asked | None]]:
     """Buttons as they are pressed, and the sticks while they are pushed.
 
     Raises:
-        vinn.errors.ConfigError: it cannot be read.
+        vinn.errors.ConfigError: it cannot be read, or not any more (also while it is asked).
     """
     try:
         file = os.open(device, os.O_RDONLY | os.O_NONBLOCK)
@@ -129,13 +130,19 @@ def gamepad(device: Path) -> Iterator[Callable[[], Asked | None]]:
     def pressed() -> Asked | None:
         select.select([file], [], [], _POLL_S)
         newest: Hand | None = None
-        with contextlib.suppress(BlockingIOError):
-            while event := os.read(file, EVENT_BYTES):
+        try:
+            while newest is not Hand.STOP:
+                event = os.read(file, EVENT_BYTES)
                 if len(event) < EVENT_BYTES:
-                    break
+                    # A stick that was pushed when it went away is pushed by nobody.
+                    raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
                 newest = pad.take(event) or newest
-                if newest is Hand.STOP:
-                    break
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise ConfigError(
+                f"gamepad: {device}: {error.strerror}; nothing moves: drive --take-over, or stop"
+            ) from error
         return newest or pad.direction
 
     try:

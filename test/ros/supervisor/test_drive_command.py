@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from ros_harness import Harness
 from supervisor_bench import Bench
+from vinn.errors import ConfigError
 from vinn_ros.bringup import graph
+from vinn_ros.drive_command import gamepad
 from vinn_ros.driving_inputs import EVENT_BYTES, KEYS, Gamepad, Hand
 
 from vinn_msgs.msg import RolloutStatus
@@ -56,6 +58,27 @@ def test_a_stick_that_is_pushed_is_a_direction(
     assert pad.direction == direction
     pad.take(event(AXIS, axis, value // 4))
     assert pad.direction is None, "a stick that has gone back asks for nothing"
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x01\x02\x03"])
+@pytest.mark.parametrize("before", [(), ((AXIS, 1, -32767),), ((AXIS, 1, -32767), (BUTTON, 0, 1))])
+def test_a_gamepad_that_is_pulled_out_asks_for_nothing_more(
+    tmp_path: Path, before: tuple[tuple[int, int, int], ...], rest: bytes
+) -> None:
+    """With a stick pushed as well: the last push would be repeated for ever."""
+    device = tmp_path / "js0"
+    os.mkfifo(device)
+    plug = os.open(device, os.O_RDWR)
+    with gamepad(device) as pressed:
+        assert pressed() is None
+        for kind, number, value in before:
+            os.write(plug, event(kind, number, value))
+        if before:
+            assert pressed() == (Hand.GRIPPER if len(before) == 2 else (0.0, 0.0, 1.0))
+        os.write(plug, rest)
+        os.close(plug)
+        with pytest.raises(ConfigError, match="js0: No such device; nothing moves"):
+            pressed()
 
 
 def test_two_sticks_make_one_direction_of_unit_length() -> None:
