@@ -195,8 +195,34 @@ def test_nodes_get_the_shared_memory_profile(
     distribution: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROS_DISTRO", distribution)
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
     environment = started(DOOR_OPENING)["environment"]
-    assert "<segment_size>16777216</segment_size>" in Path(environment[variable]).read_text()
+    profile = Path(environment[variable]).read_text()
+    assert "<segment_size>16777216</segment_size>" in profile
+    assert "<maxMessageSize>" not in profile
+
+
+@pytest.mark.parametrize(
+    ("distribution", "variable", "heartbeat"),
+    [
+        ("humble", "FASTRTPS_DEFAULT_PROFILES_FILE", "heartbeatPeriod"),
+        ("jazzy", "FASTDDS_DEFAULT_PROFILES_FILE", "heartbeatPeriod"),
+        ("kilted", "FASTDDS_DEFAULT_PROFILES_FILE", "heartbeat_period"),
+    ],
+)
+def test_nodes_that_other_machines_may_find_get_the_networks_profile(
+    distribution: str, variable: str, heartbeat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    for wide in ("SUBNET", "SYSTEM_DEFAULT"):
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", wide)
+        profile = Path(started(DOOR_OPENING)["environment"][variable]).read_text()
+        assert "<segment_size>16777216</segment_size>" in profile
+        assert f"<{heartbeat}>" in profile
+    for narrow in ("LOCALHOST", "OFF"):
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", narrow)
+        profile = Path(started(DOOR_OPENING)["environment"][variable]).read_text()
+        assert "<maxMessageSize>" not in profile
 
 
 def test_only_the_simulation_renders() -> None:

@@ -19,7 +19,7 @@ from std_msgs.msg import Bool, String
 from vinn.rollout.reader import summarize_recording
 from vinn_ros.conversions import compress, to_stamp
 from vinn_ros.drivers.stretch_topics import StretchTopics
-from vinn_ros.node import qos
+from vinn_ros.node import qos, sensor_stream
 from vinn_ros.node.lifecycle import ERROR, OK, VinnNode
 from vinn_ros.node.sensor_stream import SensorStream
 from vinn_ros.supervisor.preflight_probe import PreflightProbe
@@ -61,6 +61,10 @@ class Driver:
             node = self.ros.node
             self._publishers[topic] = node.create_publisher(type(message), topic, self.profile)
         self._publishers[topic].publish(message)
+
+    def end(self) -> None:
+        for publisher in self._publishers.values():
+            self.ros.node.destroy_publisher(publisher)
 
     def until(self, heard: Callable[[], Any], *said: tuple[str, Any]) -> Any:
         def repeated() -> Any:
@@ -115,6 +119,74 @@ def test_a_best_effort_publisher_beside_a_reliable_one_doubles_nothing(
         ros.wait_for(lambda n=number: n in heard)
     assert [n for n in heard if n > 2] == list(range(3, 12))
     assert listener._diagnosis()[0] == OK
+
+
+def asked_for(ros: Harness) -> list[ReliabilityPolicy]:
+    """What the listener's subscriptions to the camera ask for."""
+    found = ros.node.get_subscriptions_info_by_topic(f"/{CAMERA}")
+    return [info.qos_profile.reliability for info in found]
+
+
+def test_a_stream_is_reliable_again_when_the_last_best_effort_publisher_has_gone(
+    ros: Harness, listener: VinnNode
+) -> None:
+    """A camera's driver is started anew with another quality of service, again and again."""
+    heard: list[int] = []
+    stream = listener.subscribe_sensor(
+        CompressedImage, CAMERA, lambda m: heard.append(m.header.stamp.nanosec), qos.STREAM
+    )
+    ros.wait_for(lambda: asked_for(ros) == [ReliabilityPolicy.RELIABLE])
+    number = 0
+    for profile in (qos.STREAM, BEST_EFFORT, qos.STREAM, qos_profile_sensor_data, qos.STREAM):
+        driver = Driver(ros, profile)
+        number += 10
+        driver.until(lambda n=number: n in heard, (CAMERA, frame(number)))
+        reliable = profile.reliability == ReliabilityPolicy.RELIABLE
+        ros.wait_for(lambda wanted=reliable: stream.is_reliable == wanted)
+        for later in (number + 1, number + 2, number + 3):
+            driver.say(CAMERA, frame(later))
+            ros.wait_for(lambda n=later: n in heard)
+        assert [n for n in heard if n > number] == [number + 1, number + 2, number + 3]
+        driver.end()
+        ros.wait_for(lambda: ros.node.count_publishers(CAMERA) == 0)
+    # One subscription of either kind, however often it changed.
+    assert sorted(asked_for(ros)) == [ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT]
+    assert listener._diagnosis()[0] == OK
+
+
+@pytest.mark.parametrize("offered", OFFERED)
+def test_best_effort_asked_for_hears_either_kind(
+    ros: Harness, listener: VinnNode, offered: str
+) -> None:
+    heard: list[int] = []
+    stream = listener.subscribe_sensor(
+        CompressedImage,
+        CAMERA,
+        lambda m: heard.append(m.header.stamp.nanosec),
+        qos.STREAM,
+        reliability=sensor_stream.BEST_EFFORT,
+    )
+    Driver(ros, OFFERED[offered]).until(lambda: 7 in heard, (CAMERA, frame(7)))
+    assert asked_for(ros) == [ReliabilityPolicy.BEST_EFFORT] and not stream.is_reliable
+
+
+def test_reliable_asked_for_names_whoever_offers_less(ros: Harness, listener: VinnNode) -> None:
+    heard: list[int] = []
+    stream = listener.subscribe_sensor(
+        CompressedImage,
+        CAMERA,
+        lambda m: heard.append(m.header.stamp.nanosec),
+        qos.STREAM,
+        reliability=sensor_stream.RELIABLE,
+    )
+    Driver(ros, qos.STREAM).until(lambda: 1 in heard, (CAMERA, frame(1)))
+    assert asked_for(ros) == [ReliabilityPolicy.RELIABLE]
+    assert listener._diagnosis()[0] == OK
+    Driver(ros, BEST_EFFORT).until(lambda: listener._diagnosis()[0] == ERROR, (CAMERA, frame(2)))
+    assert listener._diagnosis()[1].startswith(
+        f"{CAMERA}: a publisher's QoS does not fit (reliability)"
+    )
+    assert 2 not in heard and stream.is_reliable
 
 
 def test_what_is_acted_on_stays_reliable_and_says_so(ros: Harness, listener: VinnNode) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rclpy.qos import ReliabilityPolicy
 from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.demos.frames import decode_jpeg
+from vinn.errors import ConfigError
 from vinn.policies.artefact import load_policy
 from vinn.policies.build import build_policy
 from vinn.policies.episode import Episode
@@ -301,3 +303,40 @@ def test_a_recording_played_to_the_policy_is_predicted_from(bench: Bench, tmp_pa
     # and each time round begins at once. Stamps and waits are of two clocks: a hundredth for that.
     steps = len(stamps) - 1 - len(stamps) // 6
     assert max(stamps) - began_ns >= 0.99 * steps * 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("offered", ReliabilityPolicy.RELIABLE),
+        ("reliable", ReliabilityPolicy.RELIABLE),
+        ("best_effort", ReliabilityPolicy.BEST_EFFORT),
+    ],
+)
+@pytest.mark.parametrize("transport", ["compressed", "raw"])
+def test_images_are_asked_for_as_the_parameter_says(
+    ros: Harness, asked: str, found: ReliabilityPolicy, transport: str
+) -> None:
+    node = ros.add(
+        VinnPolicyNode(
+            [
+                "--ros-args",
+                "-p",
+                f"image_reliability:={asked}",
+                "-p",
+                f"image_transport:={transport}",
+            ]
+        )
+    )
+    topic = "/wrist_camera/image_raw" + ("/compressed" if transport == "compressed" else "")
+    (info,) = ros.wait_for(lambda: ros.node.get_subscriptions_info_by_topic(topic))
+    assert info.qos_profile.reliability == found
+    reliable = found == ReliabilityPolicy.RELIABLE
+    assert node.diagnose()[2]["images"] == ("reliable" if reliable else "best_effort")
+
+
+def test_images_are_asked_for_in_no_fourth_way(ros: Harness) -> None:
+    with pytest.raises(
+        ConfigError, match=r"image_reliability.*allowed: offered, reliable, best_effort"
+    ):
+        VinnPolicyNode(["--ros-args", "-p", "image_reliability:=sometimes"])

@@ -206,7 +206,7 @@ def with_settings(specs: Sequence[NodeSpec], settings: Sequence[str]) -> list[No
 def environment(robot: str = "sim") -> dict[str, str]:
     """Environment variables the nodes need; what the user has set stays as it is."""
     wanted = {
-        _profile_variable(): str(config_directory() / "fastdds.xml"),
+        _profile_variable(): str(config_directory() / _profile()),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         # Nodes share the processor; each keeps to the threads its parameters name.
         "OMP_NUM_THREADS": "1",
@@ -220,6 +220,15 @@ def environment(robot: str = "sim") -> dict[str, str]:
 def dds_profile() -> str:
     """The profile that nodes started here get: the user's, else the package's."""
     return environment()[_profile_variable()]
+
+
+def _profile() -> str:
+    """Of one machine, or of a network where nodes of other machines are let in."""
+    # Humble does not know the variable; there it says the same to this stack.
+    if os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST") in ("LOCALHOST", "OFF"):
+        return "fastdds.xml"
+    with_fast_dds_2 = os.environ.get("ROS_DISTRO") in ("humble", "jazzy")
+    return "fastdds_2_network.xml" if with_fast_dds_2 else "fastdds_network.xml"
 
 
 def _profile_variable() -> str:

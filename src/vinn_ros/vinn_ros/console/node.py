@@ -105,7 +105,7 @@ class OperatorConsoleNode(VinnNode):
             CompressedImage,
             "wrist_camera/image_raw/compressed",
             lambda image: self._take_picture("wrist", image),
-            qos.NEWEST,
+            qos.STREAM,
             MutuallyExclusiveCallbackGroup(),
         )
         self.every(0.5, self._look_at_mosaic, self._group)
@@ -264,7 +264,7 @@ class OperatorConsoleNode(VinnNode):
                 CompressedImage,
                 "policy/neighbors/compressed",
                 lambda image: self._take_picture("mosaic", image),
-                qos.NEWEST,
+                qos.STREAM,
                 # In the spinning thread, so that none is being taken when it is discarded.
                 QuickGroup(),
             )

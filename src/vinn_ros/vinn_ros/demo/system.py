@@ -37,6 +37,10 @@ RESET_TIMEOUT_S = 60.0
 RESET_ATTEMPTS = 4
 
 
+class NotEndedError(RobotError):
+    """A rollout began and went on for longer than one can take."""
+
+
 class DemoSystem:
     """Node processes and an operator beside them. After `start`, `stop` must be called.
 
@@ -138,7 +142,7 @@ class DemoSystem:
             The supervisor's status at the end.
 
         Raises:
-            RobotError: refused, or not ended in time.
+            RobotError: refused, or no answer; NotEndedError: begun, and not ended in time.
             vinn_ros.bringup.processes.BringUpError: a node went away.
         """
         answer = call(self._start, StartRollout.Request(name=name), CALL_TIMEOUT_S)
@@ -157,7 +161,15 @@ class DemoSystem:
                     on_step(step)
             self._bring_up.check()
             if time.monotonic() > deadline_s:
-                raise RobotError(f"rollout {name}: not ended within {timeout_s:g} s")
+                raise NotEndedError(f"rollout {name}: not ended within {timeout_s:g} s")
+
+    def stop_rollout(self) -> None:
+        """End what is under way, if anything is.
+
+        Raises:
+            RobotError: refused, or no answer.
+        """
+        checked(self._stop, Trigger.Request(), CALL_TIMEOUT_S)
 
     # Inside
 
@@ -166,6 +178,7 @@ class DemoSystem:
         self._node = Node("vinn_demo", context=self._context)
         self._reset: Client = self._node.create_client(Trigger, "supervisor/reset")
         self._start: Client = self._node.create_client(StartRollout, "supervisor/start_rollout")
+        self._stop: Client = self._node.create_client(Trigger, "supervisor/stop_rollout")
         self._clear_latch: Client = self._node.create_client(Trigger, "executor/clear_latch")
         self._load: Client = self._node.create_client(LoadPolicy, "policy/load")
         self._node.create_subscription(

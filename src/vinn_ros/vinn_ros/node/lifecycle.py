@@ -20,7 +20,7 @@ from vinn.robot.types import ReasonCode
 from vinn_ros.node import parameters, qos
 from vinn_ros.node.node_executor import NodeExecutor, QuickGroup
 from vinn_ros.node.parameters import Parameter
-from vinn_ros.node.sensor_stream import SensorStream, SubscriptionEventCallbacks
+from vinn_ros.node.sensor_stream import OFFERED, SensorStream, SubscriptionEventCallbacks
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -143,11 +143,17 @@ class VinnNode(LifecycleNode):
         profile: QoSProfile,
         group: Any = None,
         raw: bool = False,
-    ) -> None:
-        """As `subscribe`, to what drivers publish: reliable and best-effort ones are heard."""
+        reliability: str = OFFERED,
+    ) -> SensorStream:
+        """As `subscribe`, to what drivers publish: reliable and best-effort ones are heard.
+
+        Args: those of `subscribe`, and one of `sensor_stream.RELIABILITIES`.
+        """
         complain = self._qos_complaint(topic)
         take = self._guarded(topic, callback)
-        SensorStream(self, message_type, topic, take, profile, group, raw, complain)
+        return SensorStream(
+            self, message_type, topic, take, profile, group, raw, complain, reliability
+        )
 
     def _guarded(self, topic: str, callback: Callable[[Any], None]) -> Callable[[Any], None]:
         def take(message: Any) -> None:

@@ -8,7 +8,7 @@ NEWEST = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )
-"""Only the newest counts: images, predictions."""
+"""Only the newest counts, and it is small: predictions, markers."""
 
 STREAM = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
@@ -16,7 +16,11 @@ STREAM = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )
-"""Each should arrive, in order: status, joint states, commands."""
+"""Each should arrive, in order: status, joint states, commands; images as well.
+
+A subscription of depth 1 gives up an image of which a packet is still asked for when the next one
+begins: at a loss of 10 % a third of them. Who wants the newest alone takes each and keeps that.
+"""
 
 LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
 from vinn.errors import ImageError, VinnError
 from vinn.policies.types import Prediction
 from vinn.robot.types import ReasonCode
@@ -34,11 +34,11 @@ from vinn_ros.node.lifecycle import ERROR, OK, WARN, Diagnosis, VinnNode
 from vinn_ros.node.main import run_node
 from vinn_ros.node.newest import Newest
 from vinn_ros.node.node_executor import QuickGroup
-from vinn_ros.node.parameters import Parameter
+from vinn_ros.node.sensor_stream import BEST_EFFORT, RELIABLE
 from vinn_ros.policy.frame_gate import FrameGate, GateLimits
 from vinn_ros.policy.loaded_policy import LoadedPolicy
+from vinn_ros.policy.parameters import IMAGE_TYPES, PARAMETERS
 
-_IMAGE_TYPES = {"compressed": CompressedImage, "raw": Image}
 _SILENT_AFTER_S = 1.0
 
 
@@ -57,71 +57,11 @@ class _Frame:
         return max(0.0, self.age_s) + time.monotonic() - self.received_s
 
 
-def _grey(name: str, default: float, description: str) -> Parameter:
-    return Parameter(name, default, description + ", of 255", lower=0.0, upper=255.0)
-
-
 class VinnPolicyNode(VinnNode):
     """Predicts in a thread of its own; draws the mosaic in another, when somebody looks at it."""
 
     NAME = "vinn_policy"
-    PARAMETERS = (
-        Parameter("policy", "", "directory of a policy artefact; empty: load one later"),
-        Parameter("threads", 2, "processor threads of the encoder", lower=1, upper=64),
-        Parameter(
-            "precision",
-            "fp32",
-            "of the encoder: fp32 as the policy was built; auto or bf16 are faster where the "
-            "processor has bf16, and change embeddings a little",
-            choices=("fp32", "auto", "bf16"),
-        ),
-        Parameter(
-            "k",
-            0,
-            "neighbours that speak; 0: as the artefact says",
-            lower=0,
-            upper=10_000,
-            run_time=True,
-        ),
-        Parameter(
-            "image_transport",
-            "compressed",
-            "which topic of the wrist camera is read",
-            choices=tuple(_IMAGE_TYPES),
-        ),
-        Parameter(
-            "max_image_age_s", 0.3, "older frames are refused", unit="s", lower=0.01, upper=10.0
-        ),
-        Parameter(
-            "max_image_px", 4096, "larger ones are refused", unit="px", lower=16, upper=16384
-        ),
-        Parameter(
-            "max_identical_frames",
-            5,
-            "the frame that is the n-th with the same bytes counts as stale",
-            lower=2,
-            upper=1000,
-        ),
-        _grey("darkest", 6.0, "mean grey value below which a frame counts as black"),
-        _grey("brightest", 249.0, "mean grey value above which a frame counts as white"),
-        _grey("min_contrast", 4.0, "deviation of grey values below which a frame shows nothing"),
-        Parameter(
-            "min_sharpness",
-            0.0,
-            "variance of the Laplacian below which a frame counts as blurred; 0: all pass",
-            lower=0.0,
-            upper=1e5,
-        ),
-        Parameter(
-            "mosaic_rate_hz",
-            5.0,
-            "most neighbour mosaics per second; 0: none",
-            unit="Hz",
-            lower=0.0,
-            upper=60.0,
-            run_time=True,
-        ),
-    )
+    PARAMETERS = PARAMETERS
 
     def __init__(self, cli_args: list[str] | None = None) -> None:
         """See `VinnNode`."""
@@ -147,12 +87,13 @@ class VinnPolicyNode(VinnNode):
         )
         transport = self.value("image_transport")
         topic = "wrist_camera/image_raw" + ("/compressed" if transport == "compressed" else "")
-        self.subscribe_sensor(
-            _IMAGE_TYPES[transport],
+        self._images = self.subscribe_sensor(
+            IMAGE_TYPES[transport],
             topic,
             self._take_frame,
-            qos.NEWEST,
+            qos.STREAM,
             QuickGroup(),
+            reliability=self.value("image_reliability"),
         )
         self.subscribe(
             RolloutStatus,
@@ -213,6 +154,7 @@ class VinnPolicyNode(VinnNode):
         values: dict[str, object] = {
             "policy": policy.label if policy else "none",
             "predictions": self._sequence,
+            "images": RELIABLE if self._images.is_reliable else BEST_EFFORT,
             **{f"refused_{kind}": count for kind, count in self._gate.refused.items()},
         }
         if self._problem:

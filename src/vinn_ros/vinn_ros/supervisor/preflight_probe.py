@@ -108,7 +108,7 @@ class PreflightProbe:
 
     def _listen_raw(self, message_type: type, topic: str, take: Callable[[bytes], None]) -> None:
         # Raw: of most of these messages only the stamp is wanted.
-        SensorStream(self._node, message_type, topic, take, qos.NEWEST, QuickGroup(), raw=True)
+        SensorStream(self._node, message_type, topic, take, qos.STREAM, QuickGroup(), raw=True)
 
     def observe(self) -> Observations:
         """What is known now."""
