@@ -17,6 +17,7 @@ import fcntl
 import heapq
 import itertools
 import json
+import os
 import random
 import select
 import shutil
@@ -189,9 +190,10 @@ def two_hosts(first: str, second: str) -> Iterator[BadLink]:
     if shutil.which("ip") is None:
         raise SystemExit("skipped: no ip command (iproute2)")
     made: list[str] = []
+    # Two of these may be at work on a machine.
+    devices = f"vinn{os.getpid()}-1", f"vinn{os.getpid()}-2"
     try:
-        for number, name in enumerate((first, second), 1):
-            device = f"vinn-{number}"
+        for number, (name, device) in enumerate(zip((first, second), devices, strict=True), 1):
             _ip("netns", "add", name)
             made.append(name)
             _ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", name)
@@ -203,15 +205,15 @@ def two_hosts(first: str, second: str) -> Iterator[BadLink]:
                 f"import bad_link; bad_link.enter({name!r}); bad_link.compute_checksums('eth0')"
             )
             subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parent, check=True)
-        link = BadLink(("vinn-1", "vinn-2"))
+        link = BadLink(devices)
         try:
             yield link
         finally:
             link.close()
     finally:
-        for number, name in enumerate(made, 1):
+        for name, device in zip(made, devices, strict=False):
             # A namespace goes when nobody lives in it any more; its cable goes now.
-            for gone in (("link", "del", f"vinn-{number}"), ("netns", "del", name)):
+            for gone in (("link", "del", device), ("netns", "del", name)):
                 subprocess.run(["ip", *gone], capture_output=True, check=False)
 
 

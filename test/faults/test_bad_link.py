@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 import threading
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from measure.network.bad_link import BadLink, Settings, enter, two_hosts
 
 PORT = 47000
+FIRST, SECOND = f"vinn-test-a{os.getpid()}", f"vinn-test-b{os.getpid()}"
 _ANSWER_S = 5.0
 
 
@@ -66,12 +68,12 @@ def _bound(address: str) -> socket.socket:
 @pytest.fixture
 def echo() -> Iterator[Echo]:
     try:
-        hosts = two_hosts("vinn-test-a", "vinn-test-b")
+        hosts = two_hosts(FIRST, SECOND)
         link = hosts.__enter__()
     except SystemExit as why:
         pytest.skip(str(why))
     try:
-        echo = Echo(link, "vinn-test-a", "vinn-test-b")
+        echo = Echo(link, FIRST, SECOND)
         yield echo
         echo.close()
     finally:
