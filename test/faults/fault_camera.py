@@ -72,6 +72,7 @@ BAD_PICTURES: dict[str, Callable[[np.random.Generator], NDArray[np.uint8]]] = {
         cv2.GaussianBlur(picture(rng, 1), (0, 0), 12.0), dtype=np.uint8
     ),
     "strange": _strange,
+    "smaller": lambda rng: picture(rng, 1)[: HEIGHT_PX // 2],
 }
 """Refused before the encoder; `strange` passes and is unlike every demonstration."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from vinn.evaluation.provenance import running_commit
 from vinn.evaluation.results import meets
 
 OUT_VARIABLE = "VINN_FAULTS_OUT"
@@ -54,6 +55,7 @@ class Measure:
         if isinstance(value, float):
             value = float(f"{value:.6g}")
         entry = {"row": self._row, "what": what, "value": value, "unit": unit, "goal": goal}
+        entry["commit"] = running_commit()
         line = json.dumps(entry)
         print(f"FAULT {line}")
         out = os.environ.get(OUT_VARIABLE)
