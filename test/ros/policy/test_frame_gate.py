@@ -74,3 +74,21 @@ def test_another_shape_is_refused_in_a_rollout_and_taken_between_two(seed: int) 
     for other in others:
         assert gate.check_shape(other, running=False) is None
         assert gate.check_shape(other, running=True) is None
+
+
+def test_bytes_that_were_forgotten_are_repeated_by_nothing() -> None:
+    gate = FrameGate(LIMITS)
+    image = picture(48, 64)
+    for _ in range(3):
+        assert [judged(gate, image, b"a") for _ in range(4)] == [
+            ReasonCode.NONE,
+            ReasonCode.NONE,
+            ReasonCode.CAMERA_STALE,
+            ReasonCode.CAMERA_STALE,
+        ]
+        gate.forget_bytes()
+    # A picture that shows nothing does so again.
+    black = np.zeros((48, 64, 3), np.uint8)
+    assert judged(gate, black, b"black") is ReasonCode.INVALID_IMAGE
+    gate.forget_bytes()
+    assert judged(gate, black, b"black") is ReasonCode.INVALID_IMAGE

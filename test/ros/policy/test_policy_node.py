@@ -149,6 +149,22 @@ def test_repeated_bytes_count_as_stale_even_under_new_stamps(bench: Bench) -> No
     assert bench.predict(bench.frame(seed=2)).sequence == 3
 
 
+def test_a_camera_that_begins_anew_repeats_nothing_and_may_freeze_again(bench: Bench) -> None:
+    """Its driver was started again and shows what it showed before, byte for byte."""
+    for begun in range(1, 4):
+        for _ in range(2):
+            bench.predict(bench.frame(seed=1))
+        bench.send(bench.frame(seed=1))
+        bench.ros.wait_for(lambda n=begun: bench.refused("identical") == n)
+        # A pause is none if it is shorter than what ends a rollout.
+        bench.node._last_frame_s -= 2.0
+        bench.send(bench.frame(seed=1))
+        bench.ros.wait_for(lambda n=begun: bench.refused("identical") == n + 1)
+        bench.node._gate.refused["identical"] = begun
+        bench.node._last_frame_s -= 10.0
+    assert len(bench.predictions) == 6
+
+
 def test_the_mosaic_is_drawn_for_those_who_look(bench: Bench) -> None:
     mosaics = bench.ros.listen(CompressedImage, "policy/neighbors/compressed", qos.NEWEST)
     bench.ros.wait_for(lambda: bench.node._mosaics.get_subscription_count() == 1)

@@ -67,6 +67,10 @@ class FrameGate:
         self._accept()
         return None
 
+    def forget_bytes(self) -> None:
+        """Another stream begins: its frames repeat none of those before."""
+        self._last, self._identical, self._content = None, 0, None
+
     def check_age(self, age_s: float) -> str | None:
         """Why a frame of this age is refused, or None."""
         # A stamp in the future says as little about the age as an old one: the clocks differ.

@@ -40,6 +40,8 @@ from vinn_ros.policy.loaded_policy import LoadedPolicy
 from vinn_ros.policy.parameters import IMAGE_TYPES, PARAMETERS
 
 _SILENT_AFTER_S = 1.0
+_ANOTHER_STREAM_S = 3.0
+"""After such a silence, which no rollout outlives as shipped, a stream begins anew."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class _Frame:
     """Steady clock."""
     age_s: float
     """When it came in, by the stamp; below 0: its clock is ahead."""
+    stream: int
+    """Counts the silences before it."""
 
     def age_now_s(self) -> float:
         """Its age, time spent here included; at least the latter."""
@@ -75,6 +79,7 @@ class VinnPolicyNode(VinnNode):
         self._sequence = 0
         self._refused_in_a_row = 0
         self._last_frame_s = time.monotonic()
+        self._stream = self._judged_stream = 0
         self._problem = ""
         self._lost_track = ""
         """Why the policy began anew in the middle of the rollout; empty: it did not."""
@@ -175,11 +180,12 @@ class VinnPolicyNode(VinnNode):
 
     def _take_frame(self, message: Any) -> None:
         received_s = time.monotonic()
+        self._stream += received_s - self._last_frame_s > _ANOTHER_STREAM_S
         self._last_frame_s = received_s
         if self.active:
             now_ns = self.get_clock().now().nanoseconds
             age_s = (now_ns - to_nanoseconds(message.header.stamp)) * 1e-9
-            self._frames.put(_Frame(message, received_s, age_s))
+            self._frames.put(_Frame(message, received_s, age_s, self._stream))
 
     def _take_rollout(self, status: RolloutStatus) -> None:
         policy = self._policy
@@ -238,6 +244,9 @@ class VinnPolicyNode(VinnNode):
         """Check, decode, predict, publish."""
         gate = self._gate
         waited_s = time.monotonic() - frame.received_s
+        if frame.stream != self._judged_stream:
+            self._judged_stream = frame.stream
+            gate.forget_bytes()
         if gate.check_age(frame.age_s + waited_s) or gate.check_bytes(bytes(frame.message.data)):
             self._report(frame, policy, gate.last_reason, gate.last_refusal)
             return

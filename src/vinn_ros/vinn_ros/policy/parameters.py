@@ -50,7 +50,8 @@ PARAMETERS = (
     Parameter(
         "max_identical_frames",
         5,
-        "the frame that is the n-th with the same bytes counts as stale",
+        "the frame that is the n-th in a row with the same bytes counts as stale; after a silence "
+        "of 3 s another row begins",
         lower=2,
         upper=1000,
     ),
