@@ -16,8 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.extend(str(Path(__file__).parents[1] / "test" / p) for p in ("fuzz", "fakes", "ingest"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "test"))
 
+import shared_folders  # noqa: F401
 from campaign import LONGEST_WAIT_S, Tally, run_campaign
 from rich.progress import Progress
 from samples import KINDS

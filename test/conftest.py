@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import shared_folders  # noqa: F401
 from hypothesis import settings
 from reruns import (  # noqa: F401
     pytest_addoption,

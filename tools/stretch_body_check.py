@@ -1,12 +1,12 @@
 """Write what the calls of stretch_body do that the driver makes, measured on its released code.
 
 Usage:
-    python tools/stretch_body_check.py > test/fakes/stretch_body_behaviour.json
+    python tools/stretch_body_check.py > test/fakes/robot/stretch_body_behaviour.json
 
 Makes an environment in a temporary folder, installs the release named below there (without its
 cameras, meshes and plots, which stand in as empty modules), and runs its classes with the serial
 ports replaced by notebooks. Nothing moves, nothing is copied. The tests hold
-`test/fakes/fake_stretch_body.py` against the file.
+`test/fakes/robot/fake_stretch_body.py` against the file.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Usage:
     pip download --no-deps hello-robot-stretch-body
     python tools/stretch_body_signatures.py hello_robot_stretch_body-*.whl \\
-        > test/fakes/stretch_body_signatures.json
+        > test/fakes/robot/stretch_body_signatures.json
 
 Nothing of the wheel is run or installed: its sources are parsed.
 """

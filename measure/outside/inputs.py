@@ -24,8 +24,9 @@ from vinn.recordings.tracks import load_tracks
 from vinn.viz.timeline import load_timeline
 from vinn.viz.video import write_video
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "test" / "fakes"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "test"))
 
+import shared_folders  # noqa: F401
 from recorded_rollout import WRIST, record_rollout
 from tiny_encoder import tiny_embedding, write_square_demos, write_tiny_encoder
 

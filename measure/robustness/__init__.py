@@ -3,5 +3,6 @@
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "test" / name) for name in ("fakes", "ros", "faults", "robot")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test"))
+
+import shared_folders  # noqa: F401

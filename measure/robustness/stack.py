@@ -42,7 +42,7 @@ TOPICS = {
 }
 """By which a second node of a kind is seen."""
 CONSOLE = "operator_console"
-DRIVER = Path(__file__).resolve().parents[2] / "test" / "fakes" / "stretch_driver.py"
+DRIVER = Path(__file__).resolve().parents[2] / "test" / "fakes" / "robot" / "stretch_driver.py"
 SETTINGS = (
     # The fake camera's picture does not move with the robot.
     "rollout_supervisor.sign_check='off'",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,8 +15,6 @@ from vinn.ingest.lenses.camera_profile import find_profile
 from vinn.ingest.lenses.intrinsics import intrinsics_json
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "ros"))
-
 from diagnostic_msgs.msg import DiagnosticArray
 from ros_harness import ros_context
 from sensor_msgs.msg import CameraInfo, CompressedImage

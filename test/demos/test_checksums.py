@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 from tiny_encoder import square_image, write_square_demos
 from vinn.cli.main import run
 from vinn.demos.actions import LONGEST_STEP_M

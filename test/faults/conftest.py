@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-TEST = Path(__file__).parents[1]
-sys.path[:0] = [str(TEST / "fakes"), str(TEST / "ros"), str(TEST / "robot")]
-
 
 try:
     import rclpy  # noqa: F401

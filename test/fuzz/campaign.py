@@ -148,8 +148,9 @@ def _answers(begin: int, end: int, seed: int, work: Path) -> Iterator[tuple[int,
 
 
 def _main(begin: int, end: int, seed: int, work: Path) -> None:
-    sys.path[:0] = [str(HERE), str(HERE.parent / "fakes"), str(HERE.parent / "ingest")]
+    sys.path.insert(0, str(HERE.parent))
     import numpy as np
+    import shared_folders  # noqa: F401 - the fakes
     from changes import change
     from samples import KINDS, digest, is_refusal
 

@@ -15,8 +15,6 @@ from vinn.cli.doctor import local_checks
 from vinn.robot.checks.preflight import Verdict
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
-
 from rclpy.node import Node
 from stretch_driver import FakeStretchDriver
 from vinn_ros.conversions import compress

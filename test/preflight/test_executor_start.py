@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
-
 import yaml
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_stretch import FakeStretch, a_state
 from vinn.errors import ConfigError
 from vinn.robot.config import RobotConfig, StartPose
 from vinn.robot.executor import StepExecutor
@@ -17,10 +17,6 @@ from vinn.robot.saved_start import load_start_pose, save_start_pose, start_pose_
 from vinn.robot.types import ReasonCode
 from vinn.rollout.config import StartPosesConfig
 from vinn.rollout.start_poses import StartPoses
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "robot"))
-
-from fake_stretch import FakeStretch, a_state
 
 YAW = 1.53
 """As on the original robot: forward is the base, right is the arm."""

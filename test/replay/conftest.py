@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
-
 from recorded_rollout import record_rollout
 from tiny_encoder import write_square_demos, write_tiny_encoder
 from vinn.policies.build import build_policy

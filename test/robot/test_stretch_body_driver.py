@@ -31,8 +31,8 @@ from vinn.robot.stretch_body.driver import StretchBodyDriver
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest
 
 ROOT = Path(__file__).parents[2]
-RECORDED = json.loads((ROOT / "test/fakes/stretch_body_signatures.json").read_text())
-BEHAVIOUR = json.loads((ROOT / "test/fakes/stretch_body_behaviour.json").read_text())
+RECORDED = json.loads((ROOT / "test/fakes/robot/stretch_body_signatures.json").read_text())
+BEHAVIOUR = json.loads((ROOT / "test/fakes/robot/stretch_body_behaviour.json").read_text())
 
 QUICK = ExecutorConfig(settle_window_s=0.04, start_s=0.05, poll_s=0.01)
 PULL = ContactConfig(pull=ContactThresholds(arm_percent=80.0, base_percent=70.0))

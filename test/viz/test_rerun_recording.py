@@ -6,9 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
-
 from recorded_rollout import record_rollout
 from tiny_encoder import write_square_demos, write_tiny_encoder
 from vinn.cli.main import run

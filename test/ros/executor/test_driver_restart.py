@@ -22,7 +22,7 @@ from vinn_msgs.srv import MoveToStart
 
 pytestmark = pytest.mark.ros
 
-DRIVER = Path(__file__).parents[2] / "fakes" / "stretch_driver.py"
+DRIVER = Path(__file__).parents[2] / "fakes" / "robot" / "stretch_driver.py"
 
 
 class DriverProcess:

@@ -29,9 +29,9 @@ Faults, all switchable at any time (plain attributes; thread-safe to assign):
     robot.goal_timeout_s = 10.0          # of each trajectory point: PATH_TOLERANCE_VIOLATED
     robot.reject_goals = True            # FollowJointTrajectory goals are rejected
 
-The same for a process of its own (`python test/fakes/stretch_driver.py --ros-args -p silent:=true`,
-`ros2 param set`): parameters homed, runstopped, mode, battery_v, tool_name, silent, stuck, reverse,
-reject_goals, hidden, refuse, mute.
+The same for a process of its own (`python test/fakes/robot/stretch_driver.py --ros-args -p
+silent:=true`, `ros2 param set`): parameters homed, runstopped, mode, battery_v, tool_name, silent,
+stuck, reverse, reject_goals, hidden, refuse, mute.
 
 What it saw:
 
