@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,23 +18,20 @@ from pathlib import Path
 
 import pytest
 import stretch_joints as sj
-import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from fault_camera import FakeCamera, write_policy
-from fault_measure import Measure, patience
+from fault_measure import Measure
+from fault_settings import SETTINGS, patient_settings
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from ros_harness import Harness, ros_context
 from std_srvs.srv import Trigger
 from stretch_driver import FakeStretchDriver
 from vinn.errors import RobotError
-from vinn.robot.config import ExecutorConfig
 from vinn_ros.bringup import graph
 from vinn_ros.bringup.processes import BringUp
 from vinn_ros.camera import node as wrist_camera
 from vinn_ros.node import qos
-from vinn_ros.paths import config_directory
-from vinn_ros.supervisor.node import RolloutSupervisorNode
 
 from vinn_msgs.msg import ExecutorStatus, RolloutStatus
 from vinn_msgs.srv import StartRollout
@@ -43,13 +39,6 @@ from vinn_msgs.srv import StartRollout
 START_TIMEOUT_S = 120.0
 SLOW, QUICK = 0.15, 6.0
 """Pace of the joints: slow enough that a fault hits a motion, quick where nothing is measured."""
-SETTINGS = (
-    # The fake camera's picture does not move with the robot.
-    "rollout_supervisor.sign_check='off'",
-    "vinn_policy.min_sharpness=30.0",
-    "rollout_supervisor.min_free_mib=0",
-    "stretch_executor.service_timeout_s=1.5",
-)
 _RESETS = 3
 NODES = ("stretch_executor", "vinn_policy", "rollout_supervisor")
 
@@ -71,40 +60,6 @@ class Halt:
     @property
     def halt_s(self) -> float:
         return max(self.last_motion_s, self.hold_s or 0.0)
-
-
-def patient_settings(directory: Path) -> tuple[str, ...]:
-    """Settings that make the shipped watchdogs as patient as a test run asks for."""
-    factor = patience()
-    config = config_directory()
-    shipped = yaml.safe_load((config / "door_opening.yaml").read_text())
-    lease_s = shipped["/**/stretch_executor"]["ros__parameters"]["lease_s"]
-    supervisor = {p.name: p.default for p in RolloutSupervisorNode.PARAMETERS}
-    supervisor |= shipped["/**/rollout_supervisor"]["ros__parameters"]
-    robot = yaml.safe_load((config / "robot" / "stretch.yaml").read_text())
-    executor = robot.setdefault("executor", {})
-    executor["max_state_age_s"] = factor * executor.get(
-        "max_state_age_s", ExecutorConfig().max_state_age_s
-    )
-    # A reset between two rows need not back away from a door.
-    executor["retreat_m"] = 0.0
-    path = directory / "robot" / "stretch.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(robot))
-    shutil.copy(config / "robot" / "tools.yaml", path.parent)
-    timeouts = (
-        "prediction_timeout_s",
-        "policy_timeout_s",
-        "camera_timeout_s",
-        "executor_timeout_s",
-    )
-    return (
-        f"stretch_executor.robot_config={path}",
-        f"rollout_supervisor.robot_config={path}",
-        f"stretch_executor.lease_s={factor * lease_s}",
-        f"vinn_policy.max_image_age_s={factor * 0.3}",
-        *(f"rollout_supervisor.{name}={factor * supervisor[name]}" for name in timeouts),
-    )
 
 
 Elsewhere = Callable[[Callable[[], None]], None]

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from fault_measure import Measure
-from fault_stack import SETTINGS, Stack, running_stack
+from fault_settings import SETTINGS
+from fault_stack import Stack, running_stack
 from relay import BadNetwork, Relay
 from sensor_msgs.msg import CompressedImage
 

@@ -16,7 +16,8 @@ import pytest
 import stretch_joints as sj
 from fault_camera import picture, write_policy
 from fault_measure import Measure, measuring
-from fault_stack import SETTINGS, SLOW, patient_settings
+from fault_settings import SETTINGS, patient_settings
+from fault_stack import SLOW
 from ros_domain import own_domain
 from ros_harness import Harness, ros_context
 from std_srvs.srv import Trigger

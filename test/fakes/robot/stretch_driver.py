@@ -49,13 +49,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import rclpy
 import stretch_joints as sj
+from motion_log import MotionCommand, MotionLog
 from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
@@ -65,6 +64,7 @@ from sensor_msgs.msg import BatteryState, JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from stretch_joints import StretchJoints
+from stretch_messages import joint_limits, joint_states, odometry
 
 try:
     from stretch_trajectory_server import TrajectoryServer
@@ -77,30 +77,7 @@ POSE = (sj.ARM, sj.LIFT, sj.YAW, sj.PITCH, sj.ROLL, sj.PAN, sj.TILT, sj.GRIPPER)
 """The first entries of joint_pose_cmd with the dexterous wrist; then base translate and rotate."""
 
 _PERIOD_S = 0.01
-_HOLD_M = 0.002
-"""Targets no farther than this from what was published lately move nothing: a hold [m or rad]."""
-_REMEMBERED = 30
-"""Published poses that a hold may name: one second's."""
 _MODES = ("position", "navigation", "trajectory")
-
-
-@dataclass(frozen=True)
-class MotionCommand:
-    """One command that was received, whether or not it was obeyed."""
-
-    steady_s: float
-    path: str
-    """streaming or trajectory."""
-    targets: Mapping[str, float]
-    """Joint -> target [m, rad], base joints -> increment; the gripper as an aperture [m]."""
-    refused: str
-    """Why it was not obeyed; empty: it was."""
-    hold: bool
-    """Its targets are a pose that was published lately: it stops the joints."""
-    vector: tuple[float, ...] = ()
-    """joint_pose_cmd as it came."""
-    thresholds: Mapping[str, float] | None = None
-    """Joint -> guarded-contact threshold [percent]; None: none given."""
 
 
 class FakeStretchDriver(Node):
@@ -130,9 +107,9 @@ class FakeStretchDriver(Node):
         self.delay_s: dict[str, float] = {}
         self.goal_timeout_s = 10.0
         self.reject_goals = False
-        self.commands: list[MotionCommand] = []
+        self._motion_log = MotionLog()
+        self.commands = self._motion_log.commands
         self.services_called: list[tuple[float, str]] = []
-        self._published: deque[dict[str, float]] = deque(maxlen=_REMEMBERED)
         self._runstopped = False
         self._mode_before_runstop = "position"
         self._mode_locks = 0
@@ -165,12 +142,11 @@ class FakeStretchDriver(Node):
 
     def motions(self) -> list[MotionCommand]:
         """Accepted commands that move something."""
-        return [c for c in list(self.commands) if not c.refused and not c.hold]
+        return self._motion_log.motions()
 
     @property
     def last_motion_s(self) -> float:
-        motions = self.motions()
-        return motions[-1].steady_s if motions else -math.inf
+        return self._motion_log.last_motion_s
 
     def take_down(self) -> None:
         """Let go of whoever waits for a muted service."""
@@ -191,19 +167,7 @@ class FakeStretchDriver(Node):
         thresholds: Mapping[str, float] | None = None,
     ) -> None:
         """Remember a motion command."""
-        now_s = time.monotonic()
-        hold = any(
-            all(
-                abs(value) < 1e-6
-                if name in (sj.TRANSLATE, sj.ROTATE)
-                else abs(value - pose[name]) <= _HOLD_M or name == sj.GRIPPER
-                for name, value in targets.items()
-            )
-            for pose in list(self._published)
-        )
-        self.commands.append(
-            MotionCommand(now_s, path, dict(targets), refused, hold, vector, thresholds)
-        )
+        self._motion_log.record(path, targets, refused, vector, thresholds)
 
     def lock_mode(self) -> None:
         self._mode_locks += 1
@@ -249,32 +213,12 @@ class FakeStretchDriver(Node):
             else:
                 self.mode = self._mode_before_runstop
         measured, (x, y, theta) = self.joints.snapshot()
-        self._published.append(dict(measured))
-        finger = sj.aperture_to_finger_rad(measured.pop(sj.GRIPPER))
-        values = measured | {
-            "joint_gripper_finger_left": finger,
-            "joint_gripper_finger_right": finger,
-        }
-        values |= {f"joint_arm_l{i}": values[sj.ARM] / 4.0 for i in range(4)}
-        values |= self.extra | self.overrides
-        names = [name for name in values if name not in self.hidden]
-        if self.reverse:
-            names.reverse()
+        self._motion_log.published(measured)
         stamp = self.get_clock().now().to_msg()
-        states = JointState(
-            name=names,
-            position=[float(values[name]) for name in names],
-            velocity=[0.0] * len(names),
-            effort=[0.0] * len(names),
+        states = joint_states(
+            measured, self.extra | self.overrides, self.hidden, self.reverse, stamp
         )
-        states.header.stamp = stamp
-        odometry = Odometry(child_frame_id="base_link")
-        odometry.header.stamp = stamp
-        odometry.header.frame_id = "odom"
-        odometry.pose.pose.position.x, odometry.pose.pose.position.y = x, y
-        odometry.pose.pose.orientation.z = math.sin(theta / 2.0)
-        odometry.pose.pose.orientation.w = math.cos(theta / 2.0)
-        self._send("odom", odometry)
+        self._send("odom", odometry(x, y, theta, stamp))
         self._send("is_homed", Bool(data=self.homed))
         self._send("is_streaming_position", Bool(data=self.streaming))
         self._send("mode", String(data=self.mode))
@@ -386,16 +330,7 @@ class FakeStretchDriver(Node):
         return ""
 
     def _publish_limits(self) -> str:
-        ranges = {("joint_arm" if name == sj.ARM else name): r for name, r in sj.LIMITS.items()}
-        fingers = tuple(sj.aperture_to_finger_rad(end) for end in ranges[sj.GRIPPER])
-        ranges |= {"joint_gripper_finger_left": fingers, "joint_gripper_finger_right": fingers}
-        self._limits.publish(
-            JointState(
-                name=list(ranges),
-                position=[lower for lower, _ in ranges.values()],
-                velocity=[upper for _, upper in ranges.values()],
-            )
-        )
+        self._limits.publish(joint_limits())
         return ""
 
     def _set_runstop(self, request: SetBool.Request, response: SetBool.Response) -> Any:
