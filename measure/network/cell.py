@@ -100,9 +100,9 @@ def _tell(plan: Plan, trials: list[Trial]) -> None:
     tried_s = [t.took_s for t in trials if t.tried]
     trial_s = sum(tried_s) / len(tried_s)
     left = plan.later_trials + plan.count - len(trials)
-    what = "opened" if trial.opened else trial.reason
+    what = "opened" if trial.opened else f"{trial.reason} ({trial.message})"
     if not trial.started:
-        what = f"could not start: {what}"
+        what = f"could not start: {trial.reason}"
     print(
         f"{plan.name}: {len(trials)} of {plan.count}: {what}, {trial.took_s:.0f} s, "
         f"{len(trial.seen.ages_s)} motions, {trial.seen.stale} stale; "

@@ -154,6 +154,7 @@ def one_trial(
         started=start.began,
         opened=opened,
         reason=start.reason if status is None else str(status.reason),
+        message="" if status is None else str(status.message),
         refusals=start.refusals,
         recovered=recovered,
         took_s=round(time.monotonic() - began_s, 1),

@@ -39,6 +39,8 @@ class Trial:
     opened: bool = False
     reason: str = ""
     """Why it ended; why it did not start."""
+    message: str = ""
+    """What the supervisor said of that."""
     tried: bool = True
     """False: given up, since none of those before could start."""
     refusals: dict[str, int] = field(default_factory=dict)
