@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from measure.network.bad_link import Settings, two_hosts
 from measure.network.cell import without_shared_memory
 

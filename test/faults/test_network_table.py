@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,6 @@ from typing import Any
 import pytest
 from vinn.errors import DatasetError, RobotError
 from vinn.evaluation.results import Results
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 pytest.importorskip("rclpy")
 
