@@ -73,7 +73,12 @@ test: lint pytest ## Set up, lint, check types and imports, run every test
 
 .PHONY: pytest
 pytest: develop ## Set up and run the tests alone (PYTEST_ARGS='test/robot -k limits')
+ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+else
+	$(BIN)/python -m pytest -m 'not alone' -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m alone
+endif
 
 .PHONY: test-lowest
 test-lowest: ## Run the suites with the lowest versions that setup.cfg allows, in an environment of its own

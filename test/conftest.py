@@ -9,12 +9,8 @@ from pathlib import Path
 import pytest
 import shared_folders  # noqa: F401
 from hypothesis import settings
-from reruns import (  # noqa: F401
-    pytest_addoption,
-    pytest_collection_modifyitems,
-    pytest_configure,
-    pytest_terminal_summary,
-)
+
+pytest_plugins = ["reruns"]
 
 # The same examples in every run: a failure is the change's, not the day's.
 settings.register_profile("seeded", derandomize=True, deadline=None)
@@ -22,6 +18,13 @@ settings.load_profile("seeded")
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m alone` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("ros") is not None:
+            item.add_marker("alone")
 
 
 @pytest.fixture(autouse=True)

@@ -213,7 +213,7 @@ def test_fewer_trials_on_covered_cabinets_are_the_first_ones(task, tmp_path, sim
 
 def test_other_settings_never_read_these_trials(task, tmp_path, simulated):
     run_closed_loop(CONFIG, task, Workspace(tmp_path))
-    for change in ({"seed": 1}, {"policy_seed": 1}, {"scale_m": 0.03}):
+    for change in ({"seed": 1}, {"policy_seed": 1}, {"scale_m": 0.03}, {"difficulty": "paper"}):
         other = CONFIG.model_copy(update=change)
         assert read_outcomes(other, task, Workspace(tmp_path)) == {}
     fewer = CONFIG.model_copy(update={"trials": 2})
@@ -264,6 +264,9 @@ def test_unknown_names_are_refused(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("methods: [telepathy]\n")
     with pytest.raises(ConfigError, match="'telepathy' is unknown"):
+        load_closed_loop_config(str(path))
+    path.write_text("difficulty: kitchen\nmethods: [random]\n")
+    with pytest.raises(ConfigError, match="'kitchen' is unknown; known: easy, hard, paper"):
         load_closed_loop_config(str(path))
     path.write_text("methods: [random, random]\n")
     with pytest.raises(ConfigError, match="each method once"):

@@ -49,7 +49,7 @@ def test_an_action_of_length_one_moves_the_gripper_by_the_scale():
 
 @pytest.mark.physics
 def test_figure_of_covered_cabinets_shows_wrist_and_onlooker_at_each_level():
-    image = decode_jpeg(occlusion_figure(cabinets=("white",)), "figure")
+    image = decode_jpeg(occlusion_figure("hard", cabinets=("white",)), "figure")
     height, width = image.shape[:2]
     level = width // len(Occlusion)
     assert level == height + height * 4 // 3

@@ -107,6 +107,15 @@ def test_missed_goals_are_said():
     }
 
 
+def test_close_starts_have_their_own_files_and_goal():
+    config = SETTINGS.model_copy(update={"difficulty": "paper"})
+    found = {(SEEN, "open-loop"): _outcomes(9)}
+    results = closed_loop_results(config, found, {}, "cmd")
+    assert results.name == "closed_loop_paper"
+    assert "goal: open loop fails" not in {row.name for row in results.missed}  # 30 of 50 %
+    assert "`paper`" in tables_markdown(config, found, "", "cmd")
+
+
 def test_tables_stand_beside_the_papers_figures():
     text = tables_markdown(SETTINGS, FOUND, "Little training.", "vinn eval closed-loop-tables")
     rows = {

@@ -4,6 +4,8 @@
 `hard` is for telling methods apart: wider starts, a short handle, a narrower gripper, a latch, and
 light, colours, camera, backgrounds and clutter redrawn for every episode. It is frozen: tables are
 only comparable while it, and what it draws from a seed, stay as they are.
+`paper` has the paper's starts (section IV-A): 0.15 m from the handle and up to 5 cm to either side,
+in scenes as varied as those of `hard`.
 """
 
 from __future__ import annotations
@@ -68,6 +70,25 @@ DIFFICULTIES: dict[str, Difficulty] = {
             start_forward_m=0.05,
             start_up_m=0.09,
             handle_length_factor=0.5,
+            gripper_aperture_m=0.05,
+            latch_nm=(0.5, 2.0),
+            light_jitter=0.5,
+            color_jitter=0.2,
+            camera_jitter_m=0.006,
+            camera_jitter_rad=0.04,
+            exposure_stops=0.7,
+            white_balance=0.15,
+            distractors=8,
+            varied_background=True,
+            pixel_noise=4.0,
+            expert_step_m=(0.018, 0.032),
+            expert_noise_m=0.006,
+        ),
+        Difficulty(
+            name="paper",
+            start_right_m=0.05,
+            start_forward_m=0.0,
+            start_up_m=0.0,
             gripper_aperture_m=0.05,
             latch_nm=(0.5, 2.0),
             light_jitter=0.5,

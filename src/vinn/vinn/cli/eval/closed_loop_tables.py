@@ -99,7 +99,7 @@ def closed_loop_tables(
     command = f"vinn eval closed-loop-tables --preset {preset}"
     results = closed_loop_results(config, outcomes, offline, command)
     markdown = tables_markdown(config, outcomes, training.caption, command)
-    write_outputs(results, markdown, outcomes, offline, out_dir)
+    write_outputs(config, results, markdown, outcomes, offline, out_dir)
     out.print(_table(outcomes))
     out.print(f"written to {out_dir}", highlight=False, soft_wrap=True)
     for row in results.missed:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from vinn.demos.types import ActionScale
 from vinn.paper.methods import ALL_METHODS
 from vinn.reading.config_file import load_preset
+from vinn.sim.difficulty import DIFFICULTIES
 from vinn.sim.scene import Occlusion
 
 PRESETS_DIR = Path(__file__).parent / "presets"
@@ -21,6 +22,8 @@ class ClosedLoopConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    difficulty: str = "hard"
+    """Of every trial (`vinn.sim.difficulty`)."""
     training: str = "reduced"
     """Preset or file of `vinn eval tables` whose budgets train the methods."""
     methods: tuple[str, ...]
@@ -48,6 +51,13 @@ class ClosedLoopConfig(BaseModel):
     """Seeds of freshly sampled cabinets."""
     sampled_trials: Annotated[int, Field(ge=1, le=1000)] = 2
     """Per sampled cabinet."""
+
+    @field_validator("difficulty")
+    @classmethod
+    def _known_difficulty(cls, name: str) -> str:
+        if name not in DIFFICULTIES:
+            raise ValueError(f"'{name}' is unknown; known: {', '.join(DIFFICULTIES)}")
+        return name
 
     @field_validator("methods", "general_methods")
     @classmethod

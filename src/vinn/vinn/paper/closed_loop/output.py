@@ -23,7 +23,6 @@ from vinn.evaluation.statistics import (
 from vinn.evaluation.trials import Failure, trial_seed
 from vinn.paper.closed_loop.config import ClosedLoopConfig
 from vinn.paper.closed_loop.run import (
-    DIFFICULTY,
     LEFT_OUT,
     SAMPLED,
     SEEN,
@@ -57,7 +56,9 @@ PAPER_TABLE2 = {
     Occlusion.SIGNS_HANDLE_BOTH_BINS.value: {"bc-rep": 0, "vinn": 0},
 }
 """Success in % of 10 trials on one cabinet (paper, table II)."""
-MOST_OPEN_LOOP, LEAST_BEST, MOST_BEST, VINN_GOAL = 20, 60, 95, 80
+MOST_OPEN_LOOP = {"paper": 50}
+"""Goal in % of the trials on seen cabinets, where starts lie closer together than usual."""
+USUAL_MOST_OPEN_LOOP, LEAST_BEST, MOST_BEST, VINN_GOAL = 20, 60, 95, 80
 """Goals in % of the trials on seen cabinets."""
 FRAME_PX = 160
 
@@ -103,6 +104,11 @@ def paired_trials(first: Trials | None, second: Trials | None) -> PairedDifferen
     return paired_difference([t.opened for t in first], [t.opened for t in second])
 
 
+def results_name(config: ClosedLoopConfig) -> str:
+    """Of the results' files; each difficulty has its own."""
+    return "closed_loop" if config.difficulty == "hard" else f"closed_loop_{config.difficulty}"
+
+
 def closed_loop_results(
     config: ClosedLoopConfig, outcomes: Outcomes, offline: Mapping[str, float], command: str
 ) -> Results:
@@ -114,7 +120,7 @@ def closed_loop_results(
         offline: method to test error, where it was measured.
         command: to measure them again.
     """
-    results = Results("closed_loop", command, of_kept=True)
+    results = Results(results_name(config), command, of_kept=True)
     for (condition, method), trials in outcomes.items():
         add_rate(results, f"{condition}: {method_named(method).title}", trials)
     for condition in dict.fromkeys(condition for condition, _ in outcomes):
@@ -127,7 +133,7 @@ def closed_loop_results(
                     f"points, 95 % {100 * found.low:+.0f} to {100 * found.high:+.0f}, "
                     f"McNemar p {found.p_value:.2g}, n {found.trials}",
                 )
-    _add_goals(results, outcomes)
+    _add_goals(results, config, outcomes)
     missing = _missing(config, outcomes)
     if missing:
         results.add("not measured yet", missing)
@@ -151,10 +157,10 @@ def tables_markdown(
     lines = [
         "# Closed loop: tables I and II in simulation",
         "",
-        f"Difficulty `{DIFFICULTY}`, {config.trials} trials on each of {len(CABINETS)} cabinets "
-        f"({config.general_trials or config.trials} where something is covered or left out), "
-        f"the same seeds for every method; actions of length 1 are {100 * config.scale_m:g} cm. "
-        f"{caption} Cells are opened doors (30 degrees) with Wilson's 95 % interval; at the first "
+        f"Difficulty `{config.difficulty}`, {config.trials} trials on each of {len(CABINETS)} "
+        f"cabinets ({config.general_trials or config.trials} where something is covered or left "
+        "out), the same seeds for every method; actions of length 1 are "
+        f"{100 * config.scale_m:g} cm. {caption} Cells are opened doors (30 degrees) with Wilson's 95 % interval; at the first "
         "attempt are those for which the gripper closed once. The paper's "
         "figures are of a real robot and other training: orders may be compared, numbers may not.",
         *_if_missing(config, outcomes),
@@ -201,15 +207,17 @@ def tables_markdown(
 
 
 def write_outputs(
+    config: ClosedLoopConfig,
     results: Results,
     markdown: str,
     outcomes: Outcomes,
     offline: Mapping[str, float],
     out_dir: Path,
 ) -> None:
-    """Write `closed_loop.json`, its twin, `closed_loop_tables.md` and the figures."""
+    """Write the results, their twin and beside them tables and figures, of the same name."""
     results.write(out_dir)
-    write_text(out_dir / "closed_loop_tables.md", markdown)
+    name = results_name(config)
+    write_text(out_dir / f"{name}_tables.md", markdown)
     points = {
         method_named(method).title: (error, mean_opened(outcomes[SEEN, method]))
         for method, error in offline.items()
@@ -217,13 +225,15 @@ def write_outputs(
     }
     if points:
         svg = scatter(points, "test MSE of predicted actions", "opened doors")
-        write_text(out_dir / "closed_loop_error.svg", svg)
-    picture = occlusion_figure()
-    with atomic_file(out_dir / "closed_loop_occlusions.jpg") as file:
+        write_text(out_dir / f"{name}_error.svg", svg)
+    picture = occlusion_figure(config.difficulty)
+    with atomic_file(out_dir / f"{name}_occlusions.jpg") as file:
         file.write(picture)
 
 
-def occlusion_figure(seed: int = 0, cabinets: Sequence[str] = tuple(sorted(CABINETS))) -> bytes:
+def occlusion_figure(
+    difficulty: str, seed: int = 0, cabinets: Sequence[str] = tuple(sorted(CABINETS))
+) -> bytes:
     """What the wrist camera and an onlooker see at each level of covering (paper, figure 5), JPEG.
 
     One row per cabinet; the seed is that of the first trial of each cell.
@@ -234,7 +244,7 @@ def occlusion_figure(seed: int = 0, cabinets: Sequence[str] = tuple(sorted(CABIN
         for occlusion in Occlusion:
             config = SceneConfig(
                 cabinet=CABINETS[cabinet],
-                difficulty=difficulty_named(DIFFICULTY),
+                difficulty=difficulty_named(difficulty),
                 occlusion=occlusion,
             )
             with DoorWorld(config) as world:
@@ -246,14 +256,14 @@ def occlusion_figure(seed: int = 0, cabinets: Sequence[str] = tuple(sorted(CABIN
     return encode_jpeg(np.vstack(rows), 88)
 
 
-def _add_goals(results: Results, outcomes: Outcomes) -> None:
+def _add_goals(results: Results, config: ClosedLoopConfig, outcomes: Outcomes) -> None:
     seen = {m: 100 * mean_opened(t) for (c, m), t in outcomes.items() if c == SEEN}
     if not seen:
         return
     best = max(seen, key=lambda method: seen[method])
     title = method_named(best).title
     if "open-loop" in seen:
-        goal = f"<= {MOST_OPEN_LOOP}"
+        goal = f"<= {MOST_OPEN_LOOP.get(config.difficulty, USUAL_MOST_OPEN_LOOP)}"
         results.add("goal: open loop fails", round(seen["open-loop"], 1), "% opened", goal)
     value = round(seen[best], 1)
     results.add(f"goal: best method ({title}) can", value, "% opened", f">= {LEAST_BEST}")

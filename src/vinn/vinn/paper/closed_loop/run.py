@@ -45,7 +45,6 @@ from vinn.sim.scene import Occlusion, SceneConfig
 from vinn.sim.world import DoorWorld
 from vinn.tasks.data import TaskData
 
-DIFFICULTY = "hard"
 SEEN, LEFT_OUT, SAMPLED = "seen", "left_out", "sampled"
 _FIRST_SAMPLED_SCENE = 1000
 
@@ -203,7 +202,8 @@ def count_trials(config: ClosedLoopConfig, data: TaskData, workspace: Workspace)
 
 def trials_path(config: ClosedLoopConfig, data: TaskData, workspace: Workspace, cell: Cell) -> Path:
     """The file of a cell's trials. What changes a trial is part of the name."""
-    settings = f"{config.seed} {config.policy_seed} {config.scale_m} {_difficulty_text()}"
+    difficulty = difficulty_named(config.difficulty).model_dump_json()
+    settings = f"{config.seed} {config.policy_seed} {config.scale_m} {difficulty}"
     if config.actions is not ActionScale.UNIT:
         settings += f" {config.actions.value}"
     folder = f"{data.name}-{data.train.hash[:HASH_LENGTH]}"
@@ -238,7 +238,7 @@ def _trials(
 ) -> Iterator[TrialResult]:
     scene = SceneConfig(
         cabinet=cabinet_named(cell.cabinet),
-        difficulty=difficulty_named(DIFFICULTY),
+        difficulty=difficulty_named(config.difficulty),
         occlusion=cell.occlusion,
     )
     robot = robot_for(scene, config.scale_m, policy.action_scale)
@@ -275,10 +275,6 @@ def _outcome(line: Mapping[str, Any]) -> Outcome:
         attempts=line.get("attempts"),
         commit=line.get("commit", ""),
     )
-
-
-def _difficulty_text() -> str:
-    return difficulty_named(DIFFICULTY).model_dump_json()
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
