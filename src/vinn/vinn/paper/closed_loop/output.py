@@ -160,7 +160,8 @@ def tables_markdown(
         f"Difficulty `{config.difficulty}`, {config.trials} trials on each of {len(CABINETS)} "
         f"cabinets ({config.general_trials or config.trials} where something is covered or left "
         "out), the same seeds for every method; actions of length 1 are "
-        f"{100 * config.scale_m:g} cm. {caption} Cells are opened doors (30 degrees) with Wilson's 95 % interval; at the first "
+        f"{100 * config.scale_m:g} cm. "
+        f"{caption} Cells are opened doors (30 degrees) with Wilson's 95 % interval; at the first "
         "attempt are those for which the gripper closed once. The paper's "
         "figures are of a real robot and other training: orders may be compared, numbers may not.",
         *_if_missing(config, outcomes),
