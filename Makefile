@@ -76,8 +76,7 @@ pytest: develop ## Set up and run the tests alone (PYTEST_ARGS='test/robot -k li
 ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-	$(BIN)/python -m pytest -m 'not alone' -n logical --maxprocesses 4 --dist loadfile
-	$(BIN)/python -m pytest -m alone
+	tools/run_tests.sh $(BIN)/python
 endif
 
 .PHONY: test-lowest

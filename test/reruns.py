@@ -50,7 +50,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not reason:
             raise pytest.UsageError(f"{item.nodeid}: crosses_processes without a reason")
         if rerun:
-            # A property of the report: tests may run in processes of pytest-xdist.
             item.user_properties.append((_REASON, reason))
             item.add_marker(pytest.mark.flaky(reruns=RERUNS))
 

@@ -36,9 +36,8 @@ def outcome(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
-@pytest.mark.parametrize("processes", [(), ("-n", "2")])
-def test_one_with_a_reason_is_rerun_counted_and_named(outcome, processes: tuple[str, ...]) -> None:
-    code, said = outcome(NAMED, *processes)
+def test_one_with_a_reason_is_rerun_counted_and_named(outcome) -> None:
+    code, said = outcome(NAMED)
     assert code == pytest.ExitCode.OK
     assert "1 reruns; 1 tests may be rerun" in said
     assert "1 x test_one_with_a_reason_is_rerun_counted_and_named.py::test_it: two nodes" in said
