@@ -122,7 +122,14 @@ def test_pages_that_come_and_go_cost_the_console_nothing(ros: Harness, spun: Spu
 
 
 def test_what_is_spun_by_another_executor_is_not_destroyed_under_it(ros: Harness) -> None:
-    node = ros.add(Plain(["--ros-args"]))
-    entity = node.subscribe(String, "talk", lambda message: None, qos.STREAM, QuickGroup())
-    with pytest.raises(TypeError, match="NodeExecutor"):
-        node.discard(entity)
+    node = Plain(["--ros-args"])
+    ros.executor.add_node(node)  # rclpy's own
+    try:
+        assert node.bring_up(), node.refusal
+        entity = node.subscribe(String, "talk", lambda message: None, qos.STREAM, QuickGroup())
+        with pytest.raises(TypeError, match="NodeExecutor"):
+            node.discard(entity)
+        node.take_down()
+    finally:
+        ros.executor.remove_node(node)
+        node.destroy_node()
