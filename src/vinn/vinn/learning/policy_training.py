@@ -14,12 +14,11 @@ from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactMismatchError
-from vinn.learning.allocator import blocks_kept
-from vinn.learning.augmentation import RandomViews
+from vinn.learning.augmentation import RandomView
 from vinn.learning.backbones import build_backbone
 from vinn.learning.cloning import BehaviourCloning, Cloning, ImplicitCloning
 from vinn.learning.config import CloningConfig
-from vinn.learning.frames import AugmentedFrames, Embedded, Frames, Targets
+from vinn.learning.frames import AugmentedFrames, Embedded, Targets
 from vinn.learning.run import OnProgress, fit, open_run, write_result
 from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.kinds.bc import KIND as CLONED
@@ -35,7 +34,6 @@ MODULES: dict[str, type[Cloning]] = {
 }
 
 
-@blocks_kept()
 def train_policy(
     dataset: Dataset,
     config: CloningConfig,
@@ -73,10 +71,9 @@ def train_policy(
         backbone = build_backbone(config.backbone)
         open_run(out_dir, config)
         paths = [path for d in dataset.demonstrations for path in d.frame_paths]
+        view = RandomView(config.augmentation, backbone.preprocessing)
         data: AugmentedFrames | Embedded = AugmentedFrames(
-            Frames(paths, backbone.preprocessing),
-            targets,
-            RandomViews(config.augmentation, backbone.preprocessing),
+            paths, targets, backbone.preprocessing, view
         )
         module = MODULES[config.method](backbone.features, backbone.dimension, config)
         encoder_dir = out_dir / "encoder"
@@ -127,7 +124,7 @@ def train_policy(
         seed=config.run.seed,
         provenance=provenance,
     )
-    write_result(out_dir, {**provenance, **done.result})
+    write_result(out_dir, {**provenance, "seconds": round(done.seconds, 1), **done.metrics})
     return policy_dir
 
 
