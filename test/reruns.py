@@ -11,13 +11,11 @@ end of a run says which tests were, and `--no-reruns` reruns none.
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 RERUNS = 2
 OVER_DDS = "nodes find each other over DDS, before watchdogs of a second or less"
-_REASON = "may be rerun because"
+_reasons = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_reasons] = {}
     config.addinivalue_line(
         "markers",
         f"crosses_processes(reason): may be rerun up to {RERUNS} times, for the reason given",
@@ -50,28 +49,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not reason:
             raise pytest.UsageError(f"{item.nodeid}: crosses_processes without a reason")
         if rerun:
-            item.user_properties.append((_REASON, reason))
+            config.stash[_reasons][item.nodeid] = reason
             item.add_marker(pytest.mark.flaky(reruns=RERUNS))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [
-        report
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if isinstance(report, pytest.TestReport)
-    ]
-    reasons = {
-        report.nodeid: reason
-        for report in reports
-        for name, reason in report.user_properties
-        if name == _REASON
-    }
-    counts = Counter(report.nodeid for report in terminalreporter.stats.get("rerun", []))
+    reasons = terminalreporter.config.stash[_reasons]
+    counts: dict[str, int] = {}
+    for report in terminalreporter.stats.get("rerun", []):
+        counts[report.nodeid] = counts.get(report.nodeid, 0) + 1
     if not reasons and not counts:
         return
     terminalreporter.section("reruns")
-    terminalreporter.line(f"{counts.total()} reruns; {len(reasons)} tests may be rerun")
+    terminalreporter.line(f"{sum(counts.values())} reruns; {len(reasons)} tests may be rerun")
     for name, count in counts.items():
         reason = reasons.get(name, "asked for on the command line")
         terminalreporter.line(f"{count} x {name}: {reason}")

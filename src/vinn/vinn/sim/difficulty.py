@@ -10,6 +10,8 @@ in scenes as varied as those of `hard`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -60,6 +62,22 @@ class Difficulty(BaseModel):
         return np.random.default_rng([seed, 0x57A7]).uniform(-half, half)
 
 
+_VARIED: dict[str, Any] = {
+    "latch_nm": (0.5, 2.0),
+    "light_jitter": 0.5,
+    "color_jitter": 0.2,
+    "camera_jitter_m": 0.006,
+    "camera_jitter_rad": 0.04,
+    "exposure_stops": 0.7,
+    "white_balance": 0.15,
+    "distractors": 8,
+    "varied_background": True,
+    "pixel_noise": 4.0,
+    "expert_step_m": (0.018, 0.032),
+    "expert_noise_m": 0.006,
+}
+"""Of every difficulty whose scenes change from episode to episode."""
+
 DIFFICULTIES: dict[str, Difficulty] = {
     difficulty.name: difficulty
     for difficulty in (
@@ -71,18 +89,7 @@ DIFFICULTIES: dict[str, Difficulty] = {
             start_up_m=0.09,
             handle_length_factor=0.5,
             gripper_aperture_m=0.05,
-            latch_nm=(0.5, 2.0),
-            light_jitter=0.5,
-            color_jitter=0.2,
-            camera_jitter_m=0.006,
-            camera_jitter_rad=0.04,
-            exposure_stops=0.7,
-            white_balance=0.15,
-            distractors=8,
-            varied_background=True,
-            pixel_noise=4.0,
-            expert_step_m=(0.018, 0.032),
-            expert_noise_m=0.006,
+            **_VARIED,
         ),
         Difficulty(
             name="paper",
@@ -90,18 +97,7 @@ DIFFICULTIES: dict[str, Difficulty] = {
             start_forward_m=0.0,
             start_up_m=0.0,
             gripper_aperture_m=0.05,
-            latch_nm=(0.5, 2.0),
-            light_jitter=0.5,
-            color_jitter=0.2,
-            camera_jitter_m=0.006,
-            camera_jitter_rad=0.04,
-            exposure_stops=0.7,
-            white_balance=0.15,
-            distractors=8,
-            varied_background=True,
-            pixel_noise=4.0,
-            expert_step_m=(0.018, 0.032),
-            expert_noise_m=0.006,
+            **_VARIED,
         ),
     )
 }
