@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,25 @@ def test_the_first_step_waits_for_word_of_its_session(
     assert expecting.wait(20.0)
     bench.renewing = True
     assert bench.result(handle).error_code == "NONE"
+
+
+def test_an_image_gets_older_while_its_step_waits(ros: Harness, tmp_path: Path) -> None:
+    bench = Bench(ros, tmp_path, "streaming")
+    assert bench.step(1).error_code == "NONE"
+    bench.session = "s2"
+    bench.renewing = False
+    limit_s = bench.node._robot.config.motion.max_image_age_s
+
+    def told_late(wanted: str, timeout_s: float) -> None:
+        until_s = time.monotonic() + limit_s
+        bench.renewing = True
+        while bench.node._lease.session != wanted or time.monotonic() < until_s:
+            threading.Event().wait(0.01)
+
+    bench.node._lease.expect = told_late
+    result = bench.result(bench.send(1))
+    assert result.error_code == "STALE_INPUT", result.error_msg
+    assert f"0..{limit_s:g}" in result.error_msg
 
 
 def test_strangers_wait_one_at_a_time() -> None:

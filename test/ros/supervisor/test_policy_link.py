@@ -54,6 +54,58 @@ def test_only_images_that_came_here_count(seed: int) -> None:
     assert link.conflict() is None
 
 
+def test_waiting_for_its_image_makes_a_prediction_no_younger() -> None:
+    """The image's own way here may be long: packets of it are lost and sent again."""
+    link = PolicyLink(LIMITS)
+    link.take_prediction(prediction(5, 1, age_s=0.0))
+    settled_s = time.monotonic()
+    link.take_frame(5)
+    assert isinstance(chosen(link, settled_s), ReasonCode)
+    link.take_frame(6)
+    link.take_prediction(prediction(6, 2, age_s=0.0))
+    assert chosen(link, settled_s) == 2
+
+
+@pytest.mark.parametrize(
+    ("stamp_ns", "allowed"),
+    [
+        (10**12 - 500_000_000, False),
+        (10**12, False),
+        (10**12 + 1, True),
+        (10**12 - 3600 * 10**9, True),  # the clock was set back
+    ],
+)
+def test_an_image_of_before_the_motions_end_is_not_used_however_late_it_comes(
+    stamp_ns: int, allowed: bool
+) -> None:
+    link = PolicyLink(LIMITS)
+    known = Known("", 0, settled_ns=10**12)
+    settled_s = time.monotonic()
+    for number in (1, 2):
+        link.take_frame(stamp_ns + number - 2)
+    # The policy's clock is behind: by its stamp the image seems to have been captured just now.
+    link.take_prediction(prediction(stamp_ns, 1, age_s=0.0))
+    if allowed:
+        assert link.choose(settled_s, known, lambda: "").message.sequence == 1
+        return
+    with pytest.raises(RolloutInterrupted):
+        link.choose(settled_s, known, lambda: "")
+    assert "an image of before" in known.unaware(prediction(stamp_ns, 1))
+
+
+def test_a_driven_step_waits_for_an_image_of_after_the_motion() -> None:
+    limits = PolicyLimits(prediction_timeout_s=0.2, policy_timeout_s=30.0, camera_timeout_s=0.2)
+    link = PolicyLink(limits)
+    known = Known("s", 1, settled_ns=100)
+    for stamp_ns in (98, 99):
+        link.take_frame(stamp_ns)
+    with pytest.raises(RolloutInterrupted):
+        link.newest_frame(-1e9, known, lambda: "")
+    for stamp_ns in (101, 102):
+        link.take_frame(stamp_ns)
+    assert link.newest_frame(-1e9, known, lambda: "")[0] == 102
+
+
 @pytest.mark.parametrize("age_s", [float("nan"), float("inf"), -float("inf")])
 def test_an_age_that_is_no_number_is_not_a_fresh_image(age_s: float) -> None:
     link = PolicyLink(LIMITS)

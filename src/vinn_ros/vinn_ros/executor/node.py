@@ -43,8 +43,9 @@ from vinn_ros.tuning import TUNING, tuned
 
 _STATES = ExecutorStatus
 _FEEDBACK_PERIOD_S = 0.1
-_OVERTAKEN_S = 0.3
-"""So much later than the first step the word of its session may come."""
+_OVERTAKEN_S = 1.0
+"""So much later than the first step the word of its session may come: a link that loses packets
+sends it again. The step's image gets older meanwhile."""
 
 
 class StretchExecutorNode(VinnNode):
@@ -174,11 +175,12 @@ class StretchExecutorNode(VinnNode):
 
     def _execute(self, goal: ServerGoalHandle) -> ExecuteStep.Result:
         """Run one step of the action."""
+        came_s = time.monotonic()
         self._lease.expect(goal.request.session, _OVERTAKEN_S)
         if not self._robot.lock.acquire(blocking=False):
             return self._finish(goal, _failure(ReasonCode.BUSY, "another motion is under way"))
         try:
-            return self._finish(goal, self._step(goal))
+            return self._finish(goal, self._step(goal, came_s))
         except (RobotError, ConfigError) as error:
             return self._finish(goal, _failure(ReasonCode.ROBOT_ERROR, str(error)))
         except MessageError as error:
@@ -190,7 +192,7 @@ class StretchExecutorNode(VinnNode):
         finally:
             self._robot.lock.release()
 
-    def _step(self, goal: ServerGoalHandle) -> ExecuteStep.Result:
+    def _step(self, goal: ServerGoalHandle, came_s: float) -> ExecuteStep.Result:
         request = goal.request
         refusal = self._refusal(request.session)
         if refusal is not None:
@@ -199,7 +201,7 @@ class StretchExecutorNode(VinnNode):
             request.session,
             request.sequence,
             request.prediction,
-            float(request.prediction.image_age_s),
+            float(request.prediction.image_age_s) + time.monotonic() - came_s,
             bool(request.driven),
         )
         executor = self._robot.meet()

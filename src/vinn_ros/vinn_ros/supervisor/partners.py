@@ -26,6 +26,7 @@ from vinn_msgs.msg import Prediction as PredictionMsg
 from vinn_ros.conversions import (
     explained,
     from_prediction_msg,
+    to_nanoseconds,
     to_prediction_msg,
     to_stamp,
     to_step_result,
@@ -86,7 +87,7 @@ class RolloutLinks:
         self._stop = threading.Event()
         self._why_stopped = ""
         self._session = ""
-        self._last_step = 0
+        self._last_step = self._settled_ns = 0
         """The last step of the session of which something was sent; 0: none."""
 
     # What arrives
@@ -157,7 +158,7 @@ class RolloutLinks:
     def begin(self, session: str) -> None:
         """Forget the last rollout."""
         self._stop.clear()
-        self._session, self._last_step = session, 0
+        self._session, self._last_step, self._settled_ns = session, 0, 0
         if session:
             self._policy.begin()
 
@@ -196,7 +197,7 @@ class RolloutLinks:
 
     def drive(self, step: HandStep, settled_s: float) -> Prediction:
         """The operator's step, on an image captured after `settled_s`."""
-        stamp_ns, came_s = self._policy.newest_frame(settled_s, self._stopped)
+        stamp_ns, came_s = self._policy.newest_frame(settled_s, self._known, self._stopped)
         message = to_prediction_msg(step.prediction())
         message.header.stamp = to_stamp(stamp_ns)
         message.policy = OPERATOR
@@ -211,10 +212,13 @@ class RolloutLinks:
         Raises:
             vinn.errors.MessageError: it is of another version of this software.
         """
-        known = Known(self._session, self._last_step)
-        self._chosen = self._policy.choose(settled_s, known, self._stopped)
+        self._chosen = self._policy.choose(settled_s, self._known, self._stopped)
         self._by_hand = False
         return from_prediction_msg(self._chosen.message)
+
+    @property
+    def _known(self) -> Known:
+        return Known(self._session, self._last_step, self._settled_ns)
 
     def execute(self, prediction: Prediction, sequence: int) -> StepResult:
         """One step of the executor's action."""
@@ -268,4 +272,7 @@ class RolloutLinks:
                     ReasonCode.EXECUTOR_LOST,
                     f"executor/step: no result within {self._limits.step_timeout_s:g} s",
                 )
-        return to_step_result(future.result().result), silence
+        result = future.result().result
+        # A step of which nothing was sent moved nothing, and says no time.
+        self._settled_ns = to_nanoseconds(result.settled) or self._settled_ns
+        return to_step_result(result), silence

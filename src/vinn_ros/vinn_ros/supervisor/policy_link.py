@@ -26,6 +26,8 @@ _FRAME_POLL_S = 0.01
 _REMEMBERED_FRAMES = 256
 _CONFLICT_S = 2.0
 """So long after two policies contradicted each other nothing is started."""
+_CLOCK_SET_NS = 10 * 10**9
+"""No image may be so old (`vinn_policy.max_image_age_s`)."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,27 @@ class Known:
     session: str
     last_step: int
     """Of the session, of which something was sent; 0: none."""
+    settled_ns: int = 0
+    """When that step had ended, by the robot's clock, which stamps its images too; 0: none."""
 
     def unaware(self, prediction: PredictionMsg) -> str:
-        """What the policy had not heard of yet; empty: nothing."""
+        """What the policy had not heard of, or its image cannot show yet; empty: nothing."""
         if prediction.session != self.session:
             known = f"session {prediction.session!r}" if prediction.session else "no session"
             return f"session {self.session!r} (the policy knows of {known})"
         if prediction.after_step != self.last_step:
             return f"step {self.last_step} (the policy knows of step {prediction.after_step})"
+        if self.precedes_settling(to_nanoseconds(prediction.header.stamp)):
+            return f"the end of step {self.last_step} (an image of before)"
         return ""
+
+    def precedes_settling(self, stamp_ns: int) -> bool:
+        """Whether an image was captured before the last step had ended.
+
+        However late it came: on a link that loses packets an image may arrive long after the word
+        that the step has ended. By how much no image can be late, a clock must have been set.
+        """
+        return 0 <= self.settled_ns - stamp_ns < _CLOCK_SET_NS
 
 
 @dataclass(frozen=True)
@@ -78,8 +92,9 @@ class PolicyLink:
         self._camera_s = -math.inf
         self._frames: OrderedDict[int, float] = OrderedDict()
         """When frames came in here, by their stamp; the newest."""
-        self._early: PredictionMsg | None = None
-        """Of an image that has not come here; nothing is decided by it until it has."""
+        self._early: tuple[PredictionMsg, float] | None = None
+        """Of an image that has not come here, and when it came; nothing is decided by it until the
+        image has."""
         self._refusal: Trouble | None = None
         """Why the newest frame leads to no prediction; None: it does, or none came yet."""
         self._refused_s = self._heeded_refusal_s = -math.inf
@@ -99,9 +114,9 @@ class PolicyLink:
             if len(self._frames) > _REMEMBERED_FRAMES:
                 self._frames.popitem(last=False)
             early = self._early
-            if early is not None and to_nanoseconds(early.header.stamp) == stamp_ns:
+            if early is not None and to_nanoseconds(early[0].header.stamp) == stamp_ns:
                 self._early = None
-                self._accept(early, self._camera_s)
+                self._accept(*early, frame_s=self._camera_s)
 
     def take_prediction(self, prediction: PredictionMsg) -> None:
         """The policy published. One that was overtaken by a newer one, or came twice, is dropped;
@@ -117,14 +132,15 @@ class PolicyLink:
                     f"policy/prediction: image_age_s: {age_s}; allowed: a finite number",
                 )
                 return
+            received_s = time.monotonic()
             frame_s = self._frames.get(to_nanoseconds(prediction.header.stamp))
             if frame_s is None:
-                self._early = prediction
+                self._early = prediction, received_s
             else:
-                self._accept(prediction, frame_s)
+                self._accept(prediction, received_s, frame_s)
 
-    def _accept(self, prediction: PredictionMsg, frame_s: float) -> None:
-        received_s = time.monotonic()
+    def _accept(self, prediction: PredictionMsg, received_s: float, frame_s: float) -> None:
+        """Args: the prediction, when it came, when its image did (here, steady)."""
         newest = self._newest.message if self._newest is not None else None
         restarted = received_s - self._predicted_s > self._limits.policy_timeout_s
         overtaken = (
@@ -230,14 +246,17 @@ class PolicyLink:
         early = self._early
         about = ""
         if early is not None:
-            stamp_ns = to_nanoseconds(early.header.stamp)
+            stamp_ns = to_nanoseconds(early[0].header.stamp)
             about = f" about images that came here (refused: of an image stamped {stamp_ns} ns)"
         return ReasonCode.POLICY_LOST, f"policy/prediction: silent for {timeout_s:g} s{about}"
 
-    def newest_frame(self, settled_s: float, stopping: Callable[[], str]) -> tuple[int, float]:
+    def newest_frame(
+        self, settled_s: float, known: Known, stopping: Callable[[], str]
+    ) -> tuple[int, float]:
         """Wait for a frame captured after `settled_s` (steady): stamp [ns], and when it came.
 
-        The second one that comes after it: the first may have been under way before.
+        The second one that comes after it: the first may have been under way before. What is
+        `known` of the end of the last step goes for both.
 
         Raises:
             vinn.rollout.loop.RolloutInterrupted: none came, or why it is stopped.
@@ -246,7 +265,11 @@ class PolicyLink:
         while True:
             with self._news:
                 newest = list(self._frames.items())[-2:]
-            if len(newest) == 2 and newest[0][1] > settled_s:
+            if (
+                len(newest) == 2
+                and newest[0][1] > settled_s
+                and not any(known.precedes_settling(stamp_ns) for stamp_ns, _ in newest)
+            ):
                 return newest[1]
             why, trouble = stopping(), self.blindness()
             if why:
