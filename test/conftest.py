@@ -10,7 +10,7 @@ import pytest
 import shared_folders  # noqa: F401
 from hypothesis import settings
 
-pytest_plugins = ["reruns"]
+pytest_plugins = ["reruns", "lanes"]
 
 # The same examples in every run: a failure is the change's, not the day's.
 settings.register_profile("seeded", derandomize=True, deadline=None)
@@ -18,13 +18,6 @@ settings.load_profile("seeded")
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-@pytest.hookimpl(tryfirst=True)  # before `-m alone` chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("ros") is not None:
-            item.add_marker("alone")
 
 
 @pytest.fixture(autouse=True)

@@ -1,24 +1,49 @@
 #!/usr/bin/env bash
-# Run every test: what starts no nodes in two processes side by side, then the tests marked `alone`.
+# Run every test: what holds no clock to account side by side, then the tests marked `alone`.
 #
-#   tools/run_tests.sh PYTHON
+#   tools/run_tests.sh PYTHON [COMMAND...]
 #
-# The second process's output follows the first one's. Everything runs, whatever fails.
+# Side by side run two processes that share the tests without nodes (test/lanes.py) and one with the
+# nodes, whose watchdogs do not wait: the two yield to it. COMMAND, such as the linters, takes the
+# first of the two's turn; if it fails, nothing else is awaited. Else everything runs, whatever fails.
+# What one process says follows the other's.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="$1"
-# About half of the time is theirs.
-beside=(test/evaluation test/workspace)
+shift
 
-log="$(mktemp)"
-other=
-trap '[ -z "$other" ] || kill "$other" 2>/dev/null; rm -f "$log"' EXIT
+taken="$(mktemp -d)"
+logs="$(mktemp -d)"
+running=()
+finish() {
+    for group in "${running[@]}"; do kill -- "-$group" 2>/dev/null; done
+    wait
+    rm -rf "$taken" "$logs"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# Each in a session of its own, which is what the kernel shares the processors among where it groups
+# processes by session; in one session it looks at their nice values.
+yielding() {
+    exec setsid bash -c 'echo 15 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"' - "$@"
+}
+lane=(-m pytest -m 'not ros and not alone' "--lane=$taken")
+(yielding "$python" "${lane[@]}") >"$logs/lane" 2>&1 </dev/null &
+running+=($!)
+(exec setsid "$python" -m pytest -m 'ros and not alone') >"$logs/nodes" 2>&1 </dev/null &
+running+=($!)
+if (($#)); then
+    "$@" </dev/null || exit 1
+fi
 failed=0
-"$python" -m pytest -m 'not alone' "${beside[@]}" >"$log" 2>&1 </dev/null &
-other=$!
-"$python" -m pytest -m 'not alone' "${beside[@]/#/--ignore=}" || failed=1
-wait "$other" || failed=1
-other=
-cat "$log"
-"$python" -m pytest -m alone || failed=1
+(yielding "$python" "${lane[@]}") </dev/null &
+running+=($!)
+wait "${running[2]}" || failed=1
+wait "${running[0]}" || failed=1
+cat "$logs/lane"
+wait "${running[1]}" || failed=1
+cat "$logs/nodes"
+running=()
+"$python" -m pytest -m alone </dev/null || failed=1
 exit "$failed"

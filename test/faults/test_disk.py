@@ -20,6 +20,7 @@ from vinn.robot.config import CameraMount
 from vinn.rollout.reader import summarize_recording
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.ros,
     pytest.mark.slow,
     pytest.mark.crosses_processes(

@@ -23,6 +23,7 @@ from vinn_ros.paths import config_file
 from vinn_msgs.msg import Prediction
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.ros,
     pytest.mark.slow,
     pytest.mark.crosses_processes(

@@ -92,6 +92,7 @@ class SecondHost:
                 raise OSError(ctypes.get_errno(), "setns")
 
 
+@pytest.mark.alone
 def test_the_policy_on_another_host(tmp_path: Path) -> None:
     """In a process of its own: Fast DDS looks for network devices once in a process.
 

@@ -28,7 +28,7 @@ from vinn_ros.bringup import graph
 from vinn_msgs.msg import RolloutStatus
 from vinn_msgs.srv import StartRollout
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.ros, pytest.mark.slow]
 CROSSES_PROCESSES = pytest.mark.crosses_processes(
     reason="the nodes of a bring-up have to start and find each other in time"
 )

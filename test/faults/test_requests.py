@@ -29,6 +29,7 @@ from vinn_msgs.msg import ExecutorStatus, Prediction, RolloutStatus
 from vinn_msgs.srv import StartRollout
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.ros,
     pytest.mark.slow,
     pytest.mark.crosses_processes(

@@ -14,6 +14,7 @@ from std_srvs.srv import Trigger
 from vinn_msgs.msg import RolloutStatus
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.ros,
     pytest.mark.slow,
     pytest.mark.crosses_processes(

@@ -16,6 +16,7 @@ from vinn_ros.node import qos
 from vinn_msgs.msg import Prediction, RolloutStatus
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.ros,
     pytest.mark.slow,
     pytest.mark.crosses_processes(

@@ -84,6 +84,7 @@ def load():
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "code",
