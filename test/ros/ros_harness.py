@@ -19,6 +19,8 @@ from vinn_ros.node import qos
 from vinn_ros.node.calls import call
 from vinn_ros.node.node_executor import NodeExecutor
 
+_POLL_S = 0.005
+"""Most conditions look at more than messages: nodes, files, processes."""
 SWITCH_INTERVAL_S = 0.0005
 """A dozen threads of one process wait for the interpreter's lock, each up to so long at a time.
 
@@ -75,7 +77,7 @@ class Harness:
                     return value
                 left_s = deadline_s - time.monotonic()
                 assert left_s > 0, "the condition did not come true in time"
-                self._news.wait(min(left_s, 0.05))
+                self._news.wait(min(left_s, _POLL_S))
 
     def call(self, service_type: Any, name: str, request: Any = None, timeout_s: float = 20) -> Any:
         """Call a service."""
