@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from executor_bench import Bench as ExecutorBench
+from rclpy.action import ActionClient
 from rclpy.node import Node
 from ros_harness import Harness
 from sensor_msgs.msg import CompressedImage, JointState
@@ -135,8 +137,20 @@ def test_one_that_leaves_in_time_is_waited_for(
     assert sole.settled_problem(lambda: True, told.append)
 
 
-def test_of_two_executors_none_moves(ros: Harness, tmp_path: Path) -> None:
+class ClientOfTwo(ActionClient):
+    """rclpy's own ends its executor's spinning when two servers accept a goal, if the second answer
+    comes before the first one's callbacks have run."""
+
+    async def execute(self, taken_data: Any) -> None:
+        with contextlib.suppress(RuntimeError):
+            await super().execute(taken_data)
+
+
+def test_of_two_executors_none_moves(
+    ros: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One request reaches both: neither may think that it is the only one."""
+    monkeypatch.setattr("executor_bench.ActionClient", ClientOfTwo)
     bench = ExecutorBench(ros, tmp_path, "streaming")
     assert bench.step(1).error_code == "NONE"
     second = ros.add(
