@@ -152,6 +152,7 @@ def test_batch_statistics_change_the_exported_encoder(squares: Dataset, tmp_path
     assert np.abs(plain.embed(frames) - quirky.embed(frames)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(squares: Dataset, tmp_path: Path) -> None:
     overrides = [word for setting in (*TINY, "run.devices=2") for word in ("--set", setting)]
     # A script and not -c: Lightning starts the second process by the same command line.

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fake_stretch import FakeStretch
 from tiny_encoder import square_image, write_square_demos, write_tiny_encoder
 from vinn.policies.artefact import load_policy
@@ -22,6 +23,7 @@ ALLOWED_BLOCKS = 2_000
 """Noise of the interpreter's caches. One object kept per step would already be 9,000 more."""
 
 
+@pytest.mark.slow
 def test_ten_thousand_steps_leave_nothing_behind(tmp_path: Path) -> None:
     dataset = write_square_demos(tmp_path / "demos", 4)
     write_tiny_encoder(tmp_path / "encoder")

@@ -28,6 +28,7 @@ def test_robot_dependencies_resolve_for_python_3_10() -> None:
     assert "numpy==1." in resolved("check_robot_dependencies.py")
 
 
+@pytest.mark.slow
 def test_a_jetson_or_a_raspberry_pi_finds_wheels() -> None:
     wanted = ("robot", "console", "export", "report", "sim")
     found = resolved("check_aarch64.py", *wanted)

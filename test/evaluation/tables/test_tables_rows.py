@@ -59,6 +59,7 @@ def shortened(config: TablesConfig, names: tuple[str, ...], **sizes: object) -> 
     )
 
 
+@pytest.mark.slow
 def test_every_row_is_trained_and_measured(tasks: list[TaskData], tmp_path: Path) -> None:
     learned = tuple(name for name in METHODS if name not in CONTROLS)
     config = shortened(load_tables_config("reduced"), learned, projector_hidden=16, projector_out=8)
@@ -115,6 +116,7 @@ def test_every_row_is_trained_and_measured(tasks: list[TaskData], tmp_path: Path
     assert [row.name for row in missed] == ["rows measured, over all tasks"]
 
 
+@pytest.mark.slow
 def test_the_papers_preset_runs(tasks: list[TaskData], tmp_path: Path) -> None:
     """ResNet-50 at 224 px with the paper's heads; from random weights, for want of a network."""
     names = ("vinn", "simclr", "vicreg", "bc", "bc-rep", "ibc")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from blobs import write_blobs
 from vinn.errors import ConfigError
+from vinn.learning.config import BackboneConfig
 from vinn.paper.methods import METHODS, EncoderKind
 from vinn.paper.offline.config import PRESETS_DIR, TablesConfig, load_tables_config
 from vinn.paper.offline.tables import Unit, all_units, run_tables
@@ -19,6 +20,8 @@ HEADS = {"projector_hidden": 16, "projector_out": 8}
 CONFIG = TablesConfig(
     caption="A test.",
     tasks=(),
+    # Small, since what is learned does not matter: the same is.
+    backbone=BackboneConfig(name="resnet18", weights="random", image_px=32),
     methods=("random", "raw-pixels", "vinn", "bc-rep", "joint"),
     seeds=2,
     train={"byol": {**HEADS, "run": RUN}, "bc-rep": {"run": RUN}},
@@ -77,24 +80,22 @@ def test_pieces_are_all_units_and_no_encoder_is_trained_in_two(
 @pytest.mark.slow
 def test_workers_measure_what_one_process_does(tasks: list[TaskData], tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the 'ray' extra")
-    backbone = load_tables_config("reduced").backbone.model_copy(update={"image_px": 96})
-    config = CONFIG.model_copy(update={"backbone": backbone})
-    alone, together = (Workspace(tmp_path / name, config, tasks) for name in ("one", "many"))
+    alone, together = (Workspace(tmp_path / name, CONFIG, tasks) for name in ("one", "many"))
     try:
-        expected = run_tables(config, tasks, alone)
+        expected = run_tables(CONFIG, tasks, alone)
         told: list[tuple[int, int, str]] = []
         found = run_tables_by_workers(
-            config, tasks, together, workers=2, on_unit=lambda *news: told.append(news)
+            CONFIG, tasks, together, workers=2, on_unit=lambda *news: told.append(news)
         )
         assert found.table == expected.table
         assert found.curves == expected.curves
         assert found.k_curves == expected.k_curves
-        assert told[-1][:2] == (len(all_units(config, tasks, alone)),) * 2
+        assert told[-1][:2] == (len(all_units(CONFIG, tasks, alone)),) * 2
         assert [done for done, *_ in told] == sorted(done for done, *_ in told)
         told.clear()
         # Nothing is missing: nobody is started.
         again = run_tables_by_workers(
-            config, tasks, together, workers=2, on_unit=lambda *news: told.append(news)
+            CONFIG, tasks, together, workers=2, on_unit=lambda *news: told.append(news)
         )
         assert again.table == found.table
         assert told[0][2] == "0 pieces"

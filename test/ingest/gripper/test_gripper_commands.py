@@ -55,6 +55,7 @@ def work(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_train_then_apply(work: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     model, data = tmp_path / "gripper.npz", tmp_path / "data"
     assert run(["gripper", "train", str(work), "--out", str(model), "--crop", CROP]) == 0
