@@ -24,7 +24,7 @@ for which in "{folder}"/which.*; do
 done
 echo "output of: $*"
 """
-LANE, NODES, ALONE = "not ros and not alone", "-m ros and not alone", "-m alone"
+LANE, NODES, ALONE = "not ros and not alone", "-m ros and not alone", "-m alone "
 
 
 class Runs:
@@ -96,13 +96,26 @@ def test_each_test_is_in_one_part() -> None:
         assert sum(chosen) == 1, marks
 
 
+def test_what_is_marked_stands_where_it_is_looked_for() -> None:
+    folders = re.findall(r"^nodes=\((.*)\)$", SCRIPT.read_text(), re.MULTILINE)[0].split()
+    marked = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "test").rglob("test_*.py")
+        if re.search(r"\bmark\.(ros|alone)\b", path.read_text())
+    ]
+    astray = [path for path in marked if not any(path.is_relative_to(f) for f in folders)]
+    # These speak of the marks: they write tests that have them.
+    assert {path.name for path in astray} <= {"test_reruns.py", "test_lanes.py"}
+    assert len(marked) > 40
+
+
 def test_all_parts_run_and_what_they_say_is_shown(runs: Runs) -> None:
     code, said = runs.run()
     assert code == 0, said
     lanes = [line for line in runs.asked() if LANE in line]
     assert len(lanes) == 2 and len(set(lanes)) == 1, "they share a folder"
     assert sum(NODES in line for line in runs.asked()) == 1
-    assert runs.asked()[-1].endswith(ALONE), "nothing runs beside it"
+    assert ALONE in runs.asked()[-1], "nothing runs beside it"
     assert len(runs.asked()) == 4
     assert sorted(said.splitlines()) == sorted(f"output of: {line}" for line in runs.asked())
     assert runs.left_behind() == []
@@ -130,7 +143,7 @@ def test_a_command_goes_first_and_ends_all_when_it_fails(runs: Runs) -> None:
     assert code == 1, said
     assert time.monotonic() - began_s < 300.0, "the others were not awaited"
     assert len(runs.asked()) == 2
-    assert not any(line.endswith(ALONE) and NODES not in line for line in runs.asked())
+    assert not any(ALONE in line for line in runs.asked())
     assert runs.left_behind() == []
 
 
