@@ -12,7 +12,7 @@ import pytest
 from tiny_encoder import DIMENSION, SIDE_PX, tiny_preprocessing, write_tiny_encoder
 from vinn.encoders.artefact import ONNX_FILE, read_manifest, write_encoder
 from vinn.encoders.encoder import load_encoder
-from vinn.encoders.openvino_runtime import import_openvino
+from vinn.encoders.openvino_runtime import openvino_core
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 
 onnx = pytest.importorskip("onnx", reason="needs the 'export' extra")
@@ -41,7 +41,7 @@ def write_tiny_onnx(path: Path, side_px: int = SIDE_PX) -> None:
 def directory(tmp_path: Path) -> Path:
     """The tiny encoder for both run times."""
     plain = write_tiny_encoder(tmp_path / "plain")
-    model = import_openvino().Core().read_model(plain / "model.xml")
+    model = openvino_core().read_model(plain / "model.xml")
     return write_encoder(
         model, "tiny", tiny_preprocessing(), tmp_path / "both", write_onnx=write_tiny_onnx
     )
@@ -101,7 +101,7 @@ def test_a_changed_portable_network_is_refused(directory: Path) -> None:
 
 
 def test_a_network_of_another_size_is_refused(directory: Path, tmp_path: Path) -> None:
-    model = import_openvino().Core().read_model(directory / "model.xml")
+    model = openvino_core().read_model(directory / "model.xml")
     other = write_encoder(
         model,
         "tiny",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vinn.encoders.openvino_runtime import import_openvino
+from vinn.encoders.openvino_runtime import import_openvino, openvino_core
 from vinn.learning.grasp.head import DEPTH_WEIGHT, Batch, GraspHead
 from vinn.learning.grasp.network import head_output
 from vinn.learning.grasp.optimizer import OneCycleAdamW
@@ -102,7 +102,7 @@ def test_openvino_computes_the_same(phases: int) -> None:
         )
     )
     output = head_output(head, fine.output(0), coarse.output(0))
-    compiled = openvino.Core().compile_model(
+    compiled = openvino_core().compile_model(
         openvino.Model([output], [fine, coarse]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     found = compiled([m.transpose(0, 3, 1, 2).copy() for m in (batch.fine, batch.coarse)])[0]

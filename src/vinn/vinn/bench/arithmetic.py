@@ -10,7 +10,7 @@ import numpy as np
 
 from vinn.encoders.network import Precision
 from vinn.encoders.openvino_network import PRECISION_HINTS
-from vinn.encoders.openvino_runtime import import_openvino
+from vinn.encoders.openvino_runtime import import_openvino, openvino_core
 
 _SIDES = ((2048, 2048, 2048), (1024, 4096, 1024), (784, 1152, 1024))
 """Rows, inner length and columns of the products tried: large ones, and one of a layer's size."""
@@ -18,7 +18,7 @@ _SIDES = ((2048, 2048, 2048), (1024, 4096, 1024), (784, 1152, 1024))
 
 def network_gflop(encoder_dir: Path) -> float:
     """Multiplications and additions of one image in convolutions and matrix products, in 10^9."""
-    model = import_openvino().Core().read_model(encoder_dir / "model.xml")
+    model = openvino_core().read_model(encoder_dir / "model.xml")
     operations = 0
     for node in model.get_ops():
         if node.get_type_name() in ("Convolution", "GroupConvolution", "MatMul"):
@@ -43,7 +43,7 @@ def _rate(sides: tuple[int, int, int], precision: Precision, threads: int, repea
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     if precision != "auto":
         options["INFERENCE_PRECISION_HINT"] = PRECISION_HINTS[precision]
-    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+    request = openvino_core().compile_model(model, "CPU", options).create_infer_request()
     request.infer([left], share_inputs=True)
     seconds = []
     for _ in range(repeats):

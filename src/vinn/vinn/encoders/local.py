@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vinn.demos.frames import read_frame
 from vinn.encoders.artefact import EncoderManifest, read_manifest, write_encoder
 from vinn.encoders.encoder import load_encoder
-from vinn.encoders.openvino_runtime import import_openvino
+from vinn.encoders.openvino_runtime import import_openvino, openvino_core
 from vinn.encoders.principal import principal_components
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 
@@ -132,7 +132,7 @@ def read_network(directory: Path) -> Any:
             f"{directory}: has no model.xml; local features, detectors of grasp points and 8-bit "
             "integers are made of a network that OpenVINO reads"
         )
-    return import_openvino().Core().read_model(directory / "model.xml")
+    return openvino_core().read_model(directory / "model.xml")
 
 
 def _grid_model(encoder_dir: Path, manifest: EncoderManifest, settings: LocalFeatures) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vinn.encoders.artefact import EncoderManifest, check_input_shape
 from vinn.encoders.network import NetworkKind, Precision
-from vinn.encoders.openvino_runtime import import_openvino
+from vinn.encoders.openvino_runtime import import_openvino, openvino_core
 from vinn.encoders.preprocessing import Preprocessing
 from vinn.errors import ArtefactError, ArtefactMismatchError
 from vinn.reading.regular import check_regular, parsing
@@ -78,7 +78,7 @@ def read_network(directory: Path, manifest: EncoderManifest) -> Any:
     check_regular(path, ArtefactError)
     check_regular(path.with_suffix(".bin"), ArtefactError)
     with parsing(path, ArtefactError, "a network that OpenVINO loads"):
-        model = import_openvino().Core().read_model(path)
+        model = openvino_core().read_model(path)
         check_input_shape(model, manifest.preprocessing, str(directory))
         model = _with_normalisation(model, manifest.preprocessing)
         found = tuple(model.output(0).shape)
@@ -102,7 +102,7 @@ def compile_network(model: Any, threads: int, precision: Precision, streams: int
     }
     if precision != "auto":
         options["INFERENCE_PRECISION_HINT"] = PRECISION_HINTS[precision]
-    return import_openvino().Core().compile_model(model, "CPU", options)
+    return openvino_core().compile_model(model, "CPU", options)
 
 
 def _with_normalisation(model: Any, preprocessing: Preprocessing) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vinn.encoders.artefact import EncoderManifest, write_encoder
 from vinn.encoders.encoder import Encoder, load_for_datasets
 from vinn.encoders.local import last_residual_sum, read_network
-from vinn.encoders.openvino_runtime import import_openvino
+from vinn.encoders.openvino_runtime import import_openvino, openvino_core
 from vinn.errors import ArtefactMismatchError
 from vinn.learning.grasp.head import GraspHead
 from vinn.learning.grasp.layers import Array
@@ -177,7 +177,7 @@ def _reference(
     """What the head makes of an image's feature maps, in NumPy."""
     openvino = import_openvino()
     network = read_network(encoder_dir)
-    compiled = openvino.Core().compile_model(
+    compiled = openvino_core().compile_model(
         openvino.Model(_map_outputs(network, encoder), network.get_parameters()),
         "CPU",
         {"INFERENCE_PRECISION_HINT": "f32"},
