@@ -17,7 +17,8 @@ from vinn.errors import ConfigError
 from vinn.learning.backbones import PerImageNorm, build_backbone
 from vinn.learning.config import BackboneConfig, SelfSupervisionConfig, self_supervision_config
 from vinn.learning.encoder_training import CollapseError, train_encoder
-from vinn.learning.self_supervision import Byol
+from vinn.learning.processor import chosen_precision
+from vinn.learning.self_supervision import METHODS, Byol, build_optimizer
 
 TINY = [
     "backbone.name=resnet18",
@@ -52,11 +53,82 @@ def test_each_method_trains_and_exports(method: str, squares: Dataset, tmp_path:
     assert result["steps"] == 2
     assert np.isfinite(result["loss"])
     assert result["frames"] == squares.frame_count
+    assert result["precision"] == chosen_precision("auto", "cpu")
+    assert result["threads"] == torch.get_num_threads()
     encoder = load_encoder(encoder_dir)
     embeddings = encoder.embed(frames_of(squares))
     assert embeddings.shape == (3, 512)
     assert np.isfinite(embeddings).all()
     assert list((tmp_path / "run" / "logs").glob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_seed_repeats_a_training(precision: str, squares: Dataset, tmp_path: Path) -> None:
+    def weights(name: str, seed: int) -> dict[str, torch.Tensor]:
+        config = tiny("byol", f"run.precision={precision}", f"run.seed={seed}", "run.max_steps=6")
+        train_encoder([squares], config, tmp_path / name)
+        result = json.loads((tmp_path / name / "result.json").read_text())
+        assert result["precision"] == precision
+        return torch.load(tmp_path / name / "backbone.pt")
+
+    first, again, other = weights("first", 5), weights("again", 5), weights("other", 6)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["conv1.weight"], other["conv1.weight"])
+
+
+@pytest.mark.parametrize("method", ["byol", "simclr", "vicreg"])
+def test_what_is_normalised_and_the_loss_stay_in_single_precision(method: str) -> None:
+    views = torch.randn(8, 3, 32, 32), torch.randn(8, 3, 32, 32)
+    statistics, losses = [], []
+    for mixed in (False, True):
+        torch.manual_seed(0)
+        backbone = build_backbone(BackboneConfig(name="resnet18", weights="random", image_px=32))
+        module = METHODS[method](backbone, tiny(method))
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            embeddings = module.features(views[0]), module.features(views[1])
+            assert embeddings[0].dtype == (torch.bfloat16 if mixed else torch.float32)
+            loss = module.loss(views, embeddings)
+        loss.backward()
+        assert loss.dtype == torch.float32
+        assert all(v.dtype in (torch.float32, torch.int64) for v in module.state_dict().values())
+        norm = backbone.network.get_submodule("layer1.0.bn1")
+        # Each view has statistics of its own: two batches were seen, not one of both.
+        assert int(norm.num_batches_tracked) == 2
+        statistics.append(norm.running_var.clone())
+        losses.append(loss.item())
+    torch.testing.assert_close(statistics[1], statistics[0], rtol=0.02, atol=1e-4)
+    assert losses[1] == pytest.approx(losses[0], rel=0.05, abs=0.02)
+
+
+def test_a_loss_of_rounded_vectors_is_computed_exactly() -> None:
+    """Sums over thousands of components would lose all but two digits in bfloat16."""
+    torch.manual_seed(0)
+    backbone = build_backbone(BackboneConfig(name="resnet18", weights="random", image_px=32))
+    module = METHODS["vicreg"](backbone, tiny("vicreg"))
+    vectors = [torch.randn(64, 128).bfloat16() for _ in range(2)]
+    exact = module._criterion(*(vector.float() for vector in vectors))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(module.compared(module._criterion, *vectors), exact)
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_fused_steps_are_those_of_the_formula(name: str) -> None:
+    config = tiny("byol", f"optimizer.name={name}", "optimizer.weight_decay=0.01").optimizer
+    plain = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[name]
+    more = {"momentum": config.momentum} if name == "sgd" else {}
+    torch.manual_seed(0)
+    start, gradients = torch.randn(40, 7), torch.randn(5, 40, 7)
+    found, expected = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    fused = build_optimizer([found], config)
+    reference = plain(
+        [expected], lr=config.learning_rate, weight_decay=0.01, foreach=False, fused=False, **more
+    )
+    for gradient in gradients:
+        found.grad, expected.grad = gradient.clone(), gradient.clone()
+        fused.step()
+        reference.step()
+    torch.testing.assert_close(found, expected)
+    assert not torch.equal(found, start)
 
 
 def test_frames_without_actions_and_several_datasets_are_learned_from(

@@ -89,11 +89,12 @@ class RunConfig(Section):
     devices: int = Field(default=1, ge=1)
     """Processes per node; above 1 they train by DDP."""
     nodes: int = Field(default=1, ge=1)
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    """auto: bf16-mixed on a CPU that multiplies in bfloat16, else 32-true (result.json)."""
     workers: int = Field(default=0, ge=0)
     """Processes that load and augment frames; 0: the training process does it."""
     threads: int = Field(default=0, ge=0)
-    """CPU threads of torch; 0 leaves torch's choice."""
+    """CPU threads of torch, per process; 0: one per core, or OMP_NUM_THREADS where it is set."""
     checkpoint_every_steps: int = Field(default=100, ge=1)
 
 
@@ -133,7 +134,7 @@ class CloningConfig(Section):
     augmentation: AugmentationConfig = AugmentationConfig()
     """Of end-to-end training; embeddings of frozen encoders are not augmented."""
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3)
-    run: RunConfig = RunConfig(batch_size=64)
+    run: RunConfig = RunConfig(batch_size=64, precision="32-true")
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (2048, 1024)
     """Widths of the hidden layers of the MLP on the embedding."""
     gripper_weight: float = Field(default=0.1, ge=0)
@@ -192,9 +193,12 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
         "projector_hidden": 8192,
         "projector_out": 8192,
     },
-    "bc": {"run": {"epochs": 100, "batch_size": 64}},
-    "bc-rep": {"run": {"epochs": 8000, "batch_size": 256}},
-    "ibc": {"run": {"epochs": 1000, "max_steps": 10000, "batch_size": 64}, "hidden": [256, 256]},
+    "bc": {"run": {"epochs": 100, "batch_size": 64, "precision": "32-true"}},
+    "bc-rep": {"run": {"epochs": 8000, "batch_size": 256, "precision": "32-true"}},
+    "ibc": {
+        "run": {"epochs": 1000, "max_steps": 10000, "batch_size": 64, "precision": "32-true"},
+        "hidden": [256, 256],
+    },
 }
 """What differs between methods from the defaults of their section's class."""
 

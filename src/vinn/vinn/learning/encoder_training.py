@@ -12,11 +12,12 @@ import torch
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
 from vinn.errors import VinnError
-from vinn.learning.augmentation import RandomView
+from vinn.learning.allocator import blocks_kept
+from vinn.learning.augmentation import RandomViews
 from vinn.learning.backbones import Backbone, build_backbone
 from vinn.learning.collapse import relative_spread
 from vinn.learning.config import BackboneConfig, SelfSupervisionConfig
-from vinn.learning.frames import TwoViews
+from vinn.learning.frames import Frames, TwoViews
 from vinn.learning.run import OnProgress, fit, open_run, write_result
 from vinn.learning.self_supervision import METHODS
 
@@ -28,6 +29,7 @@ class CollapseError(VinnError):
     """Self-supervision ended with (nearly) one embedding for all frames."""
 
 
+@blocks_kept()
 def train_encoder(
     datasets: Sequence[Dataset],
     config: SelfSupervisionConfig,
@@ -61,13 +63,12 @@ def train_encoder(
         for demonstration in dataset.demonstrations
         for path in demonstration.frame_paths
     ]
-    view = RandomView(
+    views = RandomViews(
         config.augmentation, backbone.preprocessing, config.quirks.double_normalisation
     )
     module = METHODS[config.method](backbone, config)
-    done = fit(
-        module, TwoViews(paths, backbone.preprocessing, view), config.run, out_dir, on_progress
-    )
+    data = TwoViews(Frames(paths, backbone.preprocessing), views)
+    done = fit(module, data, config.run, out_dir, on_progress)
     if not done.writes:
         return out_dir / "encoder"
     spread = relative_spread(_embed(backbone, paths))
@@ -92,12 +93,7 @@ def train_encoder(
     backbone.export(encoder_dir, provenance, config.quirks.batch_statistics_at_test)
     write_result(
         out_dir,
-        {
-            **provenance,
-            "seconds": round(done.seconds, 1),
-            **done.metrics,
-            "relative_spread": spread,
-        },
+        {**provenance, **done.result, "relative_spread": spread},
     )
     return encoder_dir
 

@@ -1,46 +1,103 @@
-"""Torch datasets over demonstrations: random views for self-supervision, pairs for cloning."""
+"""Torch datasets over demonstrations, cut into batches in one piece.
+
+Random views for self-supervision, pairs for cloning.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import get_worker_info
 
 from vinn.demos.frames import read_frame
 from vinn.encoders.preprocessing import Preprocessing
-from vinn.learning.augmentation import RandomView
+from vinn.learning.augmentation import RandomViews
+
+FRAMES_IN_MEMORY_BYTES = 2 << 30
+"""Frames are kept where all of them fit in this: 14,000 at 224 pixels, 43,000 at 128."""
+
+T = TypeVar("T")
 
 
-def load_image(path: Path, preprocessing: Preprocessing) -> torch.Tensor:
-    """One frame, cropped and resized for a network: (3, height, width) uint8 RGB.
+class BatchedDataset(TorchDataset[T]):
+    """A dataset that is asked for a whole batch, not for its samples one by one."""
 
-    Raises:
-        DatasetError: the file is missing or damaged.
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitems__(self, indices: list[int]) -> T:
+        raise NotImplementedError
+
+
+class Frames:
+    """Frames cropped and resized for a network, each decoded once where all fit in memory.
+
+    Above `limit_bytes`, and in processes that load for another one, files are read each time.
+
+    Args:
+        paths: of the frames.
+        preprocessing: the network's input.
+        limit_bytes: of all frames together, at that size.
     """
-    image_rgb = preprocessing.resize(read_frame(path))
-    return torch.from_numpy(image_rgb).permute(2, 0, 1)
-
-
-class TwoViews(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Two independent random views of each frame."""
 
     def __init__(
-        self, frame_paths: Sequence[Path], preprocessing: Preprocessing, view: RandomView
+        self,
+        paths: Sequence[Path],
+        preprocessing: Preprocessing,
+        limit_bytes: int = FRAMES_IN_MEMORY_BYTES,
     ) -> None:
-        self._paths = tuple(frame_paths)
+        self._paths = tuple(paths)
         self._preprocessing = preprocessing
-        self._view = view
+        self._shape = (preprocessing.height_px, preprocessing.width_px, 3)
+        self._kept: torch.Tensor | None = None
+        self._is_kept = np.zeros(len(self._paths), bool)
+        self._limit_bytes = limit_bytes
 
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image = load_image(self._paths[index], self._preprocessing)
-        return self._view(image), self._view(image)
+    def batch(self, indices: Sequence[int]) -> torch.Tensor:
+        """(N, 3, height, width) uint8 RGB, in memory with channels last.
+
+        Raises:
+            DatasetError: a file is missing or damaged.
+        """
+        size_bytes = len(self) * int(np.prod(self._shape))
+        if size_bytes > self._limit_bytes or get_worker_info() is not None:
+            images = torch.stack([self._read(index) for index in indices])
+        else:
+            if self._kept is None:
+                self._kept = torch.empty((len(self), *self._shape), dtype=torch.uint8)
+            for index in indices:
+                if not self._is_kept[index]:
+                    self._kept[index] = self._read(index)
+                    self._is_kept[index] = True
+            images = self._kept[list(indices)]
+        return images.permute(0, 3, 1, 2)
+
+    def _read(self, index: int) -> torch.Tensor:
+        return torch.from_numpy(self._preprocessing.resize(read_frame(self._paths[index])))
+
+
+class TwoViews(BatchedDataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Two independent random views of each frame."""
+
+    def __init__(self, frames: Frames, views: RandomViews) -> None:
+        self._frames = frames
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        images = self._frames.batch(indices)
+        return self._views(images), self._views(images)
 
 
 class Targets:
@@ -63,35 +120,27 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Images (N, 3, H, W) or embeddings (N, D); translations (N, 3); gripper states (N,)."""
 
 
-class AugmentedFrames(TorchDataset[Batch]):
+class AugmentedFrames(BatchedDataset[Batch]):
     """A random view of each frame, with its target."""
 
-    def __init__(
-        self,
-        frame_paths: Sequence[Path],
-        targets: Targets,
-        preprocessing: Preprocessing,
-        view: RandomView,
-    ) -> None:
-        self._paths = tuple(frame_paths)
+    def __init__(self, frames: Frames, targets: Targets, views: RandomViews) -> None:
+        self._frames = frames
         self._targets = targets
-        self._preprocessing = preprocessing
-        self._view = view
+        self._views = views
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._frames)
 
-    def __getitem__(self, index: int) -> Batch:
-        image = load_image(self._paths[index], self._preprocessing)
+    def __getitems__(self, indices: list[int]) -> Batch:
         return (
-            self._view(image),
-            self._targets.camera_delta[index],
-            self._targets.gripper[index],
+            self._views(self._frames.batch(indices)),
+            self._targets.camera_delta[indices],
+            self._targets.gripper[indices],
         )
 
 
-class Embedded(TorchDataset[Batch]):
-    """Embeddings of a frozen encoder with their targets; batches are cut in one piece."""
+class Embedded(BatchedDataset[Batch]):
+    """Embeddings of a frozen encoder with their targets."""
 
     def __init__(self, embeddings: NDArray[np.float32], targets: Targets) -> None:
         self._embeddings = torch.from_numpy(embeddings)
@@ -100,9 +149,9 @@ class Embedded(TorchDataset[Batch]):
     def __len__(self) -> int:
         return len(self._embeddings)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitems__(self, indices: list[int]) -> Batch:
         return (
-            self._embeddings[index],
-            self._targets.camera_delta[index],
-            self._targets.gripper[index],
+            self._embeddings[indices],
+            self._targets.camera_delta[indices],
+            self._targets.gripper[indices],
         )

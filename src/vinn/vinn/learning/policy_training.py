@@ -14,11 +14,12 @@ from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_encoder
 from vinn.errors import ArtefactMismatchError
-from vinn.learning.augmentation import RandomView
+from vinn.learning.allocator import blocks_kept
+from vinn.learning.augmentation import RandomViews
 from vinn.learning.backbones import build_backbone
 from vinn.learning.cloning import BehaviourCloning, Cloning, ImplicitCloning
 from vinn.learning.config import CloningConfig
-from vinn.learning.frames import AugmentedFrames, Embedded, Targets
+from vinn.learning.frames import AugmentedFrames, Embedded, Frames, Targets
 from vinn.learning.run import OnProgress, fit, open_run, write_result
 from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.kinds.bc import KIND as CLONED
@@ -34,6 +35,7 @@ MODULES: dict[str, type[Cloning]] = {
 }
 
 
+@blocks_kept()
 def train_policy(
     dataset: Dataset,
     config: CloningConfig,
@@ -71,9 +73,10 @@ def train_policy(
         backbone = build_backbone(config.backbone)
         open_run(out_dir, config)
         paths = [path for d in dataset.demonstrations for path in d.frame_paths]
-        view = RandomView(config.augmentation, backbone.preprocessing)
         data: AugmentedFrames | Embedded = AugmentedFrames(
-            paths, targets, backbone.preprocessing, view
+            Frames(paths, backbone.preprocessing),
+            targets,
+            RandomViews(config.augmentation, backbone.preprocessing),
         )
         module = MODULES[config.method](backbone.features, backbone.dimension, config)
         encoder_dir = out_dir / "encoder"
@@ -124,7 +127,7 @@ def train_policy(
         seed=config.run.seed,
         provenance=provenance,
     )
-    write_result(out_dir, {**provenance, "seconds": round(done.seconds, 1), **done.metrics})
+    write_result(out_dir, {**provenance, **done.result})
     return policy_dir
 
 

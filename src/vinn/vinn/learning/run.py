@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -23,15 +24,19 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from pydantic import BaseModel
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from vinn.demos.files import atomic_file
 from vinn.errors import ConfigError, DatasetError
 from vinn.learning.config import RunConfig, write_config
+from vinn.learning.frames import BatchedDataset
+from vinn.learning.processor import Precision, chosen_precision, physical_cores
 from vinn.reading.config_file import read_mapping
 
 OnProgress = Callable[[int, int, float], None]
 """Called with (optimiser steps done, steps in all, loss)."""
+
+LOG_EVERY_STEPS = 10
+"""To TensorBoard."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,26 @@ class Fit:
         metrics: last logged values by name.
         seconds: of this process's part.
         writes: whether this process is the one that writes results.
+        precision: that it ran in.
+        threads: of torch on the CPU, per process.
     """
 
     steps: int
     metrics: dict[str, float]
     seconds: float
     writes: bool
+    precision: Precision
+    threads: int
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What `result.json` says of it, beside what was trained."""
+        return {
+            "precision": self.precision,
+            "threads": self.threads,
+            "seconds": round(self.seconds, 1),
+            **self.metrics,
+        }
 
 
 def open_run(out_dir: Path, config: BaseModel) -> None:
@@ -78,7 +97,7 @@ def open_run(out_dir: Path, config: BaseModel) -> None:
 
 def fit(
     module: lightning.LightningModule,
-    data: TorchDataset[Any],
+    data: BatchedDataset[Any],
     config: RunConfig,
     out_dir: Path,
     on_progress: OnProgress | None = None,
@@ -88,17 +107,21 @@ def fit(
     Raises:
         DatasetError: fewer samples than two, which no contrast can be drawn from.
     """
-    samples = len(data)  # type: ignore[arg-type]
+    samples = len(data)
     if samples < 2:
         raise DatasetError(f"{samples} frame(s) to train on; at least 2 are needed")
     if config.threads:
         torch.set_num_threads(config.threads)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, physical_cores() // config.devices))
+    precision = chosen_precision(config.precision, config.accelerator)
     batch_size = min(config.batch_size, samples)
     loader: DataLoader[Any] = DataLoader(
         data,
         batch_size=batch_size,
         shuffle=True,
         drop_last=True,
+        collate_fn=_whole,
         num_workers=config.workers,
         persistent_workers=config.workers > 0,
     )
@@ -119,12 +142,12 @@ def fit(
         devices=config.devices,
         num_nodes=config.nodes,
         strategy="ddp" if config.devices * config.nodes > 1 else "auto",
-        precision=config.precision,
+        precision=precision,
         logger=TensorBoardLogger(out_dir, name="logs", version=""),
         callbacks=[checkpoint, progress],
         enable_progress_bar=False,
         enable_model_summary=False,
-        log_every_n_steps=1,
+        log_every_n_steps=LOG_EVERY_STEPS,
     )
     started = time.monotonic()
     with warnings.catch_warnings():
@@ -135,13 +158,25 @@ def fit(
             module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True
         )
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    return Fit(trainer.global_step, metrics, time.monotonic() - started, trainer.is_global_zero)
+    return Fit(
+        trainer.global_step,
+        metrics,
+        time.monotonic() - started,
+        trainer.is_global_zero,
+        precision,
+        torch.get_num_threads(),
+    )
 
 
 def write_result(out_dir: Path, result: dict[str, Any]) -> None:
     """Mark a run complete, atomically."""
     with atomic_file(out_dir / "result.json", ConfigError) as file:
         file.write((json.dumps(result, indent=2) + "\n").encode())
+
+
+def _whole(batch: Any) -> Any:
+    """A batch comes from its dataset as it is."""
+    return batch
 
 
 class _Progress(Callback):

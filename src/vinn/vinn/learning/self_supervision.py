@@ -13,8 +13,9 @@ from lightly.models.modules.heads import (
     SimCLRProjectionHead,
     VICRegProjectionHead,
 )
-from lightly.models.utils import deactivate_requires_grad, update_momentum
+from lightly.models.utils import deactivate_requires_grad
 from lightning.pytorch import LightningModule
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vinn.learning.backbones import Backbone
 from vinn.learning.collapse import relative_spread
@@ -22,9 +23,16 @@ from vinn.learning.config import OptimizerConfig, SelfSupervisionConfig
 
 Views = tuple[torch.Tensor, torch.Tensor]
 
+SPREAD_EVERY_STEPS = 10
+
 
 class SelfSupervised(LightningModule):
-    """What the three methods share: two views in, a loss out, the spread of embeddings watched."""
+    """What the three methods share: two views in, a loss out, the spread of embeddings watched.
+
+    Each view passes the network on its own: BatchNorm's statistics are those of one view, as in the
+    methods' papers. A mixed precision is for convolutions and linear layers; BatchNorm sums up its
+    statistics in single precision, and losses are computed in it.
+    """
 
     def __init__(self, backbone: Backbone, config: SelfSupervisionConfig) -> None:
         super().__init__()
@@ -36,7 +44,14 @@ class SelfSupervised(LightningModule):
         embeddings = self.features(views[0]), self.features(views[1])
         loss = self.loss(views, embeddings)
         self.log("loss", loss)
-        self.log("relative_spread", relative_spread(embeddings[0]))
+        if batch_index % SPREAD_EVERY_STEPS == 0:
+            self.log("relative_spread", relative_spread(embeddings[0]))
+        return loss
+
+    def compared(self, criterion: torch.nn.Module, *vectors: torch.Tensor) -> torch.Tensor:
+        """A loss of batches (N, D), in single precision whatever they come in."""
+        with torch.autocast(vectors[0].device.type, enabled=False):
+            loss: torch.Tensor = criterion(*(vector.float() for vector in vectors))
         return loss
 
     def loss(self, views: Views, embeddings: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -63,6 +78,7 @@ class Byol(SelfSupervised):
         deactivate_requires_grad(self.target_features)
         deactivate_requires_grad(self.target_projection)
         self._criterion = NegativeCosineSimilarity()
+        self._average = get_ema_multi_avg_fn(config.moving_average)
 
     def loss(self, views: Views, embeddings: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Mean negative cosine between predictions and the target's projections, both ways."""
@@ -70,13 +86,17 @@ class Byol(SelfSupervised):
         with torch.no_grad():
             target = [self.target_projection(self.target_features(view)) for view in views]
         return 0.5 * (
-            self._criterion(predicted[0], target[1]) + self._criterion(predicted[1], target[0])
+            self.compared(self._criterion, predicted[0], target[1])
+            + self.compared(self._criterion, predicted[1], target[0])
         )
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
         """Let the target follow: the paper's moving average."""
-        update_momentum(self.features, self.target_features, self.config.moving_average)
-        update_momentum(self.projection, self.target_projection, self.config.moving_average)
+        self._average(
+            [*self.target_features.parameters(), *self.target_projection.parameters()],
+            [*self.features.parameters(), *self.projection.parameters()],
+            None,
+        )
 
 
 class SimClr(SelfSupervised):
@@ -91,10 +111,9 @@ class SimClr(SelfSupervised):
 
     def loss(self, views: Views, embeddings: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """NT-Xent."""
-        loss: torch.Tensor = self._criterion(
-            self.projection(embeddings[0]), self.projection(embeddings[1])
+        return self.compared(
+            self._criterion, self.projection(embeddings[0]), self.projection(embeddings[1])
         )
-        return loss
 
 
 class VicReg(SelfSupervised):
@@ -115,10 +134,9 @@ class VicReg(SelfSupervised):
 
     def loss(self, views: Views, embeddings: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Weighted sum of invariance, variance and covariance."""
-        loss: torch.Tensor = self._criterion(
-            self.projection(embeddings[0]), self.projection(embeddings[1])
+        return self.compared(
+            self._criterion, self.projection(embeddings[0]), self.projection(embeddings[1])
         )
-        return loss
 
 
 METHODS: dict[str, type[SelfSupervised]] = {"byol": Byol, "simclr": SimClr, "vicreg": VicReg}
@@ -134,8 +152,11 @@ def build_optimizer(
             lr=config.learning_rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
+            fused=True,
         )
-    return torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.Adam(
+        parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
 
 
 def _distributed(config: SelfSupervisionConfig) -> bool:
