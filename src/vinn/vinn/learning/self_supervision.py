@@ -20,6 +20,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from vinn.learning.backbones import Backbone
 from vinn.learning.collapse import relative_spread
 from vinn.learning.config import OptimizerConfig, SelfSupervisionConfig
+from vinn.learning.depthwise import FastDepthwise
 
 Views = tuple[torch.Tensor, torch.Tensor]
 
@@ -41,7 +42,8 @@ class SelfSupervised(LightningModule):
 
     def training_step(self, views: Views, batch_index: int) -> torch.Tensor:
         """One step on two batches (N, 3, H, W) of views of the same frames."""
-        embeddings = self.features(views[0]), self.features(views[1])
+        with FastDepthwise():
+            embeddings = self.features(views[0]), self.features(views[1])
         loss = self.loss(views, embeddings)
         self.log("loss", loss)
         if batch_index % SPREAD_EVERY_STEPS == 0:
