@@ -28,7 +28,7 @@ NOT_RUN = (
     (r"vinn doctor", HARDWARE),
     (r"vinn replay RUN\.mcap --ros", NODES),
     (r"vinn eval (tables|grasp-point|beyond|tasks|closed-loop-tables)", MINUTES),
-    (r"vinn eval offline --train DIR", TRAINING),
+    (r"vinn eval (offline --train DIR|learning-curve)", TRAINING),
     (r"vinn eval offline .*--format", OTHERS_DATA),
     (r"vinn eval closed-loop --task stacking", MINUTES),
     (r"vinn tasks record stacking", MINUTES),

@@ -67,12 +67,14 @@ class QuirksConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """Adam, or SGD with momentum; the learning rate is constant."""
+    """Adam, or SGD with momentum; the learning rate is constant after its warm-up."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: float = Field(default=3e-4, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Of SGD; Adam ignores it."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Self-supervision: steps over which the learning rate grows to its value from near 0."""
     weight_decay: float = Field(default=0.0, ge=0)
 
 
@@ -107,6 +109,8 @@ class SelfSupervisionConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()
     quirks: QuirksConfig = QuirksConfig()
+    frozen_statistics: bool = False
+    """The backbone's BatchNorms normalise by the statistics they came with, not by the batch's."""
     projector_hidden: int = Field(default=4096, ge=1)
     projector_out: int = Field(default=256, ge=1)
     moving_average: float = Field(default=0.99, ge=0, lt=1)

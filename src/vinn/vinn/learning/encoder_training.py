@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import lightning.pytorch as lightning
@@ -35,6 +35,7 @@ def train_encoder(
     config: SelfSupervisionConfig,
     out_dir: Path,
     on_progress: OnProgress | None = None,
+    on_pass: Callable[[int, Backbone], None] | None = None,
 ) -> Path:
     """Train on the frames of one or more datasets, with or without actions.
 
@@ -46,6 +47,8 @@ def train_encoder(
         config: settings.
         out_dir: a new folder, or one of an unfinished run with the same settings.
         on_progress: called with (steps done, steps in all, loss).
+        on_pass: called with (passes done, the backbone as it is then, in evaluation mode): before
+            the first pass and after each.
 
     Returns:
         The encoder artefact's folder.
@@ -66,12 +69,20 @@ def train_encoder(
     views = RandomViews(
         config.augmentation, backbone.preprocessing, config.quirks.double_normalisation
     )
-    module = METHODS[config.method](backbone, config)
+    module = METHODS[config.method](backbone, config).train()
     data = TwoViews(Frames(paths, backbone.preprocessing), views)
-    done = fit(module, data, config.run, out_dir, on_progress)
+    done = fit(
+        module,
+        data,
+        config.run,
+        out_dir,
+        on_progress,
+        None if on_pass is None else lambda passes: on_pass(passes, backbone),
+    )
     if not done.writes:
         return out_dir / "encoder"
-    spread = relative_spread(_embed(backbone, paths))
+    chosen = paths[:: max(1, len(paths) // COLLAPSE_FRAMES)]
+    spread = relative_spread(embed_frames(backbone, chosen))
     if not spread >= config.collapse_limit:
         raise CollapseError(
             f"{out_dir}: embeddings collapsed: relative spread {spread:.4f}, allowed at least "
@@ -108,9 +119,8 @@ def export_pretrained(config: BackboneConfig, out_dir: Path) -> Path:
     return backbone.export(out_dir, {"weights": backbone.origin})
 
 
-def _embed(backbone: Backbone, paths: Sequence[Path]) -> torch.Tensor:
-    """Embeddings (N, D) of frames spread evenly over all, as the finished encoder gives them."""
-    chosen = paths[:: max(1, len(paths) // COLLAPSE_FRAMES)]
+def embed_frames(backbone: Backbone, paths: Sequence[Path]) -> torch.Tensor:
+    """Embeddings (N, D) of frames, as the finished encoder gives them."""
     backbone.features.eval()
     with torch.no_grad():
         embeddings = [
@@ -121,6 +131,6 @@ def _embed(backbone: Backbone, paths: Sequence[Path]) -> torch.Tensor:
                     )
                 )
             )
-            for path in chosen
+            for path in paths
         ]
     return torch.cat(embeddings)

@@ -35,6 +35,9 @@ from vinn.reading.config_file import read_mapping
 OnProgress = Callable[[int, int, float], None]
 """Called with (optimiser steps done, steps in all, loss)."""
 
+OnPass = Callable[[int], None]
+"""Called with the passes over the data that are done: 0 before the first one."""
+
 LOG_EVERY_STEPS = 10
 """To TensorBoard."""
 
@@ -101,6 +104,7 @@ def fit(
     config: RunConfig,
     out_dir: Path,
     on_progress: OnProgress | None = None,
+    on_pass: OnPass | None = None,
 ) -> Fit:
     """Train a module, from the last checkpoint in `out_dir` where there is one.
 
@@ -144,7 +148,7 @@ def fit(
         strategy="ddp" if config.devices * config.nodes > 1 else "auto",
         precision=precision,
         logger=TensorBoardLogger(out_dir, name="logs", version=""),
-        callbacks=[checkpoint, progress],
+        callbacks=[checkpoint, progress, _Passes(on_pass)],
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=LOG_EVERY_STEPS,
@@ -197,6 +201,30 @@ class _Progress(Callback):
             total = trainer.estimated_stepping_batches
             loss = outputs["loss"] if isinstance(outputs, dict) else outputs
             self._on_progress(trainer.global_step, int(total), float(loss))
+
+
+class _Passes(Callback):
+    """Tells a function of each pass, on the process that writes."""
+
+    def __init__(self, on_pass: OnPass | None) -> None:
+        self._on_pass = on_pass
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if trainer.global_step == 0:
+            self._tell(trainer, module, 0)
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
+        self._tell(trainer, module, trainer.current_epoch + 1)
+
+    def _tell(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, done: int
+    ) -> None:
+        if self._on_pass is not None and trainer.is_global_zero:
+            module.eval()
+            self._on_pass(done)
+            module.train()
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Self
 
 import torch
 from lightly.loss import NegativeCosineSimilarity, NTXentLoss, VICRegLoss
@@ -60,11 +61,33 @@ class SelfSupervised(LightningModule):
         """The method's loss of two views and their embeddings (N, D)."""
         raise NotImplementedError
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def train(self, mode: bool = True) -> Self:
+        """See `torch.nn.Module.train`; frozen statistics stay as they are in evaluation."""
+        super().train(mode)
+        if self.config.frozen_statistics:
+            for module in self.modules_with_statistics():
+                module.eval()
+        return self
+
+    def modules_with_statistics(self) -> Iterator[torch.nn.Module]:
+        """The backbone's BatchNorms, of its copies too; those of the heads start from nothing."""
+        for name, module in self.named_modules():
+            if "features." in name and isinstance(module, torch.nn.BatchNorm2d):
+                yield module
+
+    def configure_optimizers(self) -> Any:
         """As the settings say, over everything that learns by gradient."""
-        return build_optimizer(
-            [p for p in self.parameters() if p.requires_grad], self.config.optimizer
+        settings = self.config.optimizer
+        optimizer = build_optimizer([p for p in self.parameters() if p.requires_grad], settings)
+        if not settings.warmup_steps:
+            return optimizer
+        schedule = torch.optim.lr_scheduler.LinearLR(
+            optimizer, 1 / (settings.warmup_steps + 1), total_iters=settings.warmup_steps
         )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
 
 
 class Byol(SelfSupervised):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import typer
 
+from vinn.cli.eval import learning_curve as eval_learning_curve
 from vinn.cli.eval import report as eval_report
 from vinn.cli.eval import tables as eval_tables
 
@@ -22,6 +23,7 @@ def _raising(missing: ModuleNotFoundError) -> Callable[[], None]:
 app.command("tables")(eval_tables.tables)
 app.command("offline")(eval_tables.offline)
 app.command("report")(eval_report.report)
+app.command("learning-curve")(eval_learning_curve.learning_curve)
 try:
     from vinn.cli.eval.ablations import beyond
     from vinn.cli.eval.closed_loop import closed_loop

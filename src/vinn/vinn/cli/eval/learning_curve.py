@@ -1,0 +1,44 @@
+"""`vinn eval learning-curve`: does an encoder get better with more passes?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from vinn.cli.console import out, progress_bar
+from vinn.demos.store import Dataset
+from vinn.paper.learning_curve import curve_plots, learning_curves, load_curve_config
+from vinn.viz.output import write_text
+
+
+def learning_curve(
+    demos: Annotated[Path, typer.Argument(metavar="DEMOS", help="Training demonstrations.")],
+    settings: Annotated[Path, typer.Option(help="YAML file: passes and variants.")],
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Folder of the runs; a killed one is taken up.")
+    ],
+) -> None:
+    """Train variants of an encoder; error on left-out demonstrations and spread by passes."""
+    config = load_curve_config(settings)
+    with progress_bar("training") as progress:
+        curves = learning_curves(
+            Dataset.open(demos),
+            config,
+            out_dir,
+            lambda name, done, total, loss: progress(done, total),
+        )
+    for name, svg in curve_plots(curves).items():
+        write_text(out_dir / name, svg)
+    table = Table("variant", "passes", "error on left-out frames", "relative spread")
+    for name, points in curves.items():
+        for point in points:
+            table.add_row(
+                name,
+                str(point.passes),
+                f"{point.left_out_mse:.4g}",
+                f"{point.relative_spread:.3f}",
+            )
+    out.print(table)
