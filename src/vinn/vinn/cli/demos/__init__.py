@@ -1,8 +1,7 @@
-"""`vinn demos`: look at, validate and split demonstrations."""
+"""`vinn demos`: look at, validate, split and curate demonstrations."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -13,9 +12,11 @@ import typer
 from rich.table import Table
 
 from vinn.cli.console import out, progress_bar
+from vinn.cli.demos import curate as demos_curate
 from vinn.cli.demos import formats as demos_formats
 from vinn.cli.demos.add import add
 from vinn.demos.checksums import CHECKSUMS
+from vinn.demos.curation import link_or_copy
 from vinn.demos.files import atomic_directory
 from vinn.demos.hindsight import missing_after, of_demonstration
 from vinn.demos.store import Dataset, validate_dataset
@@ -25,6 +26,7 @@ from vinn.errors import DatasetError
 app = typer.Typer(no_args_is_help=True)
 app.command("add")(add)
 demos_formats.register(app)
+demos_curate.register(app)
 
 Root = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of demonstrations.")]
 
@@ -123,14 +125,7 @@ def split(
         for part, dataset in splits.items():
             for demonstration in dataset.demonstrations:
                 name = demonstration.meta.name
-                shutil.copytree(root / name, folder / part / name, copy_function=_link_or_copy)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+                shutil.copytree(root / name, folder / part / name, copy_function=link_or_copy)
 
 
 def _fractions(text: str) -> dict[str, float]:
