@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from vinn.cli.console import out, progress_bar
+from vinn.tasks.metaworld_environments import ENVIRONMENTS
 from vinn.tasks.recording import record_task
 from vinn.tasks.registry import TASKS, task_settings
 
@@ -21,7 +22,9 @@ def list_tasks() -> None:
     table = Table("task", "what", "stands for (table III)", "extra")
     for task in TASKS.values():
         table.add_row(task.name, task.description, task.paper_task or "-", task.needs)
+    table.add_row("NAME-v3", "any environment of Meta-World, as named below", "-", "tasks")
     out.print(table)
+    out.print(", ".join(ENVIRONMENTS), highlight=False)
 
 
 @app.command()
@@ -37,6 +40,15 @@ def record(
     goal_visible: Annotated[
         bool | None, typer.Option(help="Meta-World: draw the goal's marker.")
     ] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="Meta-World: a camera, or several with + between.")
+    ] = None,
+    frame_stride: Annotated[
+        int | None, typer.Option(min=1, help="Meta-World: simulator steps per frame.")
+    ] = None,
+    frames_after_success: Annotated[
+        int | None, typer.Option(min=0, help="Meta-World: frames shown once the task is done.")
+    ] = None,
     difficulty: Annotated[str | None, typer.Option(help="Door: easy or hard.")] = None,
 ) -> None:
     """Record a task's demonstrations; what is there already is kept."""
@@ -49,6 +61,9 @@ def record(
         seed=seed,
         image_px=image_px,
         goal_visible=goal_visible,
+        camera=camera,
+        frame_stride=frame_stride,
+        frames_after_success=frames_after_success,
         difficulty=difficulty,
     )
     with progress_bar(f"recording {name}") as progress:

@@ -17,6 +17,7 @@ from vinn.reading.config_file import load_config
 from vinn.registry import Registry
 from vinn.robot.config import CameraMount, RobotConfig
 from vinn.robot.gripper_config import EmptyRule, GripperConfig
+from vinn.tasks.metaworld_environments import ENVIRONMENTS, HOLDING
 from vinn.tasks.types import Task, TaskSettings
 
 SAWYER = CameraMount(tilt_rad=-0.085, right_m=0.0403, forward_m=-0.1041, up_m=0.0104)
@@ -41,21 +42,53 @@ def _lazily(module: str, name: str, extra: str, *first: str) -> Callable[..., An
     return make
 
 
-def _metaworld(
-    name: str, title: str, description: str, paper_task: str | None, environment: str, hooks: bool
-) -> Task:
-    """A task of Meta-World; `hooks`: closed fingers are meant to hold nothing."""
+def metaworld_task(environment: str, name: str = "", title: str = "", **known: Any) -> Task:
+    """The task of any environment of Meta-World: its expert, its signal of success.
+
+    Args:
+        environment: e.g. "door-open-v3".
+        name: of the task; that of the environment if left out.
+        title: for tables.
+        known: further fields of `Task`.
+    """
+    # The robot opens fingers that closed on nothing; here most experts close them to push.
+    holds = EmptyRule(enabled=environment in HOLDING)
+    plain = environment.removesuffix("-v3").replace("-", " ").capitalize()
+    fields: dict[str, Any] = {
+        "description": f"{plain} (Meta-World {environment})",
+        "paper_task": None,
+        **known,
+    }
     return Task(
-        name,
-        title,
-        description,
-        paper_task,
-        "tasks",
-        _lazily("vinn.tasks.metaworld", "MetaWorldRecorder", "tasks", environment),
-        _lazily("vinn.tasks.metaworld", "MetaWorldScene", "tasks", environment),
-        RobotConfig(camera=SAWYER, gripper=GripperConfig(empty=EmptyRule(enabled=not hooks))),
+        name=name or environment,
+        title=title or plain,
+        needs="tasks",
+        recorder=_lazily("vinn.tasks.metaworld", "MetaWorldRecorder", "tasks", environment),
+        scene=_lazily("vinn.tasks.metaworld", "MetaWorldScene", "tasks", environment),
+        robot=RobotConfig(camera=SAWYER, gripper=GripperConfig(empty=holds)),
         mirrored=False,
+        **fields,
     )
+
+
+class TaskRegistry(Registry[Task]):
+    """The tasks of this package and of others, and every environment of Meta-World by its name.
+
+    The latter are not among those that are listed: fifty are too many to be meant by "all".
+    """
+
+    def __contains__(self, name: object) -> bool:
+        return name in ENVIRONMENTS or super().__contains__(name)
+
+    def __getitem__(self, name: str) -> Task:
+        if name in ENVIRONMENTS:
+            return metaworld_task(name)
+        try:
+            return super().__getitem__(name)
+        except ConfigError as unknown:
+            if name in self:
+                raise
+            raise ConfigError(f"{unknown}, or of Meta-World: {', '.join(ENVIRONMENTS)}") from None
 
 
 _SHIPPED: dict[str, Task] = {
@@ -80,21 +113,18 @@ _SHIPPED: dict[str, Task] = {
             # Setting down begins with "almost open", which has to count as opening.
             RobotConfig(gripper=GripperConfig(open_below=1.4)),
         ),
-        _metaworld(
+        metaworld_task(
+            "push-v3",
             "pushing",
             "Pushing",
-            "push a puck to a goal (Meta-World push-v3)",
-            "Pushing",
-            "push-v3",
-            hooks=False,
+            description="push a puck to a goal (Meta-World push-v3)",
+            paper_task="Pushing",
         ),
-        _metaworld(
+        metaworld_task(
+            "door-open-v3",
             "door-metaworld",
             "Door opening (Meta-World)",
-            "open a safe by its handle (Meta-World door-open-v3)",
-            None,
-            "door-open-v3",
-            hooks=True,
+            description="open a safe by its handle (Meta-World door-open-v3)",
         ),
     )
 }
@@ -109,7 +139,7 @@ def task_named(name: str) -> Task:
     return TASKS[name]
 
 
-TASKS: Registry[Task] = Registry("task", "vinn.tasks", Task, _SHIPPED)
+TASKS = TaskRegistry("task", "vinn.tasks", Task, _SHIPPED)
 
 
 def task_settings(name: str, file: Path | None = None, **changes: object) -> TaskSettings:

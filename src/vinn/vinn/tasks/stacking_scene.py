@@ -36,6 +36,7 @@ from vinn.tasks.types import TaskSettings
 
 START = StartPose(arm_m=0.05)
 OPEN_M, CLOSED_M = 0.09, -0.05
+OVERVIEW_PX = 240
 SETTLE_STEPS = 300
 """Simulator steps of 2 ms per action."""
 STACKED_ABOVE_M, STACKED_ASIDE_M = 0.01, 0.025
@@ -96,6 +97,13 @@ class StackingScene:
         image = self._renderer.render(self.data, WRIST_CAMERA, self._side_px, self._side_px)
         noise = self._rng.normal(0, 3, image.shape)
         return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+    def overview_image(self) -> NDArray[np.uint8]:
+        """See `TaskScene.overview_image`."""
+        camera = mujoco.MjvCamera()
+        camera.lookat = self.blocks.center_m.mean(axis=0)
+        camera.distance, camera.elevation, camera.azimuth = 0.9, -25.0, -40.0
+        return self._renderer.render(self.data, camera, OVERVIEW_PX, OVERVIEW_PX)
 
     @property
     def world_R_camera(self) -> NDArray[np.float64]:

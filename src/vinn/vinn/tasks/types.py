@@ -15,6 +15,10 @@ from vinn.robot.config import RobotConfig
 SPLITS = ("train", "test", "pool")
 """Parts of a recorded task: demonstrations, held-out ones, and more for learning curves."""
 
+WRIST_CAMERA = "gripperPOV"
+"""Meta-World's camera on the hand."""
+CAMERA_SEPARATOR = "+"
+
 
 class TaskSettings(BaseModel):
     """How a task is recorded. The counts are the paper's (section IV-A)."""
@@ -33,6 +37,11 @@ class TaskSettings(BaseModel):
     """Meta-World: simulator steps per frame; a frame's action is what they add up to."""
     goal_visible: bool = True
     """Meta-World: whether the goal's marker is drawn."""
+    camera: str = Field(default=WRIST_CAMERA, min_length=1)
+    """Meta-World: the camera, or several with `CAMERA_SEPARATOR` between, side by side in the
+    picture; actions are in the axes of the first one."""
+    frames_after_success: int = Field(default=0, ge=0, le=100)
+    """Meta-World: so many frames more are shown once the task is done: to go on pushing."""
     difficulty: str = "hard"
     """Door: difficulty of the scene."""
 
@@ -79,6 +88,9 @@ class TaskScene(Protocol):
 
     def wrist_image(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB, what the camera at the gripper sees now."""
+
+    def overview_image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, the whole scene from beside, for people."""
 
     def act(self, camera_delta_m: NDArray[np.float64], closed: bool) -> NDArray[np.float64]:
         """Move the gripper, and open or close it.
