@@ -16,11 +16,11 @@
 #   the marker of push-v3 and push-back-v3 is late, that of reach-v3 is not
 set -euo pipefail
 
-python="${PYTHON:-python3}"
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
-"$python" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q "metaworld==3.1.1" "mujoco==3.3.0" "gymnasium==1.4.0"
+python3.11 -m venv "$folder/venv"
+"$folder/venv/bin/python" -m pip install --quiet \
+    'metaworld==3.1.1' 'mujoco==3.3.0' 'gymnasium[mujoco]==1.4.0' packaging==26.3
 
 cat > "$folder/check.py" <<'CODE'
 import warnings

@@ -16,6 +16,7 @@ CLUSTER = "needs several machines; test/encoders and test/evaluation use workers
 OTHERS_DATA = "needs data sets of others"
 FILMS = "needs films, and minutes of structure from motion; test/ingest does that"
 INSTALLS = "installs packages"
+NAMED = "names folders and demonstrations of the reader's; test/demos runs them"
 
 NOT_RUN = (
     (r"make (demo|test|lint|pytest)", MINUTES),
@@ -32,6 +33,7 @@ NOT_RUN = (
     (r"vinn eval offline .*--format", OTHERS_DATA),
     (r"vinn eval closed-loop --task stacking", MINUTES),
     (r"vinn tasks record stacking", MINUTES),
+    (r"vinn demos (merge|delete|trim|change-rate|rank) ", NAMED),
     (r"vinn train", TRAINING),
     (r"vinn policy build .*--preset grasp-point", TRAINING),
     (r"vinn bench", MINUTES),

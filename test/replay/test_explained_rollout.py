@@ -15,7 +15,7 @@ from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
-from vinn.evaluation.recorded_trials import record_trial, recording_trials
+from vinn.evaluation.recorded_trials import record_trial, recordings_folder
 from vinn.evaluation.trials import StopAt, TrialResult
 from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.embedding import EmbeddedDataset
@@ -162,7 +162,7 @@ def test_a_folder_with_recordings_is_not_mixed_with_others(tmp_path: Path) -> No
     (tmp_path / "file").write_bytes(b"kept")
     for name, why in (("full", "not empty"), ("file", "exists"), ("file/under", "directory")):
         with pytest.raises(ConfigError, match=f"recordings: .*{name}: (?i:.*{why})"):
-            recording_trials(tmp_path / name)
+            recordings_folder(tmp_path / name)
     assert (tmp_path / "full" / "oak-000.mcap").read_bytes() == b"kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
 

@@ -9,8 +9,9 @@ import pytest
 from blobs import write_blobs
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError, DatasetError
+from vinn.evaluation import door_trials
+from vinn.evaluation.trial_pool import Kept
 from vinn.evaluation.trials import Failure, TrialResult
-from vinn.paper.closed_loop import run as closed_loop
 from vinn.paper.closed_loop.config import (
     PRESETS_DIR,
     ClosedLoopConfig,
@@ -49,12 +50,6 @@ class World:
 
     def __init__(self, scene):
         self.scene = scene
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
 
     def reset(self, seed):
         self.seed = seed
@@ -102,7 +97,7 @@ def simulated(monkeypatch):
     """Trials without physics. `limit` of them may run, then the process is 'killed'."""
     done = []
 
-    def trial(policy, world, number, robot):
+    def trial(policy, world, number, rollout, robot, stop_at):
         if len(done) == simulated_limit[0]:
             raise KeyboardInterrupt
         done.append((policy.name, world.scene.cabinet.name, world.scene.occlusion, world.seed))
@@ -122,9 +117,9 @@ def simulated(monkeypatch):
         )
 
     simulated_limit = [10_000]
-    monkeypatch.setattr(closed_loop, "DoorWorld", World)
-    monkeypatch.setattr(closed_loop, "run_trial", trial)
-    monkeypatch.setattr(closed_loop, "load_policy", Policy)
+    monkeypatch.setattr(door_trials, "_worlds", Kept(World))
+    monkeypatch.setattr(door_trials, "run_trial", trial)
+    monkeypatch.setattr(door_trials, "opened_policy", lambda source: Policy(source.directory))
     return done, simulated_limit
 
 

@@ -42,7 +42,7 @@ class OwnProcess:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                max_workers=1, mp_context=context, initializer=_end_with_parent
+                max_workers=1, mp_context=context, initializer=end_with_parent
             )
         try:
             return self._pool.submit(function, *arguments).result()
@@ -58,7 +58,7 @@ class OwnProcess:
             self._pool = None
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A killed caller must not leave a training behind that the next call would meet."""
     parent = multiprocessing.parent_process()
 

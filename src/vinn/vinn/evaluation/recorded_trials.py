@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +14,12 @@ from numpy.typing import NDArray
 from vinn.demos.frames import decode_jpeg, encode_jpeg
 from vinn.demos.types import ActionScale
 from vinn.errors import ConfigError
-from vinn.evaluation.trials import SESSION, RunTrial, StopAt, TrialResult, run_trial
+from vinn.evaluation.trials import SESSION, StopAt, TrialResult, run_trial
 from vinn.policies.episode import Position
-from vinn.policies.types import Policy, Prediction, TakenStep
+from vinn.policies.types import Policy, Prediction, SeededPolicy, TakenStep
 from vinn.robot.config import RobotConfig
 from vinn.robot.session import SessionTally
+from vinn.robot.types import ReasonCode
 from vinn.rollout.config import RolloutConfig
 from vinn.rollout.loop import StepRecord
 from vinn.rollout.messages import (
@@ -35,12 +38,8 @@ _IDLE, _EXECUTING, _RUNNING = 0, 1, 3
 _STEP_NS = 1_000_000
 
 
-def recording_trials(folder: Path, policy_dir: Path | None = None) -> RunTrial:
-    """What records each trial of `run_trials` as CABINET-NUMBER.mcap.
-
-    Args:
-        folder: must not exist, or be empty; is made.
-        policy_dir: as in `record_trial`.
+def recordings_folder(folder: Path) -> Path:
+    """The new folder for a recording of each trial.
 
     Raises:
         ConfigError: it cannot be made, or something is in it.
@@ -52,19 +51,7 @@ def recording_trials(folder: Path, policy_dir: Path | None = None) -> RunTrial:
         raise ConfigError(f"recordings: {folder}: {cause.strerror}") from cause
     if used:
         raise ConfigError(f"recordings: {folder}: not empty; name a new folder")
-
-    def run_one(
-        policy: Policy,
-        world: DoorWorld,
-        trial: int,
-        rollout: RolloutConfig | None,
-        robot: RobotConfig | None,
-        stop_at: StopAt,
-    ) -> TrialResult:
-        path = folder / f"{world.scene.cabinet.name}-{trial:03d}.mcap"
-        return record_trial(policy, world, path, policy_dir, trial, stop_at, rollout, robot)
-
-    return run_one
+    return folder
 
 
 def record_trial(
@@ -95,6 +82,37 @@ def record_trial(
         DatasetError: the recording cannot be written.
         ConfigError: see `run_trial`.
     """
+    with watched_rollout(policy, path, policy_dir, _WatchedDoor(world)) as watched:
+        result = run_trial(
+            watched, world, trial, rollout, robot, stop_at, on_step=watched.step_ended
+        )
+        watched.ended(result.reason, result.steps, result.attempts)
+    return result
+
+
+class WatchedScene(Protocol):
+    """What is simulated, as a recording tells of it."""
+
+    @property
+    def now_s(self) -> float:
+        """Simulated time, 0 at the start."""
+
+    def onlooker_image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB from beside."""
+
+    def messages(self, stamp_ns: int) -> list[tuple[str, str, dict[str, Any]]]:
+        """Topic, type and fields of what there is to say of the scene itself."""
+
+
+@contextmanager
+def watched_rollout(
+    policy: Policy, path: Path, policy_dir: Path | None, scene: WatchedScene
+) -> Iterator[WatchedPolicy]:
+    """A policy whose rollout is recorded to `path`: see `record_trial`.
+
+    Raises:
+        DatasetError: the recording cannot be written.
+    """
     info = {
         "session": path.stem,
         "name": path.stem,
@@ -103,25 +121,14 @@ def record_trial(
     with RolloutRecorder(path, info) as recorder:
         if policy_dir is not None:
             recorder.write_parameters({"vinn_policy.policy": str(policy_dir.resolve())})
-        watched = _Watched(policy, world, recorder)
-        result = run_trial(
-            watched, world, trial, rollout, robot, stop_at, on_step=watched.step_ended
-        )
-        recorder.close(
-            {
-                "reason": result.reason.value,
-                "steps": str(result.steps),
-                "attempts": str(result.attempts),
-            }
-        )
-    return result
+        yield WatchedPolicy(policy, recorder, scene)
 
 
-class _Watched:
-    """A policy whose predictions are recorded, with what the world is like at that moment."""
+class WatchedPolicy:
+    """A policy whose predictions are recorded, with what the scene is like at that moment."""
 
-    def __init__(self, policy: Policy, world: DoorWorld, recorder: RolloutRecorder) -> None:
-        self._policy, self._world, self._recorder = policy, world, recorder
+    def __init__(self, policy: Policy, recorder: RolloutRecorder, scene: WatchedScene) -> None:
+        self._policy, self._recorder, self._watched_scene = policy, recorder, scene
         self._sequence = 0
         self._tally = SessionTally(SESSION)
         self._taken: dict[str, Any] = {}
@@ -136,6 +143,11 @@ class _Watched:
         """See `Policy`."""
         self._policy.reset()
 
+    def seed_episode(self, seed: int) -> None:
+        """See `SeededPolicy`."""
+        if isinstance(self._policy, SeededPolicy):
+            self._policy.seed_episode(seed)
+
     def predict(self, image_rgb: NDArray[np.uint8]) -> Prediction:
         """See `Policy`."""
         jpeg = encode_jpeg(image_rgb)
@@ -143,7 +155,8 @@ class _Watched:
         self._scene()
         image = image_fields(jpeg, stamp_ns, "wrist_camera")
         self._write("wrist_camera/image_raw/compressed", "sensor_msgs/msg/CompressedImage", image)
-        overview = image_fields(encode_jpeg(self._world.overview_image()), stamp_ns, "overview")
+        seen = encode_jpeg(self._watched_scene.onlooker_image())
+        overview = image_fields(seen, stamp_ns, "overview")
         self._write(
             "overview_camera/image_raw/compressed", "sensor_msgs/msg/CompressedImage", overview
         )
@@ -177,31 +190,15 @@ class _Watched:
         self._executor(_IDLE, said)
         self._scene()
 
+    def ended(self, reason: ReasonCode, steps: int, attempts: int | None) -> None:
+        """Close the recording with how the rollout ended."""
+        self._recorder.close(
+            {"reason": reason.value, "steps": str(steps), "attempts": str(attempts)}
+        )
+
     def _scene(self) -> None:
-        world = self._world
-        joints = world.joint_positions()
-        self._write(
-            "stretch/joint_states",
-            "sensor_msgs/msg/JointState",
-            {
-                "header": header_fields(self._now_ns()),
-                "name": list(joints),
-                "position": list(joints.values()),
-            },
-        )
-        self._write(
-            "scene/status",
-            "vinn_msgs/msg/SceneStatus",
-            {
-                "header": header_fields(self._now_ns()),
-                "cabinet": world.scene.cabinet.name,
-                "occlusion": world.scene.occlusion.value,
-                "door_angle_rad": world.door_angle_rad,
-                "grasped": world.grasped,
-                "opened": world.opened,
-                "fully_opened": world.fully_opened,
-            },
-        )
+        for topic, type_name, fields in self._watched_scene.messages(self._now_ns()):
+            self._write(topic, type_name, fields)
         self._write(
             "supervisor/status",
             "vinn_msgs/msg/RolloutStatus",
@@ -223,9 +220,48 @@ class _Watched:
         )
 
     def _now_ns(self) -> int:
-        return _EPOCH_NS + round(self._world.time_s * 1e9)
+        return _EPOCH_NS + round(self._watched_scene.now_s * 1e9)
 
     def _write(self, topic: str, type_name: str, fields: dict[str, Any]) -> None:
         # Time stands still while the policy thinks; messages keep their order all the same.
         self._newest_ns = max(self._newest_ns + _STEP_NS, self._now_ns())
         self._recorder.write_message(f"/{topic}", type_name, fields, self._newest_ns)
+
+
+class _WatchedDoor:
+    """The cabinet and the robot before it."""
+
+    def __init__(self, world: DoorWorld) -> None:
+        self._world = world
+
+    @property
+    def now_s(self) -> float:
+        """See `WatchedScene`."""
+        return self._world.time_s
+
+    def onlooker_image(self) -> NDArray[np.uint8]:
+        """See `WatchedScene`."""
+        return self._world.overview_image()
+
+    def messages(self, stamp_ns: int) -> list[tuple[str, str, dict[str, Any]]]:
+        """See `WatchedScene`."""
+        world = self._world
+        joints = world.joint_positions()
+        state = {
+            "header": header_fields(stamp_ns),
+            "name": list(joints),
+            "position": list(joints.values()),
+        }
+        status = {
+            "header": header_fields(stamp_ns),
+            "cabinet": world.scene.cabinet.name,
+            "occlusion": world.scene.occlusion.value,
+            "door_angle_rad": world.door_angle_rad,
+            "grasped": world.grasped,
+            "opened": world.opened,
+            "fully_opened": world.fully_opened,
+        }
+        return [
+            ("stretch/joint_states", "sensor_msgs/msg/JointState", state),
+            ("scene/status", "vinn_msgs/msg/SceneStatus", status),
+        ]

@@ -15,7 +15,7 @@ import numpy as np
 
 from vinn.errors import ConfigError
 from vinn.evaluation.statistics import SuccessRate, opened_at_first
-from vinn.policies.types import Policy, Prediction, taken_step
+from vinn.policies.types import Policy, Prediction, begin_episode, taken_step
 from vinn.robot.config import RobotConfig
 from vinn.robot.types import ReasonCode, StepRequest, StepResult
 from vinn.rollout.config import RolloutConfig
@@ -96,18 +96,24 @@ class TrialResult:
         return opened_at_first(self.opened, self.attempts)
 
 
-RunTrial = Callable[
-    [Policy, DoorWorld, int, RolloutConfig | None, RobotConfig | None, StopAt], TrialResult
-]
-"""Runs one trial in a world that was just reset, as `run_trial` does."""
-
-
 def trial_seed(seed: int, scene: int, trial: int) -> int:
     """Seed of the world for a trial; differs for every run seed, scene and trial.
 
     The offset keeps trials apart from demonstrations, which count their seeds from 0 upwards.
     """
     return int(np.random.SeedSequence([seed, scene, trial, 0x7E57]).generate_state(1)[0])
+
+
+def check_trials(scenes: int, trials_per_scene: int) -> None:
+    """Refuse what is no number of trials.
+
+    Raises:
+        ConfigError: no scene, or a number of trials out of range.
+    """
+    if not scenes:
+        raise ConfigError("trials: no scene; at least one cabinet is needed")
+    if not 1 <= trials_per_scene <= MAX_TRIALS:
+        raise ConfigError(f"trials per scene = {trials_per_scene}; allowed: 1 to {MAX_TRIALS}")
 
 
 def run_trials(
@@ -119,9 +125,10 @@ def run_trials(
     robot: RobotConfig | None = None,
     stop_at: StopAt = StopAt.FULLY_OPENED,
     on_trial: Callable[[TrialResult], None] | None = None,
-    run_one: RunTrial | None = None,
 ) -> list[TrialResult]:
-    """Run `trials_per_scene` trials in every scene.
+    """Run `trials_per_scene` trials in every scene, in this process.
+
+    For a policy that is an artefact `vinn.evaluation.door_trials` has them in several.
 
     Args:
         policy: its `reset` is called before each trial.
@@ -133,22 +140,18 @@ def run_trials(
         stop_at: when a trial ends as a success. Waiting for `fully_opened` measures all three
             levels of success.
         on_trial: told each result as it comes.
-        run_one: runs each; None: `run_trial`.
 
     Raises:
         ConfigError: no scene, a number of trials out of range, or a robot configuration for
             another action scale than the policy's.
     """
-    if not scenes:
-        raise ConfigError("trials: no scene; at least one cabinet is needed")
-    if not 1 <= trials_per_scene <= MAX_TRIALS:
-        raise ConfigError(f"trials per scene = {trials_per_scene}; allowed: 1 to {MAX_TRIALS}")
+    check_trials(len(scenes), trials_per_scene)
     results = []
     for index, scene in enumerate(scenes):
         with DoorWorld(scene) as world:
             for trial in range(trials_per_scene):
                 world.reset(trial_seed(seed, index, trial))
-                result = (run_one or run_trial)(policy, world, trial, rollout, robot, stop_at)
+                result = run_trial(policy, world, trial, rollout, robot, stop_at)
                 results.append(result)
                 if on_trial is not None:
                     on_trial(result)
@@ -176,7 +179,7 @@ def run_trial(
         )
     executor = step_executor(world, robot)
     executor.begin_session(SESSION)
-    policy.reset()
+    begin_episode(policy, world.seed)
     driver = SimulatedStretch(world)  # only its clock: simulated time across resets
 
     def predict(settled_s: float) -> Prediction:

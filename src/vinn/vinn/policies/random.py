@@ -15,7 +15,7 @@ class RandomPolicy:
     """Uniform directions of the demonstrations' mean step length, uniform gripper states.
 
     Every step has one action. The seed fixes the whole sequence; `reset` does not restart it, so
-    that episodes differ.
+    that episodes differ. `seed_episode` makes an episode's own sequence.
     """
 
     def __init__(self, memory: ActionMemory, seed: int = 0) -> None:
@@ -24,7 +24,7 @@ class RandomPolicy:
         moving = lengths[lengths > 0]
         self.step_length = float(moving.mean()) if len(moving) else 0.0
         self._action_scale = memory.action_scale
-        self._rng = np.random.default_rng(seed)
+        self._seed, self._rng = seed, np.random.default_rng(seed)
         self._next = self._draw()
 
     @property
@@ -34,6 +34,11 @@ class RandomPolicy:
 
     def reset(self) -> None:
         """Nothing to forget; the sequence goes on."""
+
+    def seed_episode(self, seed: int) -> None:
+        """See `SeededPolicy`."""
+        self._rng = np.random.default_rng([self._seed, seed])
+        self._next = self._draw()
 
     def predict(self, image_rgb: NDArray[np.uint8]) -> Prediction:
         """See `Policy.predict`; the image is only checked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,3 +152,18 @@ class Policy(Protocol):
             prediction: of this policy, made since the last step; the one that was executed.
             step: what the robot did on it.
         """
+
+
+@runtime_checkable
+class SeededPolicy(Protocol):
+    """A policy that draws numbers: so that a trial can be repeated alone, whatever ran before."""
+
+    def seed_episode(self, seed: int) -> None:
+        """Draw the numbers of the episode of a seed from now on."""
+
+
+def begin_episode(policy: Policy, seed: int) -> None:
+    """`Policy.reset`, and what a policy draws in the episode follows from its seed."""
+    if isinstance(policy, SeededPolicy):
+        policy.seed_episode(seed)
+    policy.reset()

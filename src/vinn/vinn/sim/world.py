@@ -65,8 +65,9 @@ class DoorWorld:
         self._joint_dof = np.array([self.model.joint(n).dofadr[0] for n in JOINTS])
         self._door_qpos = int(self.model.joint(DOOR_HINGE).qposadr[0])
         self._door_dof = int(self.model.joint(DOOR_HINGE).dofadr[0])
-        self._pads = [self.model.geom(name).id for name in PAD_GEOMS]
-        self._handle = {self.model.geom(name).id for name in HANDLE_GEOMS}
+        self._pads = {self.model.geom(name).id for name in PAD_GEOMS}
+        self._is_handle = np.zeros(self.model.ngeom, bool)
+        self._is_handle[[self.model.geom(name).id for name in HANDLE_GEOMS]] = True
         self._speeds = self._joint_speeds()
         self._substeps = round(_CONTROL_PERIOD_S / self.model.opt.timestep)
         self.reset(seed)
@@ -217,13 +218,10 @@ class DoorWorld:
         closing = finger_rad_to_aperture(float(self._goal[_FINGERS].mean()))
         if closing >= 2.0 * self.scene.cabinet.handle.radius_m:
             return False
-        touching = set()
-        for contact in self.data.contact[: self.data.ncon]:
-            a, b = int(contact.geom1), int(contact.geom2)
-            for pad, other in ((a, b), (b, a)):
-                if pad in self._pads and other in self._handle:
-                    touching.add(pad)
-        return len(touching) == len(self._pads)
+        # All contacts at once: this is asked for at every control step.
+        pairs = self.data.contact.geom
+        on_handle = pairs[self._is_handle[pairs[:, ::-1]]]
+        return self._pads <= set(on_handle.tolist())
 
     @property
     def grasped(self) -> bool:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from vinn.cli.console import err, out, progress_bar
+from vinn.cli.eval.closed_loop import Processes
 from vinn.cli.eval.closed_loop_tables import TASK, trials_progress
+from vinn.evaluation.trial_pool import TrialPool
 from vinn.paper.ablations.output import beyond_results
 from vinn.paper.ablations.run import load_beyond_config, run_beyond
 from vinn.paper.offline.config import claim_workspace, load_tables_config
@@ -35,6 +37,7 @@ def beyond(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Measure nothing; write what there is.")
     ] = False,
+    processes: Processes = None,
 ) -> None:
     """`vinn-plus`, its switches and DARP on the door task: offline and in closed loop.
 
@@ -50,8 +53,8 @@ def beyond(
     workspace = Workspace(work, training, [task])
     try:
         if not report_only:
-            with trials_progress() as on_trial:
-                run_beyond(config, task, workspace, on_trial)
+            with trials_progress() as on_trial, TrialPool(processes) as pool:
+                run_beyond(config, task, workspace, on_trial, pool)
         results = beyond_results(config, task, workspace, f"vinn eval beyond --preset {preset}")
     finally:
         workspace.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,28 +17,31 @@ from rich.table import Table
 from vinn import __version__
 from vinn.cli.console import err, out
 from vinn.errors import ConfigError
-from vinn.evaluation.recorded_trials import recording_trials
+from vinn.evaluation.door_trials import door_trials
+from vinn.evaluation.policy_source import PolicySource
+from vinn.evaluation.recorded_trials import recordings_folder
 from vinn.evaluation.statistics import SuccessRate, share_at_first
-from vinn.evaluation.trials import (
-    Failure,
-    StopAt,
-    TrialResult,
-    as_json,
-    run_trials,
-    success_by_cabinet,
-)
-from vinn.paper.tasks.trials import ROLLOUT, TRIAL_IMAGE_PX, TaskTrial, run_task_trials, task_rates
+from vinn.evaluation.trial_pool import Job, TrialPool
+from vinn.evaluation.trials import Failure, StopAt, TrialResult, as_json, success_by_cabinet
+from vinn.paper.tasks.trials import ROLLOUT, TRIAL_IMAGE_PX, SceneTrial, task_rates, task_trials
 from vinn.policies.artefact import open_artefact
 from vinn.policies.artefacts.artefact import PolicyArtefact
-from vinn.policies.types import Policy
-from vinn.robot.config import RobotConfig, load_robot_config
-from vinn.rollout.config import RolloutConfig, load_rollout_config
+from vinn.robot.config import load_robot_config
+from vinn.rollout.config import load_rollout_config
 from vinn.sim.cabinets import CABINETS, cabinet_named
 from vinn.sim.difficulty import difficulty_named
 from vinn.sim.scene import Occlusion, SceneConfig
 from vinn.tasks.registry import task_named, task_settings
 from vinn.viz.output import write_text
 
+ResultT = TypeVar("ResultT")
+
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Trials at a time, each in a process; one for each processor by default."
+    ),
+]
 DOOR = "door"
 """The task whose trials have cabinets, difficulties and occlusions."""
 
@@ -73,15 +76,23 @@ def closed_loop(
     out_file: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
     recordings: Annotated[
         Path | None,
-        typer.Option(help="New folder for a recording of each trial, for `vinn report` (door)."),
+        typer.Option(help="New folder for a recording of each trial, for `vinn report`."),
+    ] = None,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings",
+            help="YAML file that the task was recorded with (`vinn tasks record --config`).",
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the encoder.")] = 1,
+    processes: Processes = None,
 ) -> None:
     """Run closed-loop trials in simulation and print success rates with intervals."""
     if out_file is not None and not out_file.resolve().parent.is_dir():
         raise ConfigError(f"--out {out_file}: its folder does not exist")
     artefact = open_artefact(policy)
-    loaded = artefact.policy(threads, k, bandwidth)
+    source = PolicySource(policy, threads, k, bandwidth)
     limits = load_rollout_config(rollout) if rollout else None
     config = load_robot_config(robot) if robot else None
     said = {"seed": seed, "k": k, "bandwidth": bandwidth}
@@ -91,13 +102,20 @@ def closed_loop(
             "--difficulty": difficulty,
             "--occlusion": occlusion,
             "--stop-at": stop_at,
-            "--recordings": recordings,
         }
         for option, value in of_doors.items():
             if value is not None:
                 raise ConfigError(f"{option}: is of --task {DOOR}; --task {task} has none")
-        _of_task(artefact, loaded, task, trials, seed, limits, config, out_file, said)
+        shown = task_settings(task, settings_file)
+        if settings_file is None:
+            shown = shown.model_copy(update={"image_px": TRIAL_IMAGE_PX})
+        jobs = task_trials(source, task, shown, trials, seed, limits or ROLLOUT, config, recordings)
+        if recordings is not None:
+            recordings_folder(recordings)
+        _of_task(artefact, task, jobs, processes, out_file, said)
         return
+    if settings_file is not None:
+        raise ConfigError(f"--settings: is of other tasks; --task {DOOR} has --difficulty")
     difficulty, occlusion = difficulty or "easy", occlusion or Occlusion.NONE
     stop_at = stop_at or StopAt.FULLY_OPENED
     scenes = [
@@ -108,27 +126,10 @@ def closed_loop(
         )
         for name in (cabinets or ",".join(CABINETS)).split(",")
     ]
-    run_one = None if recordings is None else recording_trials(recordings, policy)
-    results: list[TrialResult] = []
-    with _progress() as progress:
-        bar = progress.add_task("trials", total=len(scenes) * trials, opened="")
-
-        def on_trial(result: TrialResult) -> None:
-            results.append(result)
-            opened = sum(each.opened for each in results)
-            progress.update(bar, advance=1, opened=f"opened {opened} of {len(results)}")
-
-        run_trials(
-            loaded,
-            scenes,
-            trials,
-            seed,
-            rollout=limits,
-            robot=config,
-            stop_at=stop_at,
-            on_trial=on_trial,
-            run_one=run_one,
-        )
+    doors = door_trials(source, scenes, trials, seed, limits, config, stop_at, recordings)
+    if recordings is not None:
+        recordings_folder(recordings)
+    results = _done(doors, processes, "opened", lambda result: result.opened)
     out.print(
         _table(results, f"{artefact.manifest.name}, {difficulty}, occlusion {occlusion.value}")
     )
@@ -160,39 +161,17 @@ def closed_loop(
 
 def _of_task(
     artefact: PolicyArtefact,
-    policy: Policy,
     name: str,
-    trials: int,
-    seed: int,
-    rollout: RolloutConfig | None,
-    robot: RobotConfig | None,
+    jobs: Sequence[SceneTrial],
+    processes: int | None,
     out_file: Path | None,
     said: Mapping[str, object],
 ) -> None:
-    """Trials of a task other than the door; its pictures are as large as the demonstrations'."""
-    task = task_named(name)
-    results: list[TaskTrial] = []
-    with _progress() as progress:
-        bar = progress.add_task("trials", total=trials, opened="")
-
-        def on_trial(result: TaskTrial) -> None:
-            results.append(result)
-            done = sum(each.success for each in results)
-            progress.update(bar, advance=1, opened=f"done {done} of {len(results)}")
-
-        run_task_trials(
-            policy,
-            task,
-            task_settings(name, image_px=TRIAL_IMAGE_PX),
-            trials,
-            seed,
-            rollout or ROLLOUT,
-            robot,
-            on_trial,
-        )
+    """Trials of a task other than the door."""
+    results = _done(jobs, processes, "done", lambda result: result.success)
     done, first = task_rates(results)
     reasons = Counter(result.reason.value for result in results)
-    table = Table(title=f"{artefact.manifest.name}, {task.title}")
+    table = Table(title=f"{artefact.manifest.name}, {task_named(name).title}")
     for heading in ("task", "done [95 %]", "at first attempt [95 %]", "steps"):
         table.add_column(heading)
     steps = sum(result.steps for result in results) / len(results)
@@ -203,7 +182,7 @@ def _of_task(
         _write(
             out_file,
             artefact,
-            {"task": name, **said},
+            {"task": name, "recorded_with": jobs[0].settings.model_dump(), **said},
             {
                 "done": asdict(done),
                 "first_attempt": asdict(first),
@@ -213,12 +192,29 @@ def _of_task(
         )
 
 
+def _done(
+    jobs: Sequence[Job[ResultT]],
+    processes: int | None,
+    verb: str,
+    success: Callable[[ResultT], bool],
+) -> list[ResultT]:
+    """The results of all trials, with a bar that counts successes."""
+    results: list[ResultT] = []
+    with TrialPool(processes) as pool, _progress() as progress:
+        bar = progress.add_task("trials", total=len(jobs), counted="")
+        for result in pool.run(jobs):
+            results.append(result)
+            counted = f"{verb} {sum(map(success, results))} of {len(results)}"
+            progress.update(bar, advance=1, counted=counted)
+    return results
+
+
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[opened]}"),
+        TextColumn("{task.fields[counted]}"),
         TimeElapsedColumn(),
         console=err,
     )

@@ -12,8 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vinn.cli.console import err, out, progress_bar
+from vinn.cli.eval.closed_loop import Processes
 from vinn.cli.eval.tables import RayAddress
 from vinn.evaluation.statistics import SuccessRate, share_at_first
+from vinn.evaluation.trial_pool import TrialPool
 from vinn.paper.closed_loop.config import load_closed_loop_config
 from vinn.paper.closed_loop.output import (
     TITLES,
@@ -60,6 +62,7 @@ def closed_loop_tables(
         typer.Option(min=1, help="More than 1: trials by so many workers of Ray ('ray' extra)."),
     ] = 1,
     ray_address: RayAddress = None,
+    processes: Processes = None,
 ) -> None:
     """Tables I and II and figure 5 on the door task; a killed run goes on with the next trial."""
     config = load_closed_loop_config(preset)
@@ -81,9 +84,9 @@ def closed_loop_tables(
         )
     workspace = Workspace(work, training, [task])
     try:
-        with trials_progress() as on_trial:
+        with trials_progress() as on_trial, TrialPool(processes) as pool:
             if workers == 1 and ray_address is None:
-                run_closed_loop(wanted, task, workspace, on_trial)
+                run_closed_loop(wanted, task, workspace, on_trial, pool)
             else:
                 run_closed_loop_by_workers(wanted, task, workspace, workers, ray_address, on_trial)
         if trials_only:

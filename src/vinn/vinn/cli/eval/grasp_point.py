@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from vinn.cli.console import err, out, progress_bar
+from vinn.cli.eval.closed_loop import Processes
 from vinn.cli.eval.closed_loop_tables import TASK, trials_progress
 from vinn.demos.types import ActionScale
+from vinn.evaluation.trial_pool import TrialPool
 from vinn.paper.closed_loop.config import load_closed_loop_config
 from vinn.paper.grasp.point import PARTS, PRESETS, grasp_point_results, run_grasp_point
 from vinn.paper.offline.config import claim_workspace, load_tables_config
@@ -36,6 +38,7 @@ def grasp_point(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Measure nothing; write what there is.")
     ] = False,
+    processes: Processes = None,
 ) -> None:
     """Preset `grasp-point` on cabinets with and without demonstrations, against the others.
 
@@ -50,9 +53,9 @@ def grasp_point(
     workspace = Workspace(work, training, [task])
     try:
         if not report_only:
-            with trials_progress() as on_trial:
+            with trials_progress() as on_trial, TrialPool(processes) as pool:
                 wanted = tuple(part.strip() for part in parts.split(","))
-                run_grasp_point(wanted, task, workspace, on_trial)
+                run_grasp_point(wanted, task, workspace, on_trial, pool)
         results = grasp_point_results(task, workspace, "vinn eval grasp-point")
     finally:
         workspace.close()

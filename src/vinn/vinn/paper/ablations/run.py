@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from vinn.encoders.encoder import load_encoder
+from vinn.evaluation.trial_pool import TrialPool
 from vinn.learning.darp_head import train_darp_head
 from vinn.paper.closed_loop.config import ClosedLoopConfig
 from vinn.paper.closed_loop.run import OnTrial, run_closed_loop
@@ -80,18 +81,19 @@ def run_beyond(
     data: TaskData,
     workspace: Workspace,
     on_trial: OnTrial | None = None,
+    pool: TrialPool | None = None,
 ) -> None:
     """Do what was not done yet: sampled and left-out cabinets, offline, switches, the rest."""
     sampled = {"methods": (), "left_out": False, "occlusions": ()}
     held_out = {"methods": (), "occlusions": ()}
     for first in (sampled, held_out):
-        run_closed_loop(config.main.model_copy(update=first), data, workspace, on_trial)
+        run_closed_loop(config.main.model_copy(update=first), data, workspace, on_trial, pool)
     for done, name in enumerate(config.offline):
         if on_trial is not None:
             on_trial(done, len(config.offline), f"offline: {name}")
         offline_unit(workspace, BEYOND[name], data)
-    run_closed_loop(config.switches, data, workspace, on_trial)
-    run_closed_loop(config.main, data, workspace, on_trial)
+    run_closed_loop(config.switches, data, workspace, on_trial, pool)
+    run_closed_loop(config.main, data, workspace, on_trial, pool)
 
 
 def offline_unit(

@@ -11,9 +11,9 @@ start, light, colours and background, whatever is covered.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +21,21 @@ import numpy as np
 
 from vinn.demos.store import Dataset
 from vinn.demos.types import ActionScale
-from vinn.errors import ConfigError, DatasetError
+from vinn.errors import DatasetError
+from vinn.evaluation.door_trials import DoorTrial
+from vinn.evaluation.policy_source import PolicySource
 from vinn.evaluation.provenance import running_commit
-from vinn.evaluation.trials import (
-    Failure,
-    TrialResult,
-    as_json,
-    opened_at_first,
-    run_trial,
-    trial_seed,
-)
+from vinn.evaluation.trial_files import append_trial, cut_torn_trial, read_trials
+from vinn.evaluation.trial_pool import TrialPool
+from vinn.evaluation.trials import Failure, as_json, opened_at_first, trial_seed
 from vinn.paper.closed_loop.config import ClosedLoopConfig
 from vinn.paper.methods import method_named
 from vinn.paper.workspace import HASH_LENGTH, Workspace
-from vinn.policies.artefact import load_policy
-from vinn.policies.types import Policy
-from vinn.reading.regular import parsing, read_bytes
 from vinn.robot.config import RobotConfig
 from vinn.sim.cabinets import CABINETS, cabinet_named
 from vinn.sim.difficulty import difficulty_named
 from vinn.sim.episode import robot_config
 from vinn.sim.scene import Occlusion, SceneConfig
-from vinn.sim.world import DoorWorld
 from vinn.tasks.data import TaskData
 
 SEEN, LEFT_OUT, SAMPLED = "seen", "left_out", "sampled"
@@ -140,7 +133,11 @@ def cells(config: ClosedLoopConfig) -> list[Cell]:
 
 
 def run_closed_loop(
-    config: ClosedLoopConfig, data: TaskData, workspace: Workspace, on_trial: OnTrial | None = None
+    config: ClosedLoopConfig,
+    data: TaskData,
+    workspace: Workspace,
+    on_trial: OnTrial | None = None,
+    pool: TrialPool | None = None,
 ) -> None:
     """Do every trial that was not done yet; `read_outcomes` gives the results.
 
@@ -149,30 +146,37 @@ def run_closed_loop(
         data: the task `door`; actions of length 1, as in the offline tables.
         workspace: trains and finds the policies.
         on_trial: told of progress.
+        pool: does the trials; None: this process.
 
     Raises:
         DatasetError, ArtefactError, ConfigError: of the parts; what is complete is kept.
     """
+    pool = pool or TrialPool(1)
     todo = cells(config)
     total = sum(cell.trials for cell in todo)
-    done = 0
-    for cell in todo:
-        path = trials_path(config, data, workspace, cell)
-        kept = len(_read_lines(path))
-        if kept < cell.trials:
-            part = data if cell.left_out is None else without_cabinet(data, cell.left_out)
-            method = method_named(cell.method)
+    done = count_trials(config, data, workspace)[0]
+    # The cells of one policy together, so that no process waits for another at the end of each.
+    for (name, left_out), group in groupby(todo, lambda cell: (cell.method, cell.left_out)):
+        jobs: list[tuple[Cell, Path, int]] = []
+        for cell in group:
+            path = trials_path(config, data, workspace, cell)
+            kept = len(read_trials(path))
+            jobs += [(cell, path, trial) for trial in range(kept, cell.trials)]
+        if not jobs:
+            continue
+        if on_trial is not None:
+            on_trial(done, total, f"{name}: policy")
+        for path in {path for _, path, _ in jobs}:
+            cut_torn_trial(path)
+        part = data if left_out is None else without_cabinet(data, left_out)
+        source = PolicySource(workspace.policy(method_named(name), part, config.policy_seed))
+        scale = part.train.action_scale
+        results = pool.run([_trial(config, cell, source, scale, trial) for cell, _, trial in jobs])
+        for (cell, path, _), result in zip(jobs, results, strict=True):
+            append_trial(path, {**as_json(result), "commit": running_commit()})
+            done += 1
             if on_trial is not None:
-                on_trial(done, total, f"{cell.method}: policy")
-            _cut_torn_line(path)
-            policy = load_policy(workspace.policy(method, part, config.policy_seed))
-            for result in _trials(config, cell, policy, kept):
-                _append_line(path, {**as_json(result), "commit": running_commit()})
-                kept += 1
-                if on_trial is not None:
-                    what = f"{cell.method}, {cell.condition}, {cell.cabinet}"
-                    on_trial(done + kept, total, what)
-        done += cell.trials
+                on_trial(done, total, f"{cell.method}, {cell.condition}, {cell.cabinet}")
     if on_trial is not None:
         on_trial(total, total, "done")
 
@@ -182,7 +186,7 @@ def read_outcomes(config: ClosedLoopConfig, data: TaskData, workspace: Workspace
     found: dict[tuple[str, str], list[Outcome]] = {}
     incomplete = set()
     for cell in cells(config):
-        lines = _read_lines(trials_path(config, data, workspace, cell))[: cell.trials]
+        lines = read_trials(trials_path(config, data, workspace, cell))[: cell.trials]
         key = (cell.condition, cell.method)
         if len(lines) < cell.trials:
             incomplete.add(key)
@@ -194,7 +198,7 @@ def count_trials(config: ClosedLoopConfig, data: TaskData, workspace: Workspace)
     """How many trials are done, and how many there are in all."""
     all_cells = cells(config)
     done = sum(
-        min(len(_read_lines(trials_path(config, data, workspace, cell))), cell.trials)
+        min(len(read_trials(trials_path(config, data, workspace, cell))), cell.trials)
         for cell in all_cells
     )
     return done, sum(cell.trials for cell in all_cells)
@@ -233,19 +237,17 @@ def robot_for(scene: SceneConfig, scale_m: float, action_scale: ActionScale) -> 
     return robot.model_copy(update={"motion": robot.motion.model_copy(update=motion)})
 
 
-def _trials(
-    config: ClosedLoopConfig, cell: Cell, policy: Policy, first: int
-) -> Iterator[TrialResult]:
+def _trial(
+    config: ClosedLoopConfig, cell: Cell, source: PolicySource, scale: ActionScale, trial: int
+) -> DoorTrial:
     scene = SceneConfig(
         cabinet=cabinet_named(cell.cabinet),
         difficulty=difficulty_named(config.difficulty),
         occlusion=cell.occlusion,
     )
-    robot = robot_for(scene, config.scale_m, policy.action_scale)
-    with DoorWorld(scene) as world:
-        for trial in range(first, cell.trials):
-            world.reset(trial_seed(config.seed, cell.scene, trial))
-            yield run_trial(policy, world, trial, robot=robot)
+    seed = trial_seed(config.seed, cell.scene, trial)
+    robot = robot_for(scene, config.scale_m, scale)
+    return DoorTrial(source, scene, trial, seed, robot=robot)
 
 
 def _other_cabinets(dataset: Dataset, cabinet: str) -> Dataset:
@@ -275,30 +277,6 @@ def _outcome(line: Mapping[str, Any]) -> Outcome:
         attempts=line.get("attempts"),
         commit=line.get("commit", ""),
     )
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of a file of trials; without what a killed run left torn."""
-    if not path.exists():
-        return []
-    content = read_bytes(path, ConfigError)
-    whole = content[: content.rfind(b"\n") + 1]
-    with parsing(path, ConfigError, "trials"):
-        return [json.loads(line) for line in whole.splitlines()]
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Remove what a killed run left of a line. Only for the process that writes the file."""
-    if path.exists():
-        content = read_bytes(path, ConfigError)
-        with path.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)
-
-
-def _append_line(path: Path, content: Mapping[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(json.dumps(content).encode() + b"\n")
 
 
 def mean_opened(outcomes: Sequence[Outcome]) -> float:

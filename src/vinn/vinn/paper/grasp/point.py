@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vinn.errors import ConfigError
 from vinn.evaluation.results import Results
 from vinn.evaluation.statistics import SuccessRate
+from vinn.evaluation.trial_pool import TrialPool
 from vinn.evaluation.trials import as_json, run_trial, trial_seed
 from vinn.paper.closed_loop.config import ClosedLoopConfig, load_closed_loop_config
 from vinn.paper.closed_loop.output import add_difference, add_rate, paired_trials
@@ -73,6 +74,7 @@ def run_grasp_point(
     data: TaskData,
     workspace: Workspace,
     on_trial: OnTrial | None = None,
+    pool: TrialPool | None = None,
 ) -> None:
     """Do what was not done yet of some of `PARTS`.
 
@@ -81,6 +83,7 @@ def run_grasp_point(
         data: the task `door`, metric actions.
         workspace: trains and finds the policies.
         on_trial: told of progress.
+        pool: does the trials; None: this process.
 
     Raises:
         ConfigError: an unknown part; the known ones are listed.
@@ -90,7 +93,7 @@ def run_grasp_point(
         raise ConfigError(f"part '{unknown[0]}' is unknown; known: {', '.join(PARTS)}")
     if "closed-loop" in parts:
         for name in PRESETS:
-            run_closed_loop(load_closed_loop_config(name), data, workspace, on_trial)
+            run_closed_loop(load_closed_loop_config(name), data, workspace, on_trial, pool)
     if "views" in parts:
         workspace.unit(
             workspace.task_dir(data),
@@ -105,7 +108,7 @@ def run_grasp_point(
         )
     if "growth" in parts:
         for part in growth_parts(data):
-            run_closed_loop(growth_config(), part, workspace, on_trial)
+            run_closed_loop(growth_config(), part, workspace, on_trial, pool)
 
 
 def growth_config() -> ClosedLoopConfig:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vinn.errors import ConfigError
+from vinn.evaluation.policy_source import PolicySource, opened_policy
+from vinn.evaluation.recorded_trials import watched_rollout
 from vinn.evaluation.statistics import SuccessRate, opened_at_first
 from vinn.evaluation.trials import MAX_TRIALS, SESSION, trial_seed
 from vinn.paper.grasp.detectors import UNIT_STEP_M, robot_of_actions
-from vinn.policies.types import Policy, Prediction, taken_step
+from vinn.policies.types import Policy, Prediction, begin_episode, taken_step
 from vinn.robot.config import RobotConfig
 from vinn.robot.gripper import GripperMemory, decide_gripper, gripper_signal, note_motion
 from vinn.robot.kinematics import gripper_R_camera
@@ -25,7 +29,8 @@ from vinn.robot.motion_filter import clip_length
 from vinn.robot.request_checks import check_finite, check_refusal
 from vinn.robot.types import JointCommand, ReasonCode, StepRequest, StepResult
 from vinn.rollout.config import RolloutConfig
-from vinn.rollout.loop import run_rollout
+from vinn.rollout.loop import StepRecord, run_rollout
+from vinn.tasks.registry import task_named
 from vinn.tasks.types import Task, TaskScene, TaskSettings
 
 ROLLOUT = RolloutConfig(max_steps=80)
@@ -71,55 +76,121 @@ class TaskTrial:
         }
 
 
-def run_task_trials(
-    policy: Policy,
-    task: Task,
+@dataclass(frozen=True)
+class SceneTrial:
+    """One trial in a scene that no demonstration shows; a job for `TrialPool`.
+
+    Attributes:
+        policy: where it is, or the policy itself for trials in this process.
+        task: its name, or the task itself for trials in this process.
+        settings: of its pictures, as in the demonstrations.
+        trial: number, 0 first.
+        seed: of the scene.
+        rollout: limits.
+        robot: how the camera sits, the longest step, the gripper's rules; None: the task's, with
+            steps of `UNIT_STEP_M` for actions of length 1.
+        recordings: folder for TASK-NUMBER.mcap; None: nothing is recorded.
+    """
+
+    policy: PolicySource | Policy
+    task: str | Task
+    settings: TaskSettings
+    trial: int
+    seed: int
+    rollout: RolloutConfig = ROLLOUT
+    robot: RobotConfig | None = None
+    recordings: Path | None = None
+
+    def run(self) -> TaskTrial:
+        """Do it in this process.
+
+        Raises:
+            ConfigError: the task has no scene or its simulator is missing, or the robot's
+                configuration is for another action scale than the policy's.
+        """
+        source, task = self.policy, self.task
+        policy = opened_policy(source) if isinstance(source, PolicySource) else source
+        task = task_named(task) if isinstance(task, str) else task
+        if task.scene is None:
+            raise ConfigError(
+                f"task {task.name}: has trials of its own; allowed: a task with a scene"
+            )
+        robot = self.robot or robot_of_actions(policy.action_scale, UNIT_STEP_M, task.robot)
+        if robot.motion.action_scale is not policy.action_scale:
+            raise ConfigError(
+                f"motion.action_scale = {robot.motion.action_scale.value}, but the policy's "
+                f"actions are {policy.action_scale.value}: give a robot configuration that fits"
+            )
+        scene = task.scene(self.settings, self.seed)
+        try:
+            if self.recordings is None:
+                return self._run(policy, scene, robot)
+            directory = source.directory if isinstance(source, PolicySource) else None
+            path = self.recordings / f"{task.name}-{self.trial:03d}.mcap"
+            watched_scene = WatchedTask(scene)
+            with watched_rollout(policy, path, directory, watched_scene) as watched:
+                result = self._run(watched, scene, robot, watched_scene.after(watched.step_ended))
+                watched.ended(result.reason, result.steps, result.attempts)
+                return result
+        finally:
+            scene.close()
+
+    def _run(
+        self,
+        policy: Policy,
+        scene: TaskScene,
+        robot: RobotConfig,
+        on_step: Callable[[StepRecord], None] | None = None,
+    ) -> TaskTrial:
+        hand = _Hand(scene, robot)
+        begin_episode(policy, self.seed)
+
+        def predict(settled_s: float) -> Prediction:
+            return policy.predict(scene.wrist_image())
+
+        def check() -> ReasonCode | None:
+            return ReasonCode.SUCCESS if scene.success else None
+
+        def advance(prediction: Prediction, result: StepResult) -> None:
+            policy.advance(prediction, taken_step(result))
+
+        # Time stands still between steps: no rollout ends by the clock.
+        outcome = run_rollout(
+            predict, hand.execute, check, self.rollout, on_step, lambda: 0.0, advance
+        )
+        return TaskTrial(
+            trial=self.trial,
+            seed=self.seed,
+            success=outcome.success,
+            reason=outcome.reason,
+            steps=outcome.steps,
+            attempts=outcome.attempts,
+        )
+
+
+def task_trials(
+    policy: PolicySource | Policy,
+    task: str | Task,
     settings: TaskSettings,
     trials: int,
     seed: int,
     rollout: RolloutConfig = ROLLOUT,
     robot: RobotConfig | None = None,
-    on_trial: Callable[[TaskTrial], None] | None = None,
-) -> list[TaskTrial]:
-    """Run trials of a task, each in a scene that no demonstration shows.
-
-    Args:
-        policy: its `reset` is called before each trial.
-        task: one with a scene.
-        settings: of its pictures, as in the demonstrations.
-        trials: 1 or more.
-        seed: decides all scenes.
-        rollout: limits.
-        robot: how the camera sits, the longest step, the gripper's rules; None: the task's, with
-            steps of `UNIT_STEP_M` for actions of length 1.
-        on_trial: told each result as it comes.
+    recordings: Path | None = None,
+) -> list[SceneTrial]:
+    """Trials of a task, their scenes decided by `seed`; for the rest see `SceneTrial`.
 
     Raises:
-        ConfigError: the task has no scene or its simulator is missing, the number of trials is out
-            of range, or the robot's configuration is for another action scale than the policy's.
+        ConfigError: the number of trials is out of range.
     """
-    if task.scene is None:
-        raise ConfigError(f"task {task.name}: has trials of its own; allowed: a task with a scene")
     if not 1 <= trials <= MAX_TRIALS:
         raise ConfigError(f"trials = {trials}; allowed: 1 to {MAX_TRIALS}")
-    robot = robot or robot_of_actions(policy.action_scale, UNIT_STEP_M, task.robot)
-    if robot.motion.action_scale is not policy.action_scale:
-        raise ConfigError(
-            f"motion.action_scale = {robot.motion.action_scale.value}, but the policy's actions "
-            f"are {policy.action_scale.value}: give a robot configuration that fits"
+    return [
+        SceneTrial(
+            policy, task, settings, trial, trial_seed(seed, 0, trial), rollout, robot, recordings
         )
-    results = []
-    for trial in range(trials):
-        scene_seed = trial_seed(seed, 0, trial)
-        scene = task.scene(settings, scene_seed)
-        try:
-            result = _run_trial(policy, scene, robot, rollout, trial, scene_seed)
-        finally:
-            scene.close()
-        results.append(result)
-        if on_trial is not None:
-            on_trial(result)
-    return results
+        for trial in range(trials)
+    ]
 
 
 def task_rates(results: Sequence[TaskTrial]) -> tuple[SuccessRate, SuccessRate]:
@@ -130,36 +201,35 @@ def task_rates(results: Sequence[TaskTrial]) -> tuple[SuccessRate, SuccessRate]:
     )
 
 
-def _run_trial(
-    policy: Policy,
-    scene: TaskScene,
-    robot: RobotConfig,
-    rollout: RolloutConfig,
-    trial: int,
-    seed: int,
-) -> TaskTrial:
-    hand = _Hand(scene, robot)
-    policy.reset()
+class WatchedTask:
+    """A scene of which pictures alone are recorded; a step counts as `STEP_S`."""
 
-    def predict(settled_s: float) -> Prediction:
-        return policy.predict(scene.wrist_image())
+    STEP_S = 0.2
 
-    def check() -> ReasonCode | None:
-        return ReasonCode.SUCCESS if scene.success else None
+    def __init__(self, scene: TaskScene) -> None:
+        self._scene, self._steps = scene, 0
 
-    def advance(prediction: Prediction, result: StepResult) -> None:
-        policy.advance(prediction, taken_step(result))
+    @property
+    def now_s(self) -> float:
+        """See `WatchedScene`."""
+        return self._steps * self.STEP_S
 
-    # Time stands still between steps: no rollout ends by the clock.
-    outcome = run_rollout(predict, hand.execute, check, rollout, clock=lambda: 0.0, advance=advance)
-    return TaskTrial(
-        trial=trial,
-        seed=seed,
-        success=outcome.success,
-        reason=outcome.reason,
-        steps=outcome.steps,
-        attempts=outcome.attempts,
-    )
+    def after(self, on_step: Callable[[StepRecord], None]) -> Callable[[StepRecord], None]:
+        """Let time pass by steps, then tell of them."""
+
+        def told(record: StepRecord) -> None:
+            self._steps += 1
+            on_step(record)
+
+        return told
+
+    def onlooker_image(self) -> NDArray[np.uint8]:
+        """See `WatchedScene`."""
+        return self._scene.overview_image()
+
+    def messages(self, stamp_ns: int) -> list[tuple[str, str, dict[str, Any]]]:
+        """See `WatchedScene`."""
+        return []
 
 
 class _Hand:
