@@ -89,7 +89,11 @@ def main() -> None:
                 print(f"round {number}, {build}: {rates[build][-1]:.1f} a minute", flush=True)
             equal += sum(a == b for a, b in zip(found["before"], found["now"], strict=True))
             total += len(found["now"])
-    results = Results.continued(given.out, "performance", "python -m measure.trials_per_minute")
+    command = (
+        f"python -m measure.trials_per_minute --before {given.before} --policy {given.policy.name} "
+        f"--trials {given.trials} --rounds {given.rounds}"
+    )
+    results = Results.continued(given.out, "performance", command)
     middle = {build: statistics.median(values) for build, values in rates.items()}
     ratios = [now / before for before, now in zip(rates["before"], rates["now"], strict=True)]
     what = f"trials a minute, median of {given.rounds}, {given.policy.name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,20 @@ def test_an_episode_does_not_depend_on_the_ones_before(name: str) -> None:
         np.testing.assert_array_equal(first.camera_delta_m, shown.camera_delta_m)
         np.testing.assert_array_equal(first.gripper, shown.gripper)
         assert first.provenance == shown.provenance
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize("name", ["push-v3", "reach-v3", "pick-place-v3"])
+def test_the_first_picture_shows_the_goal_where_it_is(name: str) -> None:
+    places = []
+    for seed in (1, 2):
+        room: Any = scene(name, seed)
+        shown = np.array(room.data.site("goal").xpos)
+        room.act(np.zeros(3), closed=False)
+        np.testing.assert_allclose(shown, room.data.site("goal").xpos, atol=1e-3)
+        places.append(shown)
+        room.close()
+    assert np.linalg.norm(places[1] - places[0]) > 0.005
 
 
 @pytest.mark.physics

@@ -62,9 +62,12 @@ class _Simulator:
             self.model.site("goal").rgba[3] = self._goal_alpha if goal_visible else 0.0
         self.environment.seed(seed)
         observation, _ = self.environment.reset()
-        # Some environments move their goal's marker last: the first picture shall show it there.
+        # Environments move their goals last, and draw them there from the first step on only
+        # (findings/metaworld_first_picture_shows_another_goal.sh).
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
+        for name, place_m in self.environment._target_site_config:
+            self.environment._set_pos_site(name, place_m)
         return np.asarray(observation)
 
     def _has_goal(self) -> bool:
