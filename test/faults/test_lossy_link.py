@@ -14,6 +14,7 @@ from measure.network.bad_link import Settings, two_hosts
 from measure.network.cell import without_shared_memory
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.ros,
     pytest.mark.slow,
     pytest.mark.crosses_processes(reason="camera and listener are processes on two hosts"),

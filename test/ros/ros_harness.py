@@ -19,8 +19,6 @@ from vinn_ros.node import qos
 from vinn_ros.node.calls import call
 from vinn_ros.node.node_executor import NodeExecutor
 
-_POLL_S = 0.005
-"""Most conditions look at more than messages: nodes, files, processes."""
 SWITCH_INTERVAL_S = 0.0005
 """A dozen threads of one process wait for the interpreter's lock, each up to so long at a time.
 
@@ -67,8 +65,13 @@ class Harness:
         self.node.create_subscription(message_type, topic, take, profile)
         return messages
 
-    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
-        """Wait until `condition` is true; fails the test if it never is."""
+    def wait_for(
+        self, condition: Callable[[], Any], timeout_s: float = 20.0, poll_s: float = 0.05
+    ) -> Any:
+        """Wait until `condition` is true; fails the test if it never is.
+
+        It is asked at every message that is listened to and every `poll_s`.
+        """
         deadline_s = time.monotonic() + timeout_s
         with self._news:
             while True:
@@ -77,7 +80,7 @@ class Harness:
                     return value
                 left_s = deadline_s - time.monotonic()
                 assert left_s > 0, "the condition did not come true in time"
-                self._news.wait(min(left_s, _POLL_S))
+                self._news.wait(min(left_s, poll_s))
 
     def call(self, service_type: Any, name: str, request: Any = None, timeout_s: float = 20) -> Any:
         """Call a service."""

@@ -35,6 +35,8 @@ pytestmark = pytest.mark.ros
 
 STEPS = 8
 SESSION = "trial"
+POLL_S = 0.005
+"""Of what the policy knows and no message says."""
 
 
 class Trial:
@@ -112,7 +114,8 @@ class Bench:
         return self.ros.wait_for(
             lambda: next(
                 (p for p in self.predictions if p.header.stamp == frame.header.stamp), None
-            )
+            ),
+            poll_s=POLL_S,
         )
 
     def run(self, seed: int, frames: int) -> list[list[float]]:
@@ -133,7 +136,7 @@ class Bench:
             status = ExecutorStatus(session=SESSION, gripper_closed=result.gripper_closed, **fields)
             for _ in range(3):  # it is published at a rate as well
                 self._executor.publish(status)
-            self.ros.wait_for(lambda s=sequence: episode._said_step == s)
+            self.ros.wait_for(lambda s=sequence: episode._said_step == s, poll_s=POLL_S)
         self._rollout.publish(RolloutStatus(state=RolloutStatus.ENDED, session=SESSION))
         self.ros.wait_for(lambda: not episode.running)
         return actions

@@ -18,6 +18,8 @@ from vinn_ros.node.node_executor import NodeExecutor, QuickGroup
 pytestmark = pytest.mark.ros
 
 ROUNDS = 300
+POLL_S = 0.002
+"""No message tells of what is waited for in each round."""
 
 
 class Plain(VinnNode):
@@ -86,7 +88,7 @@ def test_what_is_discarded_from_another_thread_never_ends_the_spinning(
             entity = node.create_lifecycle_publisher(String, f"said_{number % 3}", qos.STREAM)
         talker.publish(String(data="x"))
         before = ticks[0]
-        ros.wait_for(lambda before=before: ticks[0] > before or spun.problem)
+        ros.wait_for(lambda before=before: ticks[0] > before or spun.problem, poll_s=POLL_S)
         node.discard(entity)
         assert spun.problem is None, f"round {number}: {spun.problem!r}"
     # All were destroyed, and it still spins.
@@ -115,7 +117,8 @@ def test_pages_that_come_and_go_cost_the_console_nothing(ros: Harness, spun: Spu
             ros.wait_for(
                 lambda listeners=listeners: (
                     pictures.get_subscription_count() == listeners or spun.problem
-                )
+                ),
+                poll_s=POLL_S,
             )
             assert spun.problem is None, repr(spun.problem)
     assert rclpy.ok()

@@ -190,7 +190,12 @@ def test_so_does_one_that_is_killed(bench: Bench) -> None:
         "node = rclpy.create_node('doomed')\n"
         "client = ActionClient(node, Rollout, 'supervisor/rollout')\n"
         "client.wait_for_server()\n"
-        "client.send_goal_async(Rollout.Goal(max_steps=1000))\n"
+        "accepted = False\n"
+        # A busy machine may have lost the request, or refuse it as not ready.
+        "while not accepted:\n"
+        "    goal = client.send_goal_async(Rollout.Goal(max_steps=1000))\n"
+        "    rclpy.spin_until_future_complete(node, goal, timeout_sec=5.0)\n"
+        "    accepted = goal.done() and goal.result().accepted\n"
         "rclpy.spin(node)\n"
     )
     assert bench.reset().success
