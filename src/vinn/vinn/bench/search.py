@@ -13,11 +13,10 @@ import numpy as np
 
 from vinn.bench.memories import BenchMemory, extended
 from vinn.bench.timing import in_turns, in_turns_per_query
-from vinn.errors import ArtefactError
-from vinn.reading.arrays import read_npy
-from vinn.retrieval.approximate import ApproximateNeighbors, recall_of
+from vinn.retrieval.approximate import ApproximateNeighbors
+from vinn.retrieval.effort import recall_of
 from vinn.retrieval.flat import FlatNeighbors
-from vinn.retrieval.index import IndexKind, build_index, open_index, read_projection
+from vinn.retrieval.index import IndexKind, build_index, open_index
 from vinn.retrieval.neighbors import brute_force_neighbors
 from vinn.retrieval.projected import ProjectedNeighbors
 from vinn.retrieval.projection import Projection
@@ -59,7 +58,7 @@ class ApproximateCost:
         exact_ms: of the exact search over the same embeddings, in turns.
         recall: mean share of the true nearest among those found, on held-out queries.
         stated_recall: what the index itself states, measured when it was built.
-        build_s: projection, inverted file and its recall.
+        build_s: inverted file and its recall.
         index_bytes: of the index folder.
     """
 
@@ -124,11 +123,7 @@ def approximate_cost(
         search = open_index(root / "index", embeddings, "")
         if not isinstance(search, ApproximateNeighbors):
             raise TypeError(type(search).__name__)
-        exact = ProjectedNeighbors(
-            embeddings,
-            read_projection(root / "index"),
-            read_npy(root / "index" / "coordinates.npy", ArtefactError, mapped=True),
-        )
+        exact = ProjectedNeighbors(embeddings)
         queries = memory.queries
         timings = in_turns_per_query(
             {

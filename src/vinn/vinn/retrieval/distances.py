@@ -1,4 +1,4 @@
-"""Squared distances from one query to many rows: in the caller's thread, without copies.
+"""Squared distances and products of a query with many rows: in the caller's thread, no copies.
 
 NumPy's BLAS would use every processor for products of this size, and its threads keep spinning for
 some 25 ms afterwards: beside an encoder's next image that costs far more than it gains. FAISS's own
@@ -44,6 +44,31 @@ def squared_distances(rows: NDArray[np.float32], query: NDArray[np.float32]) -> 
         len(rows),
     )
     return squared
+
+
+def inner_products(rows: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """<row, query> of all rows.
+
+    Args:
+        rows: (N, D) float32, C-contiguous.
+        query: (D,) float32.
+
+    Returns:
+        (N,).
+
+    Raises:
+        ValueError: as `squared_distances`.
+    """
+    query = _checked(rows, query)
+    products = np.empty(len(rows), np.float32)
+    _loops.fvec_inner_products_ny(
+        faiss.swig_ptr(products),
+        faiss.swig_ptr(query),
+        faiss.swig_ptr(rows),
+        rows.shape[1],
+        len(rows),
+    )
+    return products
 
 
 def squared_distances_to(

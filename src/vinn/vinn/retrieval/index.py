@@ -2,12 +2,12 @@
 
     up to   4,000 frames   flat          every row is read; nothing to prepare
     up to 250,000 frames   projected     exact; a lower bound spares most rows
-    above                  approximate   inverted file, recall measured on the frames themselves
+    above                  approximate   inverted file of FAISS, recall measured on its frames
 
     index.json         IndexManifest
-    projection.npz     centre (D,), basis (D, m)
-    coordinates.npy    (N, m + 1) float32
-    inverted.faiss     kind "approximate" only
+    projection.npz     kind "projected": centre (D,), basis (D, m)
+    coordinates.npy    kind "projected": (N, m + 1) float32
+    inverted.faiss     kind "approximate": see `vinn.retrieval.inverted_file`
 
 All of it can be made again from the embeddings; an index of other embeddings is refused.
 """
@@ -19,7 +19,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,13 +28,10 @@ from vinn.encoders.artefact import check_files
 from vinn.errors import ArtefactError, ArtefactMismatchError, ConfigError
 from vinn.reading.arrays import check_finite, read_npy, read_npz
 from vinn.reading.documents import read_model
-from vinn.retrieval.approximate import (
-    ApproximateNeighbors,
-    build_inverted_file,
-    choose_effort,
-    read_inverted_file,
-)
+from vinn.retrieval.approximate import ApproximateNeighbors
+from vinn.retrieval.effort import choose_effort
 from vinn.retrieval.flat import FlatNeighbors
+from vinn.retrieval.inverted_file import InvertedFile
 from vinn.retrieval.neighbors import Neighbors
 from vinn.retrieval.projected import ProjectedNeighbors
 from vinn.retrieval.projection import Projection
@@ -43,6 +39,7 @@ from vinn.retrieval.projection import Projection
 FLAT_UP_TO = 4_000
 EXACT_UP_TO = 250_000
 _RECALL_K = 10
+_INVERTED_FILE = "inverted.faiss"
 
 
 class IndexKind(str, Enum):
@@ -79,7 +76,7 @@ class IndexManifest(BaseModel):
     candidates_per_neighbor: int | None = None
     """Kind "approximate": times k, rows whose true distance a query computes."""
     residual_cosine: float | None = None
-    """Kind "approximate": see `vinn.retrieval.approximate`."""
+    """Of approximate indexes that earlier versions made; `open_index` refuses them."""
     recall: float | None = None
     """Kind "approximate": mean share of the true neighbours found with that effort, over
     frames of this memory whose own demonstration did not count."""
@@ -94,7 +91,7 @@ def build_index(
     embeddings_sha256: str,
     kind: IndexKind | None = None,
     seed: int = 0,
-    projection: Projection | None = None,
+    kept: Path | None = None,
     asked: NDArray[np.int64] | None = None,
 ) -> IndexManifest:
     """Prepare a search and write it to a new folder.
@@ -106,8 +103,8 @@ def build_index(
         embeddings_sha256: of the file the embeddings are in.
         kind: projected or approximate; None: `kind_for` N, but at least projected.
         seed: of samples.
-        projection: keep this one instead of fitting one (any will do, see
-            `vinn.retrieval.projection`): for rows added to a known memory.
+        kept: folder of an index of the same kind; what was fitted for it is kept instead of
+            fitting anew: for rows added to a known memory, or taken from it.
         asked: rows that are like what will be asked about, for the recall; None: all.
 
     Raises:
@@ -120,27 +117,14 @@ def build_index(
     if kind is IndexKind.FLAT:
         raise ConfigError("index: 'flat' has nothing to keep; allowed: projected, approximate")
     started_s = time.perf_counter()
-    projection = projection or Projection.fit(embeddings, seed=seed)
-    coordinates = projection.coordinates(embeddings)
-    extra: dict[str, Any] = {}
     with atomic_directory(directory, ArtefactError) as folder:
-        np.savez(folder / "projection.npz", centre=projection.centre, basis=projection.basis)
-        np.save(folder / "coordinates.npy", coordinates)
         if kind is IndexKind.APPROXIMATE:
-            index = build_inverted_file(coordinates, seed)
-            effort = choose_effort(
-                index, projection, embeddings, demonstration_ids, asked, _RECALL_K, seed=seed
-            )
-            faiss.write_index(index, str(folder / "inverted.faiss"))
-            extra = {
-                "lists": int(index.nlist),
-                "probes": effort.probes,
-                "candidates_per_neighbor": effort.candidates_per_neighbor,
-                "residual_cosine": effort.residual_cosine,
-                "recall": effort.recall,
-                "recall_k": effort.k,
-                "recall_queries": effort.queries,
-            }
+            extra = _write_approximate(folder, embeddings, demonstration_ids, seed, kept, asked)
+        else:
+            projection = read_projection(kept) if kept else Projection.fit(embeddings, seed=seed)
+            np.savez(folder / "projection.npz", centre=projection.centre, basis=projection.basis)
+            np.save(folder / "coordinates.npy", projection.coordinates(embeddings))
+            extra = {}
         manifest = IndexManifest(
             kind=kind,
             count=embeddings.shape[0],
@@ -154,6 +138,35 @@ def build_index(
             manifest.model_dump_json(indent=2) + "\n", encoding="utf-8"
         )
     return manifest
+
+
+def _write_approximate(
+    folder: Path,
+    embeddings: NDArray[np.floating],
+    demonstration_ids: NDArray[np.int64],
+    seed: int,
+    kept: Path | None,
+    asked: NDArray[np.int64] | None,
+) -> dict[str, Any]:
+    """The inverted file, and what the manifest says of it."""
+    if kept is None:
+        inverted_file = InvertedFile.build(embeddings, seed)
+    else:
+        inverted_file = InvertedFile.read(kept / _INVERTED_FILE)
+        inverted_file.emptied()
+        inverted_file.put(embeddings)
+    effort = choose_effort(
+        inverted_file, embeddings, demonstration_ids, asked, _RECALL_K, seed=seed
+    )
+    inverted_file.write(folder / _INVERTED_FILE)
+    return {
+        "lists": inverted_file.number_of_lists,
+        "probes": effort.probes,
+        "candidates_per_neighbor": effort.candidates_per_neighbor,
+        "recall": effort.recall,
+        "recall_k": effort.k,
+        "recall_queries": effort.queries,
+    }
 
 
 def read_index_manifest(directory: Path) -> IndexManifest:
@@ -201,23 +214,22 @@ def open_index(
                 f"{directory}: index made for {what} {wanted}, the policy has {found}"
             )
     check_files(directory, manifest.files)
-    projection = read_projection(directory)
     if manifest.kind is IndexKind.APPROXIMATE:
-        index = read_inverted_file(directory / "inverted.faiss")
-        if (index.ntotal, index.d) != (manifest.count, projection.components + 1):
+        inverted_file = InvertedFile.read(directory / _INVERTED_FILE)
+        shape = inverted_file.count, inverted_file.dimension
+        if shape != (manifest.count, manifest.dimension):
             raise ArtefactMismatchError(
-                f"{directory / 'inverted.faiss'}: {index.ntotal} rows of {index.d}, the manifest "
-                f"says {manifest.count} of {projection.components + 1}"
+                f"{directory / _INVERTED_FILE}: {shape[0]} rows of {shape[1]}, the manifest says "
+                f"{manifest.count} of {manifest.dimension}"
             )
         probes, candidates = manifest.probes, manifest.candidates_per_neighbor
-        cosine = manifest.residual_cosine
-        if probes is None or candidates is None or cosine is None:
+        if probes is None or candidates is None:
             raise ArtefactError(
-                f"{directory / 'index.json'}: an approximate index without 'probes', "
-                "'candidates_per_neighbor' and 'residual_cosine'; make it again with "
-                "'vinn policy index'"
+                f"{directory / 'index.json'}: an approximate index without 'probes' and "
+                "'candidates_per_neighbor'; make it again with 'vinn policy index'"
             )
-        return ApproximateNeighbors(embeddings, projection, index, probes, candidates, cosine)
+        return ApproximateNeighbors(embeddings, inverted_file, probes, candidates)
+    projection = read_projection(directory)
     path = directory / "coordinates.npy"
     coordinates = read_npy(path, ArtefactError, mapped=True)
     check_finite(coordinates, path, ArtefactError)

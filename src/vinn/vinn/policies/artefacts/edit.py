@@ -50,7 +50,7 @@ from vinn.policies.memory import ActionMemory
 from vinn.policies.novelty import NoveltyMeasure, calibrated_subspace, cells_of, save_subspace
 from vinn.reading.arrays import read_npy
 from vinn.reading.tables import read_table
-from vinn.retrieval.index import build_index, read_index_manifest, read_projection
+from vinn.retrieval.index import build_index, read_index_manifest
 
 
 def extend_policy(
@@ -189,7 +189,7 @@ def _copy_unchanged(artefact: NearestArtefact, folder: Path) -> None:
 
 
 def _index_anew(artefact: NearestArtefact, ids: NDArray[np.int64], folder: Path) -> None:
-    """Where the policy has an index, that of other rows keeps its projection and its kind."""
+    """Where the policy has an index, that of other rows keeps its kind and what was fitted."""
     index = artefact.directory / INDEX_FOLDER
     if not index.is_dir():
         return
@@ -199,7 +199,7 @@ def _index_anew(artefact: NearestArtefact, ids: NDArray[np.int64], folder: Path)
         ids,
         sha256_file(folder / "embeddings.npy"),
         kind=read_index_manifest(index).kind,
-        projection=read_projection(index),
+        kept=index,
     )
 
 
