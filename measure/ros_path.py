@@ -106,6 +106,40 @@ def stamp_to_wire(timelines: list[RolloutTimeline], commands_ns: list[int]) -> n
     return np.array(found)
 
 
+def shares(timelines: list[RolloutTimeline], commands_ns: list[int]) -> dict[str, np.ndarray]:
+    """Seconds of each part of the way from a step's image to its command, in order.
+
+    An image is stamped before it is rendered (the simulator's work, not a real camera's); it has
+    arrived when the recorder, which is in another process too, has it.
+    """
+    commands = np.sort(np.array(commands_ns))
+    parts: dict[str, list[float]] = {}
+    for timeline in timelines:
+        arrived_ns = {image.stamp_ns: image.recorded_ns for image in timeline.wrist}
+        for step, made in timeline.steps_with_predictions():
+            after = np.searchsorted(commands, step.stamp_ns)
+            if after == len(commands) or made.stamp_ns not in arrived_ns:
+                continue
+            to_wire_s = (commands[after] - step.stamp_ns) / 1e9
+            if to_wire_s >= COMMAND_WITHIN_S:
+                continue
+            own = made.prediction.latency_s
+            taken_s = (arrived_ns[made.stamp_ns] - made.stamp_ns) / 1e9
+            found = {
+                "rendered, compressed, carried to another process": taken_s,
+                "decoded and resized": own["preprocess"],
+                "encoded": own["encode"],
+                "looked up": own["retrieve"],
+                "the policy node's rest": made.image_age_s - taken_s - sum(own.values()),
+                "prediction to step taken on": (step.stamp_ns - made.stamp_ns) / 1e9
+                - made.image_age_s,
+                "step taken on to command on the wire": to_wire_s,
+            }
+            for name, seconds in found.items():
+                parts.setdefault(name, []).append(seconds)
+    return {name: np.array(seconds) for name, seconds in parts.items()}
+
+
 def compare(policy: Path, other: Path, given: argparse.Namespace, results: Results) -> None:
     """The same of two policies, one after the other, under names of their own; and the ratio."""
     medians = []
@@ -144,6 +178,9 @@ def measure_rollouts(policy: Path, rollouts: int, precision: str, results: Resul
     results.add(f"{what}: median", round(whole.median_ms, 1), "ms", goal="<= 30")
     results.add(f"{what}: 99 %", round(whole.p99_ms, 1), "ms", goal="<= 80")
     results.add(f"{what}: steps", whole.count)
+    for part, seconds in shares(timelines, commands_ns).items():
+        summary = LatencySummary.of(seconds)
+        results.add(f"ROS path, {precision}, share: {part}", round(summary.median_ms, 2), "ms")
     for stage, seconds in stage_latencies(timelines).items():
         summary = LatencySummary.of(seconds)
         name = "image's age when its prediction is published" if stage == "image_age" else stage
