@@ -24,10 +24,13 @@ if ! command -v "$python" >/dev/null 2>&1; then
     report "Python 3 ($python)" python3 python3-venv python3-dev
 else
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    if [ "$version" != 3.11 ]; then
+    # `develop` was never installed and tested with 3.12.
+    case "$set_of_packages" in develop) allowed="3.11" ;; *) allowed="3.11 or 3.12" ;; esac
+    case " $allowed " in *" $version "*) is_allowed=1 ;; *) is_allowed=0 ;; esac
+    if [ "$is_allowed" = 0 ]; then
         cat >&2 <<MESSAGE
-error: $python is Python $version; the ROS 2 wheels that \`make\` installs exist for CPython 3.11 only.
-  With Python 3.11 at hand:     make setup PYTHON=/path/to/python3.11
+error: $python is Python $version; what \`make\` installs needs CPython $allowed.
+  With another one at hand:     make setup PYTHON=/path/to/python3.11
   With a ROS 2 installation:    build with colcon, see docs/install.md (Python 3.10 to 3.12)
   The library alone, no ROS:    pip install 'src/vinn[export,sim]' (Python 3.10 to 3.12)
 MESSAGE

@@ -116,13 +116,35 @@ def test_names_a_missing_rendering_driver(tmp_path: Path) -> None:
     assert "an EGL driver (Mesa): sudo apt-get install -y libegl-mesa0" in result.stderr
 
 
-def test_another_python_gets_a_plain_message(bare_path: Path) -> None:
-    python = bare_path / "python3.9"
-    python.write_text('#!/bin/sh\ncase "$2" in *version_info*) echo 3.9;; esac\n')
+@pytest.mark.parametrize(
+    ("version", "packages", "allowed"),
+    [
+        ("3.9", "use", "3.11 or 3.12"),
+        ("3.10", "use", "3.11 or 3.12"),
+        ("3.1", "use", "3.11 or 3.12"),
+        ("3.13", "use", "3.11 or 3.12"),
+        ("3.12", "develop", "3.11"),
+        ("3.12", "use", None),
+        ("3.11", "use", None),
+        ("3.11", "develop", None),
+    ],
+)
+def test_another_python_gets_a_plain_message(
+    version: str, packages: str, allowed: str | None, bare_path: Path
+) -> None:
+    name = f"python{version}"
+    python = bare_path / name
+    python.unlink(missing_ok=True)
+    python.write_text(f'#!/bin/sh\ncase "$2" in *version_info*) echo {version};; esac\n')
     python.chmod(0o755)
-    result = check("python3.9", path=bare_path)
+    result = check(name, packages, path=bare_path)
+    # A compiler is missing here in any case.
     assert result.returncode == 2
-    assert result.stderr.startswith("error: python3.9 is Python 3.9;")
+    if allowed is None:
+        assert "is Python" not in result.stderr
+        return
+    assert result.stderr.startswith(f"error: {name} is Python {version};")
+    assert f"needs CPython {allowed}.\n" in result.stderr
     assert "docs/install.md" in result.stderr
 
 
