@@ -144,9 +144,9 @@ def measured(name: str, folder: Path, given: argparse.Namespace) -> dict[str, fl
     return found
 
 
-def report(found: dict[int, dict[str, dict[str, float] | str]], out: Path) -> None:
-    """Rows of performance.json and the plot."""
-    results = Results.continued(out, "performance", "python -m measure.retrieval")
+def report(found: dict[int, dict[str, dict[str, float] | str]], out: Path, command: str) -> None:
+    """Rows of performance.json, measured by a command, and the plot."""
+    results = Results.continued(out, "performance", command)
     for count, searches in found.items():
         prefix = f"peers at {count:,} augmented frames"
         reached: dict[str, float] = {}
@@ -156,11 +156,13 @@ def report(found: dict[int, dict[str, dict[str, float] | str]], out: Path) -> No
                 results.add(what, cost)
                 continue
             added = f"added in {cost['add_s']:.2f} s" if "add_s" in cost else "not added"
+            built = f"built in {cost['build_s']:.0f} s, {cost['disk_mib']:.0f} MiB on disk"
+            if not cost["disk_mib"]:
+                built = "the index of ours"
             results.add(
                 what,
                 round(cost["query_ms"], 3),
-                f"ms a query; recall at {K} {cost['recall']:.4f}; "
-                f"built in {cost['build_s']:.0f} s, {cost['disk_mib']:.0f} MiB on disk; "
+                f"ms a query; recall at {K} {cost['recall']:.4f}; {built}; "
                 f"{cost['own_mib']:.0f} MiB of its own memory "
                 f"and {cost['mapped_mib']:.0f} of mapped files; a demonstration {added}",
             )
@@ -218,7 +220,9 @@ def main() -> None:
             print(f"{count:,} frames: {name}", file=sys.stderr, flush=True)
             found[count][name] = measured(name, folder, given)
             print(f"  {found[count][name]}", file=sys.stderr, flush=True)
-    report(found, given.out)
+    command = f"python -m measure.retrieval --dataset {given.dataset.name}"
+    command += f" --encoder {given.encoder.name} --sizes {' '.join(map(str, given.sizes))}"
+    report(found, given.out, command)
 
 
 if __name__ == "__main__":
