@@ -18,6 +18,8 @@ draw = random.Random(seed)
 handled = []
 for number in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM):
     signal.signal(number, lambda number, frame: handled.append(number))
+# A shell starts what runs in the background with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 loaded = []
 
 def drop():
