@@ -126,6 +126,8 @@ def test_results_can_be_continued(tmp_path):
     second.write(tmp_path)
     third = Results.continued(tmp_path, "x", "run two")
     assert third.command == "run one && run two"
+    several = Results.continued(tmp_path, "x", "run one && run three && run two")
+    assert several.command == "run one && run two && run three"
     assert [row.name for row in third.rows] == ["kept", "new"]
     assert third.date == first.date
 

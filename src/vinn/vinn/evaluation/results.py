@@ -125,8 +125,8 @@ class Results:
             raise ConfigError(
                 f"{path}: measured on '{found.machine}'; allowed: this machine, '{fresh.machine}'"
             )
-        if command not in found.command.split(_AND):
-            found.command += _AND + command
+        parts = [*found.command.split(_AND), *command.split(_AND)]
+        found.command = _AND.join(dict.fromkeys(parts))
         first = found.date.partition(_TO)[0]
         found.date = fresh.date if first == fresh.date else first + _TO + fresh.date
         return found

@@ -87,8 +87,10 @@ class RolloutLinks:
         self._stop = threading.Event()
         self._why_stopped = ""
         self._session = ""
-        self._last_step = self._settled_ns = 0
+        self._last_step = 0
         """The last step of the session of which something was sent; 0: none."""
+        self._settled_ns = 0
+        """When it had ended, by the robot's clock; 0: none."""
 
     # What arrives
 
@@ -273,6 +275,6 @@ class RolloutLinks:
                     f"executor/step: no result within {self._limits.step_timeout_s:g} s",
                 )
         result = future.result().result
-        # A step of which nothing was sent moved nothing, and says no time.
+        # A step that was refused moved nothing, and says no time.
         self._settled_ns = to_nanoseconds(result.settled) or self._settled_ns
         return to_step_result(result), silence
