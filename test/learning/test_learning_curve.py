@@ -79,14 +79,54 @@ def test_curves_are_measured_kept_and_drawn(
     assert (out / "slow.json").read_bytes() == before
 
 
-def test_a_folder_of_other_settings_is_refused(squares: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"variants": {"b": {}}}, "a is"),
+        ({"variants": {"a": {"train": {"moving_average": 0.5}}, "b": {}}}, "a is"),
+        ({"passes": [0, 1, 10]}, "passes"),
+        ({"left_out": 0.3}, "left_out"),
+        ({"train": {"moving_average": 0.5}}, "train"),
+    ],
+)
+def test_a_folder_of_other_settings_is_refused(
+    changes: dict[str, object], named: str, squares: Dataset, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    first, other = (CurveConfig(variants={name: {}}) for name in ("a", "b"))
+    first = CurveConfig(variants={"a": {}})
     (out / "settings.yaml").write_text(yaml.safe_dump(first.model_dump(mode="json")))
-    with pytest.raises(ConfigError, match="settings"):
+    before = (out / "settings.yaml").read_bytes()
+    other = CurveConfig(**{"variants": {"a": {}}, **changes})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=named):
         learning_curves(squares, other, out)
     assert sorted(path.name for path in out.iterdir()) == ["settings.yaml"]
+    assert (out / "settings.yaml").read_bytes() == before
+
+
+def test_more_passes_and_further_variants_are_taken_up(squares: Dataset, tmp_path: Path) -> None:
+    every = {**TRAIN, "run": {**TRAIN["run"], "checkpoint_every_steps": 1}}  # type: ignore[dict-item]
+    short = CurveConfig(**{**SETTINGS, "train": every, "variants": {"a": {}}})  # type: ignore[arg-type]
+    longer = CurveConfig(
+        **{**SETTINGS, "train": every, "passes": [0, 1, 2, 4], "variants": {"a": {}, "b": {}}}  # type: ignore[arg-type]
+    )
+    out = tmp_path / "out"
+    first = learning_curves(squares, short, out)["a"]
+    seen: list[tuple[str, int]] = []
+    curves = learning_curves(
+        squares, longer, out, lambda name, done, total, loss: seen.append((name, done))
+    )
+    assert [p.passes for p in curves["a"]] == [p.passes for p in curves["b"]] == [0, 1, 2, 4]
+    assert curves["a"][:3] == first
+    steps = [done for name, done in seen if name == "a"]
+    # What was trained is not trained again.
+    assert steps[0] > steps[-1] // 2
+    before = torch.load(out / "a" / "backbone.pt")
+    assert learning_curves(squares, longer, out) == curves
+    assert all(
+        torch.equal(value, before[key])
+        for key, value in torch.load(out / "a" / "backbone.pt").items()
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
+import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from pydantic import BaseModel
@@ -96,6 +97,24 @@ def open_run(out_dir: Path, config: BaseModel) -> None:
         raise ConfigError(f"{out_dir}: exists and is not a training run; choose another folder")
     out_dir.mkdir(parents=True, exist_ok=True)
     write_config(config, path)
+
+
+def lengthen_run(out_dir: Path, config: BaseModel) -> None:
+    """Let a run, complete or not, go on to the `run.epochs` of `config` if it has fewer.
+
+    It goes on from its last checkpoint: the learning rate does not depend on the length.
+    Other settings are not looked at: `open_run` refuses them.
+    """
+    path = Path(out_dir) / "config.yaml"
+    if not path.exists():
+        return
+    found = read_mapping(path)
+    longer = config.model_dump(mode="json")["run"]["epochs"]
+    if found["run"]["epochs"] < longer:
+        found["run"]["epochs"] = longer
+        (path.parent / "result.json").unlink(missing_ok=True)
+        with atomic_file(path, ConfigError) as file:
+            file.write(yaml.safe_dump(found, sort_keys=False).encode())
 
 
 def fit(

@@ -4,7 +4,7 @@ A share of the demonstrations is left out of the training; after chosen passes t
 then embeds all frames, and the left-out ones are asked for their actions. So settings are chosen
 without looking at test demonstrations.
 
-OUT/settings.yaml   what is compared; the same folder refuses anything else
+OUT/settings.yaml   what is compared; the same folder takes up more passes and further variants
 OUT/NAME/           one training run a variant; a killed one goes on there
 OUT/NAME.json       its points, by passes
 """
@@ -120,7 +120,8 @@ def learning_curves(
     Args:
         dataset: training demonstrations with actions.
         config: what is compared.
-        out_dir: a new folder, or one of an unfinished comparison of the same settings.
+        out_dir: a new folder, or one of a comparison of the same settings, complete or not; with
+            more passes its variants go on from their last checkpoints.
         on_step: told of progress.
 
     Returns:
@@ -132,8 +133,8 @@ def learning_curves(
     """
     out_dir = Path(out_dir)
     settings = out_dir / "settings.yaml"
-    if settings.exists() and read_mapping(settings) != config.model_dump(mode="json"):
-        raise ConfigError(f"{settings}: a comparison of other settings; use another folder")
+    if settings.exists():
+        _check_continues(settings, config)
     dataset = dataset.with_actions()
     parts = dataset.split({"known": 1 - config.left_out, "left_out": config.left_out}, seed=0)
     for name, part in parts.items():
@@ -205,6 +206,7 @@ def _curve(
     from vinn.learning.backbones import Backbone
     from vinn.learning.collapse import relative_spread
     from vinn.learning.encoder_training import embed_frames, train_encoder
+    from vinn.learning.run import lengthen_run
 
     path = out_dir / f"{name}.json"
     points = _read_points(path)
@@ -222,11 +224,33 @@ def _curve(
         rows = [asdict(points[key]) for key in sorted(points)]
         write_text(path, json.dumps(rows, indent=2) + "\n")
 
-    run = out_dir / name
+    run, training = out_dir / name, config.training(name)
+    lengthen_run(run, training)
     if not (run / "result.json").exists():
         step = None if on_step is None else lambda *figures: on_step(name, *figures)
-        train_encoder([known], config.training(name), run, step, measure)
+        train_encoder([known], training, run, step, measure)
     return [points[key] for key in sorted(points)]
+
+
+def _check_continues(settings: Path, config: CurveConfig) -> None:
+    """Refuse a folder whose variants are others, or have had more passes."""
+    found, wanted = read_mapping(settings), config.model_dump(mode="json")
+    allowed = "allowed: the same, with more passes or further variants; or use another folder"
+    for key in ("left_out", "train"):
+        if found.get(key) != wanted[key]:
+            raise ConfigError(
+                f"{settings}: {key} is {found.get(key)}, wanted {wanted[key]}; {allowed}"
+            )
+    for name, variant in dict(found.get("variants", {})).items():
+        if wanted["variants"].get(name) != variant:
+            raise ConfigError(
+                f"{settings}: variants: {name} is {variant}, wanted "
+                f"{wanted['variants'].get(name)}; {allowed}"
+            )
+    if max(found.get("passes", [0])) > wanted["passes"][-1]:
+        raise ConfigError(
+            f"{settings}: passes are {found['passes']}, wanted {wanted['passes']}; {allowed}"
+        )
 
 
 def _read_points(path: Path) -> dict[int, CurvePoint]:
