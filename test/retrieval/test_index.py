@@ -118,6 +118,29 @@ def test_an_approximate_index_grows_and_shrinks_without_a_new_fit(
         assert np.mean(shares) >= GOAL_RECALL - 0.02
 
 
+@pytest.mark.parametrize(("rows", "again"), [(5_500, False), (4_000, True)])
+def test_the_effort_is_chosen_anew_where_the_size_has_changed(
+    tmp_path: Path, memory: tuple[np.ndarray, np.ndarray], rows: int, again: bool
+) -> None:
+    embeddings, ids = memory
+    kind = IndexKind.APPROXIMATE
+    asked = np.arange(100)
+    first = build_index(tmp_path / "0", embeddings, ids, HASH, kind, asked=asked)
+    second = build_index(
+        tmp_path / "1", embeddings[:rows], ids[:rows], HASH, kind, kept=tmp_path / "0"
+    )
+    # By all of the memory, not by the hundred that the first one asked about.
+    assert (second.recall_queries == 200) is again
+    assert second.recall_count == (rows if again else len(embeddings))
+    if not again:
+        assert second.probes == first.probes
+        # Little by little is no way round: the size when it was measured counts.
+        third = build_index(
+            tmp_path / "2", embeddings[:5_000], ids[:5_000], HASH, kind, kept=tmp_path / "1"
+        )
+        assert third.recall_count == 5_000
+
+
 def test_an_index_of_an_earlier_version_opens_or_says_what_to_do(
     tmp_path: Path, memory: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -18,7 +18,7 @@ from vinn.retrieval.projected import nearest_of
 GOAL_RECALL = 0.995
 """Share of the true k nearest that a search must find on average over the frames it is tried on:
 a little more than the 0.99 wanted of frames that it has not seen."""
-CANDIDATES_PER_NEIGHBOR = (2, 4, 8, 16, 32, 64, 128)
+CANDIDATES_PER_NEIGHBOR = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Numbers of candidates to choose from, per neighbour asked for."""
 _BLOCK_ROWS = 50_000
 _SAME = 1e-5
@@ -203,6 +203,6 @@ def recall_of(found: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
 
 
 def _probe_numbers(lists: int) -> tuple[int, ...]:
-    """1, 2, 3, 4, 6, 8, 11, 16, ..., lists: about sqrt(2) apart."""
-    numbers = {round(2.0 ** (step / 2)) for step in range(int(2 * np.log2(lists)) + 1)}
+    """1, 2, 3, ..., 8, 10, 11, 13, 16, ..., lists: the fourth root of 2 apart."""
+    numbers = {round(2.0 ** (step / 4)) for step in range(int(4 * np.log2(lists)) + 1)}
     return (*sorted(number for number in numbers if number < lists), lists)

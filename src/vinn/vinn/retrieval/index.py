@@ -40,6 +40,8 @@ FLAT_UP_TO = 4_000
 EXACT_UP_TO = 250_000
 _RECALL_K = 10
 _INVERTED_FILE = "inverted.faiss"
+_SAME_SIZE = 0.1
+"""A memory that differs by no larger share is searched with the effort it was searched with."""
 
 
 class IndexKind(str, Enum):
@@ -82,6 +84,8 @@ class IndexManifest(BaseModel):
     frames of this memory whose own demonstration did not count."""
     recall_k: int | None = None
     recall_queries: int | None = None
+    recall_count: int | None = None
+    """Frames that the memory had when its recall was measured; None: `count`."""
 
 
 def build_index(
@@ -104,7 +108,8 @@ def build_index(
         kind: projected or approximate; None: `kind_for` N, but at least projected.
         seed: of samples.
         kept: folder of an index of the same kind; what was fitted for it is kept instead of
-            fitting anew: for rows added to a known memory, or taken from it.
+            fitting anew: for rows added to a known memory, or taken from it. So is its effort,
+            while the memory is about as large as when that was chosen.
         asked: rows that are like what will be asked about, for the recall; None: all.
 
     Raises:
@@ -155,10 +160,17 @@ def _write_approximate(
         inverted_file = InvertedFile.read(kept / _INVERTED_FILE)
         inverted_file.emptied()
         inverted_file.put(embeddings)
+    inverted_file.write(folder / _INVERTED_FILE)
+    if kept is not None:
+        before = read_index_manifest(kept)
+        measured = before.recall_count or before.count
+        if abs(len(embeddings) - measured) <= _SAME_SIZE * measured:
+            fields = ("lists", "probes", "candidates_per_neighbor", "recall", "recall_k")
+            effort_kept = {name: getattr(before, name) for name in (*fields, "recall_queries")}
+            return {**effort_kept, "recall_count": measured}
     effort = choose_effort(
         inverted_file, embeddings, demonstration_ids, asked, _RECALL_K, seed=seed
     )
-    inverted_file.write(folder / _INVERTED_FILE)
     return {
         "lists": inverted_file.number_of_lists,
         "probes": effort.probes,
@@ -166,6 +178,7 @@ def _write_approximate(
         "recall": effort.recall,
         "recall_k": effort.k,
         "recall_queries": effort.queries,
+        "recall_count": len(embeddings),
     }
 
 
