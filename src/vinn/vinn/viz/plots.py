@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from vinn.viz import style
 
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
+_LINE_STYLES = ("-", "--", ":")
 _SERIAL = itertools.count()
 
 
@@ -70,16 +71,18 @@ def lines(
         xlabel: label with unit.
         ylabel: label with unit.
         level: a horizontal line (y, its name).
-        max_legend: with more series than this, colours repeat and the legend is left out.
+        max_legend: with more series than this, the legend is left out. Lines past the colours
+            repeat them dashed and dotted.
         logarithmic: both axes are, and points are marked.
     """
-    figure, axes = _figure(7.0, 3.2)
     few = len(series) <= max_legend
+    figure, axes = _figure(8.4 if few else 7.0, 3.2)
     for i, (name, (x, y)) in enumerate(series.items()):
         axes.plot(
             np.asarray(x),
             np.asarray(y),
             color=style.SERIES[i % len(style.SERIES)],
+            linestyle=_LINE_STYLES[i // len(style.SERIES) % len(_LINE_STYLES)] if few else "-",
             linewidth=1.8 if few else 1.0,
             alpha=1.0 if few else 0.6,
             label=name if few else None,
@@ -97,7 +100,8 @@ def lines(
     axes.set_ylabel(ylabel)
     axes.grid(alpha=0.25)
     if few and series:
-        axes.legend(frameon=False, labelcolor=_INK, fontsize=9)
+        # Beside the axes, where no line runs below it.
+        figure.legend(loc="outside right upper", frameon=False, labelcolor=_INK, fontsize=9)
     return _svg(figure)
 
 
