@@ -12,6 +12,7 @@ import yaml
 from vinn.cli.main import run as vinn
 from vinn.demos.store import Dataset
 from vinn.errors import ConfigError
+from vinn.evaluation.results import Results
 from vinn.learning import encoder_training
 from vinn.learning.backbones import build_backbone
 from vinn.learning.config import BackboneConfig, self_supervision_config
@@ -73,6 +74,14 @@ def test_curves_are_measured_kept_and_drawn(
     assert len(trained) == 2
     assert trained[0] == trained[1]
     assert len(trained[0]) == len(squares) - 2
+    results = tmp_path / "results"
+    assert vinn([*command, "--variants", "other", "--results", str(results)]) == 0
+    rows = Results.read(results / "self_supervision.json").rows
+    assert [row.value for row in rows[:3]] == pytest.approx(
+        [row["left_out_mse"] for row in points["other"]], rel=1e-3
+    )
+    assert all("other" in row.name for row in rows)
+    assert vinn([*command, "--variants", "slow,none"]) == 2
     before = (out / "slow.json").read_bytes()
     assert vinn(command) == 0
     assert len(trained) == 2
@@ -160,7 +169,7 @@ def test_the_settings_of_the_repository_are_read() -> None:
     config = load_curve_config(Path(__file__).parents[2] / "config/learning_curves/lite0.yaml")
     assert len(config.variants) >= 8
     assert config.training("rate-3e-4").optimizer.learning_rate == 3e-4
-    assert config.training("rate-3e-5").run.epochs == 20
+    assert config.training("rate-3e-5").run.epochs == 10
 
 
 def test_an_error_is_small_where_what_looks_alike_acts_alike(squares: Dataset) -> None:

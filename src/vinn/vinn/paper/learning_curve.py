@@ -12,7 +12,7 @@ OUT/NAME.json       its points, by passes
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 
 from vinn.demos.store import Dataset
 from vinn.errors import ConfigError
+from vinn.evaluation.results import Results
 from vinn.learning.config import (
     Section,
     SelfSupervisionConfig,
@@ -113,7 +114,11 @@ def load_curve_config(path: Path) -> CurveConfig:
 
 
 def learning_curves(
-    dataset: Dataset, config: CurveConfig, out_dir: Path, on_step: OnStep | None = None
+    dataset: Dataset,
+    config: CurveConfig,
+    out_dir: Path,
+    on_step: OnStep | None = None,
+    only: Sequence[str] | None = None,
 ) -> dict[str, list[CurvePoint]]:
     """Train and measure every variant that is not complete yet.
 
@@ -123,14 +128,21 @@ def learning_curves(
         out_dir: a new folder, or one of a comparison of the same settings, complete or not; with
             more passes its variants go on from their last checkpoints.
         on_step: told of progress.
+        only: these variants; None: all.
 
     Returns:
         Points by variant, in order of passes.
 
     Raises:
-        ConfigError: `out_dir` holds a comparison of other settings.
+        ConfigError: `out_dir` holds a comparison of other settings, or `only` names none of them.
         DatasetError: fewer than 4 demonstrations with actions, or a damaged frame.
     """
+    names = list(config.variants if only is None else only)
+    for name in names:
+        if name not in config.variants:
+            raise ConfigError(
+                f"variants: '{name}' is not in the settings; allowed: {', '.join(config.variants)}"
+            )
     out_dir = Path(out_dir)
     settings = out_dir / "settings.yaml"
     if settings.exists():
@@ -147,7 +159,7 @@ def learning_curves(
     write_config(config, settings)
     return {
         name: _curve(name, parts["known"], parts["left_out"], config, out_dir, on_step)
-        for name in config.variants
+        for name in names
     }
 
 
@@ -173,6 +185,23 @@ def left_out_error(
         weights = softmin_weights(distances[rows], chosen.bandwidth)
         errors.append(((weights @ memory.camera_delta[rows] - delta) ** 2).mean())
     return float(np.mean(errors))
+
+
+def add_curves(results: Results, curves: Mapping[str, list[CurvePoint]]) -> None:
+    """Rows of every point of the curves; those of the same variants that were there go."""
+    for name, points in curves.items():
+        what = f"learning curve, {name}: "
+        results.forget(what)
+        for point in points:
+            results.add(
+                f"{what}error on left-out frames after {point.passes} passes",
+                float(f"{point.left_out_mse:.4g}"),
+                "of the action scale squared",
+            )
+        results.add(
+            f"{what}relative spread after {points[-1].passes} passes",
+            round(points[-1].relative_spread, 3),
+        )
 
 
 def curve_plots(curves: Mapping[str, list[CurvePoint]]) -> dict[str, str]:

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from vinn.cli.console import out, progress_bar
 from vinn.demos.store import Dataset
-from vinn.paper.learning_curve import curve_plots, learning_curves, load_curve_config
+from vinn.evaluation.results import Results
+from vinn.paper.learning_curve import add_curves, curve_plots, learning_curves, load_curve_config
 from vinn.viz.output import write_text
 
 
@@ -20,16 +21,30 @@ def learning_curve(
     out_dir: Annotated[
         Path, typer.Option("--out", help="Folder of the runs; a killed one is taken up.")
     ],
+    variants: Annotated[
+        str | None, typer.Option(help="Only these of the settings, as A,B; else all.")
+    ] = None,
+    results_dir: Annotated[
+        Path | None,
+        typer.Option("--results", help="Folder whose self_supervision.json the points join."),
+    ] = None,
 ) -> None:
     """Train variants of an encoder; error on left-out demonstrations and spread by passes."""
     config = load_curve_config(settings)
+    results = None
+    if results_dir is not None:
+        results = Results.continued(results_dir, "self_supervision", "vinn eval learning-curve")
     with progress_bar("training") as progress:
         curves = learning_curves(
             Dataset.open(demos),
             config,
             out_dir,
             lambda name, done, total, loss: progress(done, total),
+            None if variants is None else variants.split(","),
         )
+    if results is not None and results_dir is not None:
+        add_curves(results, curves)
+        results.write(results_dir)
     for name, svg in curve_plots(curves).items():
         write_text(out_dir / name, svg)
     table = Table("variant", "passes", "error on left-out frames", "relative spread")
