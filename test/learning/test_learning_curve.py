@@ -81,6 +81,7 @@ def test_curves_are_measured_kept_and_drawn(
         [row["left_out_mse"] for row in points["other"]], rel=1e-3
     )
     assert all("other" in row.name for row in rows)
+    assert "<svg" in (results / "left_out_error.svg").read_text()
     assert vinn([*command, "--variants", "slow,none"]) == 2
     before = (out / "slow.json").read_bytes()
     assert vinn(command) == 0

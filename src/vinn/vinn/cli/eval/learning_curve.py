@@ -26,7 +26,7 @@ def learning_curve(
     ] = None,
     results_dir: Annotated[
         Path | None,
-        typer.Option("--results", help="Folder whose self_supervision.json the points join."),
+        typer.Option("--results", help="Folder whose self_supervision.json they join."),
     ] = None,
 ) -> None:
     """Train variants of an encoder; error on left-out demonstrations and spread by passes."""
@@ -45,8 +45,11 @@ def learning_curve(
     if results is not None and results_dir is not None:
         add_curves(results, curves)
         results.write(results_dir)
-    for name, svg in curve_plots(curves).items():
+    plots = curve_plots(curves)
+    for name, svg in plots.items():
         write_text(out_dir / name, svg)
+    if results_dir is not None:
+        write_text(results_dir / "left_out_error.svg", plots["left_out_error.svg"])
     table = Table("variant", "passes", "error on left-out frames", "relative spread")
     for name, points in curves.items():
         for point in points:
