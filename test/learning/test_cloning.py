@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,15 @@ import pytest
 import torch
 from vinn.demos.frames import read_frame
 from vinn.demos.store import Dataset
-from vinn.errors import ArtefactError, ArtefactMismatchError
+from vinn.errors import ArtefactError, ArtefactMismatchError, DatasetError
 from vinn.learning.cloning import ImplicitCloning
 from vinn.learning.config import cloning_config
-from vinn.learning.policy_training import action_length, to_mlp, train_policy
+from vinn.learning.policy_training import (
+    action_length,
+    left_out_rows,
+    to_mlp,
+    train_policy,
+)
 from vinn.learning.raw_pixels import export_raw_pixels
 from vinn.policies.artefact import load_policy
 from vinn.policies.artefacts.embedding import embed_dataset
@@ -122,6 +128,68 @@ def test_end_to_end_cloning_trains_its_own_encoder(squares: Dataset, tmp_path: P
     assert (tmp_path / "run" / "backbone.pt").exists()
     mse, _, _ = errors(policy_dir, squares)
     assert np.isfinite(mse)
+
+
+@pytest.mark.parametrize("method", ["bc-rep", "ibc"])
+def test_a_policy_that_gets_no_better_on_what_is_left_out_ends(
+    squares: Dataset, pixels: Path, tmp_path: Path, method: str
+) -> None:
+    overrides = [*SMALL, f"encoder={pixels}", "run.epochs=400", "run.checkpoint_every_steps=1"]
+    stopping = ["stopping.left_out=0.4", "stopping.patience=4", "stopping.every_passes=2"]
+    config = cloning_config(
+        method, overrides=[*overrides, *stopping, "optimizer.learning_rate=0.02"]
+    )
+    run = tmp_path / "run"
+    policy = load_policy(train_policy(squares, config, run))
+    result = json.loads((run / "result.json").read_text())
+    left_out = left_out_rows(
+        np.repeat(np.arange(len(squares)), [len(d.frame_paths) for d in squares.demonstrations]),
+        0.4,
+        0,
+    )
+    steps_of_pass = int((~left_out).sum()) // 36 or 1
+    assert result["steps"] < 400 * steps_of_pass
+    # The best pass, and not the last one, of which `patience` measurements were worse.
+    assert result["steps"] == (result["best_pass"] + 4 * 2) * steps_of_pass
+    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    kept = best["state_dict"]["head.0.weight"].numpy()
+    assert not np.array_equal(kept, last["state_dict"]["head.0.weight"].numpy())
+    head = "energy" if method == "ibc" else "action"
+    heads = load_heads(run / "policy" / "heads.npz", (head,))
+    np.testing.assert_array_equal(heads[head].weights[0], kept)
+    assert np.isfinite(
+        policy.predict(read_frame(squares.demonstrations[0].frame_paths[0])).camera_delta
+    ).all()
+
+
+def test_end_to_end_cloning_is_watched_on_frames_as_they_are(
+    squares: Dataset, tmp_path: Path
+) -> None:
+    overrides = [
+        *SMALL,
+        "backbone.name=resnet18",
+        "backbone.weights=random",
+        "backbone.image_px=32",
+    ]
+    config = cloning_config(
+        "bc", overrides=[*overrides, "run.epochs=3", "stopping.left_out=0.4", "stopping.patience=1"]
+    )
+    train_policy(squares, config, tmp_path / "run")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert 1 <= result["best_pass"] <= 3
+    assert result["left_out_loss"] > 0
+
+
+def test_somebody_is_left_to_learn_from() -> None:
+    ids = np.repeat(np.arange(5), 3)
+    for share in (0.01, 0.2, 0.4, 0.79):
+        rows = left_out_rows(ids, share, seed=3)
+        # Whole demonstrations, at least one.
+        assert rows.reshape(5, 3).all(axis=1).sum() == max(1, round(5 * share)) == rows.sum() / 3
+        np.testing.assert_array_equal(rows, left_out_rows(ids, share, seed=3))
+    with pytest.raises(DatasetError, match=r"stopping\.left_out: 0\.95 of 5"):
+        left_out_rows(ids, 0.95, seed=3)
 
 
 def test_a_unit_of_length_fits_the_method() -> None:

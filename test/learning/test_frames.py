@@ -13,7 +13,7 @@ from vinn.errors import DatasetError
 from vinn.learning import frames as module
 from vinn.learning.augmentation import RandomViews
 from vinn.learning.config import AugmentationConfig
-from vinn.learning.frames import AugmentedFrames, Embedded, Frames, Targets, TwoViews
+from vinn.learning.frames import Embedded, Frames, FramesWithTargets, Targets, TwoViews
 
 SIZE = Preprocessing(width_px=24, height_px=16)
 SQUARE = Preprocessing(width_px=24, height_px=24)
@@ -78,15 +78,18 @@ def test_a_damaged_frame_is_named_again_each_time(squares: Dataset, tmp_path: Pa
             frames.batch([0, squares.frame_count])
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_batches_keep_frames_and_targets_together(squares: Dataset, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "plain"), [(0, False), (1, False), (0, True)])
+def test_batches_keep_frames_and_targets_together(
+    squares: Dataset, workers: int, plain: bool
+) -> None:
     paths = paths_of(squares)
     count = len(paths)
     targets = Targets(np.arange(3 * count, dtype=np.float32).reshape(-1, 3), np.arange(count), 1.0)
     still = AugmentationConfig(
         crop_scale_min=1.0, jitter_probability=0, gray_probability=0, blur_probability=0
     )
-    data = AugmentedFrames(Frames(paths, SQUARE), targets, RandomViews(still, SQUARE))
+    views = RandomViews(still, SQUARE)
+    data = FramesWithTargets(Frames(paths, SQUARE), targets, views.plain if plain else views)
     loader = DataLoader(
         data, batch_size=5, shuffle=True, num_workers=workers, collate_fn=lambda batch: batch
     )

@@ -62,6 +62,10 @@ class RandomViews:
                 views[rows] = change(views[rows])
         return self._normalised(views).contiguous(memory_format=torch.channels_last)
 
+    def plain(self, images: torch.Tensor) -> torch.Tensor:
+        """The same for frames (N, 3, height, width) as they are."""
+        return self._normalised(images / 255.0).contiguous(memory_format=torch.channels_last)
+
     def _cropped(self, images: torch.Tensor) -> torch.Tensor:
         # Resized as uint8, where torch has kernels for interleaved colours.
         crops = torch.empty(

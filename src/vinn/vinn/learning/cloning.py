@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, linear, mse_loss
 from vinn.demos.types import GripperState
 from vinn.learning.config import CloningConfig
 from vinn.learning.frames import Batch
+from vinn.learning.run import LEFT_OUT_LOSS
 from vinn.learning.self_supervision import build_optimizer
 
 ACTION_SIZE = 3
@@ -48,15 +49,21 @@ class Cloning(LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """One step on (images or embeddings, scaled translations, gripper states)."""
+        losses = self._losses(batch)
+        self.log_dict(losses)
+        return losses["loss"]
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """The same loss, of what nothing is learned from."""
+        self.log(LEFT_OUT_LOSS, self._losses(batch)["loss"], sync_dist=True)
+
+    def _losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         inputs, camera_delta, gripper = batch
         embeddings = self.features(inputs)
         action_loss = self.action_loss(embeddings, camera_delta)
         gripper_loss = cross_entropy(self.gripper(embeddings), gripper)
         loss = action_loss + self.config.gripper_weight * gripper_loss
-        self.log("loss", loss)
-        self.log("action_loss", action_loss)
-        self.log("gripper_loss", gripper_loss)
-        return loss
+        return {"loss": loss, "action_loss": action_loss, "gripper_loss": gripper_loss}
 
     def action_loss(self, embeddings: torch.Tensor, camera_delta: torch.Tensor) -> torch.Tensor:
         """Loss of the translation head on (N, D) embeddings and (N, 3) scaled translations."""

@@ -127,6 +127,20 @@ class SelfSupervisionConfig(Section):
     """Embeddings have collapsed when their relative spread (`vinn.learning.collapse`) is below."""
 
 
+class StoppingConfig(Section):
+    """When a cloned policy has learned enough: demonstrations that are left out say so.
+
+    The weights that were best on them are kept.
+    """
+
+    left_out: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the demonstrations that no step learns from."""
+    every_passes: int = Field(default=1, ge=1)
+    """Their loss is measured after so many passes over the others."""
+    patience: int = Field(default=10, ge=1)
+    """Measurements in a row without a new least loss that end the training."""
+
+
 class CloningConfig(Section):
     """Settings of `vinn train bc|bc-rep|ibc`."""
 
@@ -139,6 +153,8 @@ class CloningConfig(Section):
     """Of end-to-end training; embeddings of frozen encoders are not augmented."""
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3)
     run: RunConfig = RunConfig(batch_size=64, precision="32-true")
+    stopping: StoppingConfig | None = None
+    """None: `run` alone says how long; else at most so long."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (2048, 1024)
     """Widths of the hidden layers of the MLP on the embedding."""
     gripper_weight: float = Field(default=0.1, ge=0)

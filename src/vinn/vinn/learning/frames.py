@@ -5,7 +5,7 @@ Random views for self-supervision, pairs for cloning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -120,10 +120,15 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Images (N, 3, H, W) or embeddings (N, D); translations (N, 3); gripper states (N,)."""
 
 
-class AugmentedFrames(BatchedDataset[Batch]):
-    """A random view of each frame, with its target."""
+class FramesWithTargets(BatchedDataset[Batch]):
+    """A view of each frame (`RandomViews`, or its `plain`), with its target."""
 
-    def __init__(self, frames: Frames, targets: Targets, views: RandomViews) -> None:
+    def __init__(
+        self,
+        frames: Frames,
+        targets: Targets,
+        views: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
         self._frames = frames
         self._targets = targets
         self._views = views

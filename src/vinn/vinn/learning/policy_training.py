@@ -9,18 +9,27 @@ import lightning.pytorch as lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Subset
 
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_encoder
-from vinn.errors import ArtefactMismatchError
+from vinn.errors import ArtefactMismatchError, DatasetError
 from vinn.learning.allocator import blocks_kept
 from vinn.learning.augmentation import RandomViews
 from vinn.learning.backbones import build_backbone
 from vinn.learning.cloning import BehaviourCloning, Cloning, ImplicitCloning
 from vinn.learning.config import CloningConfig
-from vinn.learning.frames import AugmentedFrames, Embedded, Frames, Targets
-from vinn.learning.run import OnProgress, fit, open_run, write_result
+from vinn.learning.frames import (
+    Batch,
+    BatchedDataset,
+    Embedded,
+    Frames,
+    FramesWithTargets,
+    Targets,
+)
+from vinn.learning.run import OnProgress, Watch, fit, open_run, write_result
 from vinn.policies.artefacts.embedding import EmbeddedDataset, embed_dataset
 from vinn.policies.kinds.bc import KIND as CLONED
 from vinn.policies.kinds.ibc import KIND as IMPLICIT
@@ -73,11 +82,10 @@ def train_policy(
         backbone = build_backbone(config.backbone)
         open_run(out_dir, config)
         paths = [path for d in dataset.demonstrations for path in d.frame_paths]
-        data: AugmentedFrames | Embedded = AugmentedFrames(
-            Frames(paths, backbone.preprocessing),
-            targets,
-            RandomViews(config.augmentation, backbone.preprocessing),
-        )
+        frames = Frames(paths, backbone.preprocessing)
+        views = RandomViews(config.augmentation, backbone.preprocessing)
+        data: BatchedDataset[Batch] = FramesWithTargets(frames, targets, views)
+        plain: BatchedDataset[Batch] = FramesWithTargets(frames, targets, views.plain)
         module = MODULES[config.method](backbone.features, backbone.dimension, config)
         encoder_dir = out_dir / "encoder"
     else:
@@ -94,9 +102,15 @@ def train_policy(
                     f"embeddings are of {what} {found[:12]}, wanted {wanted[:12]}"
                 )
         open_run(out_dir, config)
-        data = Embedded(embedded.embeddings, targets)
+        data = plain = Embedded(embedded.embeddings, targets)
         module = MODULES[config.method](None, manifest.dimension, config)
-    done = fit(module, data, config.run, out_dir, on_progress)
+    learned: TorchDataset[Batch] = data
+    watch = None
+    if config.stopping is not None:
+        rows = left_out_rows(memory.demonstration_ids, config.stopping.left_out, config.run.seed)
+        learned = Subset(data, np.flatnonzero(~rows).tolist())
+        watch = Watch(Subset(plain, np.flatnonzero(rows).tolist()), config.stopping)
+    done = fit(module, learned, config.run, out_dir, on_progress, watch=watch)
     policy_dir = out_dir / "policy"
     if not done.writes:
         return policy_dir
@@ -129,6 +143,25 @@ def train_policy(
     )
     write_result(out_dir, {**provenance, **done.result})
     return policy_dir
+
+
+def left_out_rows(
+    demonstration_ids: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """(N,) which frames are of the demonstrations left out, a share of them, drawn with `seed`.
+
+    Raises:
+        DatasetError: nothing would be left to learn from.
+    """
+    known = np.unique(demonstration_ids)
+    count = max(1, round(share * len(known)))
+    if count >= len(known):
+        raise DatasetError(
+            f"stopping.left_out: {share:g} of {len(known)} demonstrations leaves none to learn "
+            "from; allowed: a smaller share, or more demonstrations"
+        )
+    chosen = np.random.default_rng(seed).choice(known, count, replace=False)
+    return np.isin(demonstration_ids, chosen)
 
 
 def action_length(camera_delta: NDArray[np.float32], method: str) -> float:

@@ -1,7 +1,8 @@
 """One training run in one folder: settings, checkpoints, logs; killed runs are taken up again.
 
 config.yaml      the settings; the same folder refuses other ones
-checkpoints/     last.ckpt, every `run.checkpoint_every_steps` steps
+checkpoints/     last.ckpt, every `run.checkpoint_every_steps` steps; best.ckpt, where something is
+                 left out
 logs/            TensorBoard
 result.json      written last: its presence says that the run is complete
 """
@@ -19,17 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
+import numpy as np
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from pydantic import BaseModel
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from vinn.demos.files import atomic_file
 from vinn.errors import ConfigError, DatasetError
-from vinn.learning.config import RunConfig, write_config
-from vinn.learning.frames import BatchedDataset
+from vinn.learning.config import RunConfig, StoppingConfig, write_config
 from vinn.learning.processor import Precision, chosen_precision, physical_cores
 from vinn.reading.config_file import read_mapping
 
@@ -41,6 +43,21 @@ OnPass = Callable[[int], None]
 
 LOG_EVERY_STEPS = 10
 """To TensorBoard."""
+LEFT_OUT_LOSS = "left_out_loss"
+"""What a module logs of the data that it is watched on."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What tells a fit that it is done.
+
+    Attributes:
+        data: that nothing is learned from.
+        settings: how often it is looked at, and for how long without a new least loss.
+    """
+
+    data: TorchDataset[Any]
+    settings: StoppingConfig
 
 
 @dataclass(frozen=True)
@@ -119,18 +136,21 @@ def lengthen_run(out_dir: Path, config: BaseModel) -> None:
 
 def fit(
     module: lightning.LightningModule,
-    data: BatchedDataset[Any],
+    data: TorchDataset[Any],
     config: RunConfig,
     out_dir: Path,
     on_progress: OnProgress | None = None,
     on_pass: OnPass | None = None,
+    watch: Watch | None = None,
 ) -> Fit:
     """Train a module, from the last checkpoint in `out_dir` where there is one.
+
+    With `watch` it ends up with the weights that were best there.
 
     Raises:
         DatasetError: fewer samples than two, which no contrast can be drawn from.
     """
-    samples = len(data)
+    samples = len(data)  # type: ignore[arg-type]  # torch's class has no length of its own
     if samples < 2:
         raise DatasetError(f"{samples} frame(s) to train on; at least 2 are needed")
     if config.threads:
@@ -158,6 +178,19 @@ def fit(
         every_n_train_steps=config.checkpoint_every_steps,
     )
     last = out_dir / "checkpoints" / "last.ckpt"
+    callbacks: list[Callback] = [checkpoint, progress, _Passes(on_pass)]
+    best: ModelCheckpoint | None = None
+    watched: DataLoader[Any] | None = None
+    if watch is not None:
+        best = ModelCheckpoint(
+            dirpath=out_dir / "checkpoints",
+            filename="best",
+            monitor=LEFT_OUT_LOSS,
+            enable_version_counter=False,
+        )
+        patience = EarlyStopping(LEFT_OUT_LOSS, patience=watch.settings.patience)
+        callbacks += [best, patience]
+        watched = DataLoader(watch.data, batch_size=config.batch_size, collate_fn=_whole)
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
         max_steps=config.max_steps or -1,
@@ -167,7 +200,9 @@ def fit(
         strategy="ddp" if config.devices * config.nodes > 1 else "auto",
         precision=precision,
         logger=TensorBoardLogger(out_dir, name="logs", version=""),
-        callbacks=[checkpoint, progress, _Passes(on_pass)],
+        callbacks=callbacks,
+        check_val_every_n_epoch=1 if watch is None else watch.settings.every_passes,
+        num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=LOG_EVERY_STEPS,
@@ -178,9 +213,18 @@ def fit(
         warnings.filterwarnings("ignore", module=r"lightning|torch")
         warnings.filterwarnings("ignore", category=FutureWarning)
         trainer.fit(
-            module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True
+            module,
+            loader,
+            watched,
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
         )
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    if best is not None and best.best_model_path:
+        kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        module.load_state_dict(kept["state_dict"])
+        metrics[LEFT_OUT_LOSS] = float(best.best_model_score or np.nan)
+        metrics["best_pass"] = kept["epoch"] + 1
     return Fit(
         trainer.global_step,
         metrics,
