@@ -131,6 +131,16 @@ def test_more_passes_and_further_variants_are_taken_up(squares: Dataset, tmp_pat
     steps = [done for name, done in seen if name == "a"]
     # What was trained is not trained again.
     assert steps[0] > steps[-1] // 2
+    at_once = learning_curves(squares, longer, tmp_path / "at once")["a"]
+    for field in ("left_out_mse", "relative_spread"):
+        np.testing.assert_allclose(
+            [getattr(p, field) for p in curves["a"]],
+            [getattr(p, field) for p in at_once],
+            rtol=1e-5,
+        )
+    expected = torch.load(tmp_path / "at once" / "a" / "backbone.pt")
+    for key, value in torch.load(out / "a" / "backbone.pt").items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-4, atol=1e-6)
     before = torch.load(out / "a" / "backbone.pt")
     assert learning_curves(squares, longer, out) == curves
     assert all(

@@ -18,6 +18,7 @@ from vinn.learning.backbones import PerImageNorm, build_backbone
 from vinn.learning.config import BackboneConfig, SelfSupervisionConfig, self_supervision_config
 from vinn.learning.encoder_training import CollapseError, train_encoder
 from vinn.learning.processor import chosen_precision
+from vinn.learning.run import lengthen_run
 from vinn.learning.self_supervision import METHODS, Byol, build_optimizer
 
 TINY = [
@@ -179,6 +180,23 @@ def test_a_killed_run_goes_on_from_its_checkpoint(squares: Dataset, tmp_path: Pa
     assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 4
     with pytest.raises(ConfigError, match="complete"):
         train_encoder([squares], config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("method", ["byol", "simclr", "vicreg"])
+def test_a_run_taken_up_between_passes_draws_what_follows(
+    method: str, squares: Dataset, tmp_path: Path
+) -> None:
+    short, longer = (
+        tiny(method, f"run.epochs={passes}", "run.max_steps=null", "run.batch_size=8")
+        for passes in (1, 2)
+    )
+    train_encoder([squares], longer, tmp_path / "at once")
+    train_encoder([squares], short, tmp_path / "run")
+    lengthen_run(tmp_path / "run", longer)
+    train_encoder([squares], longer, tmp_path / "run")
+    found, expected = (torch.load(tmp_path / n / "backbone.pt") for n in ("run", "at once"))
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-7)
 
 
 def test_collapse_is_refused_and_nothing_is_exported(squares: Dataset, tmp_path: Path) -> None:

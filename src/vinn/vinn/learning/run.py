@@ -26,7 +26,7 @@ import yaml
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from pydantic import BaseModel
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from vinn.demos.files import atomic_file
@@ -159,10 +159,13 @@ def fit(
         torch.set_num_threads(max(1, physical_cores() // config.devices))
     precision = chosen_precision(config.precision, config.accelerator)
     batch_size = min(config.batch_size, samples)
+    # Generators of their own: the loader draws a seed earlier in a run that is taken up.
+    order = torch.Generator()
     loader: DataLoader[Any] = DataLoader(
         data,
         batch_size=batch_size,
-        shuffle=True,
+        sampler=RandomSampler(data, generator=order),
+        generator=torch.Generator().manual_seed(config.seed),
         drop_last=True,
         collate_fn=_whole,
         num_workers=config.workers,
@@ -178,7 +181,12 @@ def fit(
         every_n_train_steps=config.checkpoint_every_steps,
     )
     last = out_dir / "checkpoints" / "last.ckpt"
-    callbacks: list[Callback] = [checkpoint, progress, _Passes(on_pass)]
+    callbacks: list[Callback] = [
+        checkpoint,
+        progress,
+        _Draws(config.seed, order),
+        _Passes(on_pass),
+    ]
     best: ModelCheckpoint | None = None
     watched: DataLoader[Any] | None = None
     if watch is not None:
@@ -219,6 +227,8 @@ def fit(
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
+    # After the last step, so that more passes go on from there and not from some steps before.
+    trainer.save_checkpoint(last)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     if best is not None and best.best_model_path:
         kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
@@ -264,6 +274,26 @@ class _Progress(Callback):
             total = trainer.estimated_stepping_batches
             loss = outputs["loss"] if isinstance(outputs, dict) else outputs
             self._on_progress(trainer.global_step, int(total), float(loss))
+
+
+class _Draws(Callback):
+    """Makes the order and the views of a pass depend on the steps before it, not on the process.
+
+    Else a run that is taken up would draw again what its first passes drew. Where it was killed
+    between two passes it goes on exactly as if it had not been.
+    """
+
+    def __init__(self, seed: int, order: torch.Generator) -> None:
+        self._seed = seed
+        self._order = order
+
+    def on_train_epoch_start(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
+        entropy = [self._seed, trainer.global_rank, trainer.global_step]
+        of_order, of_views = np.random.SeedSequence(entropy).generate_state(2)
+        self._order.manual_seed(int(of_order))
+        torch.manual_seed(int(of_views))
 
 
 class _Passes(Callback):
