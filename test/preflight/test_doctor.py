@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from vinn.cli.doctor import local_checks
 from vinn.robot.checks.preflight import Verdict
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (the wheels or an installation)")
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from stretch_driver import FakeStretchDriver
 from vinn_ros.conversions import compress
@@ -55,6 +58,29 @@ class Seeing(Node):
         stamp.sec += self.skew_s
         self._frames.publish(compress(self._image, stamp, "wrist_camera_optical_frame"))
         self._predictions.publish(Prediction(policy="vinn@0123456789ab"))
+
+
+class SlowSupervisor(Node):
+    """One that needs a while for its answer, as on a busy machine or over a lossy network."""
+
+    def __init__(self, config: Path, answers_after_s: float) -> None:
+        super().__init__(
+            "rollout_supervisor", use_global_arguments=False, start_parameter_services=False
+        )
+        self._config, self._answers_after_s = config, answers_after_s
+        self.closing = threading.Event()
+        self.create_service(GetParameters, "rollout_supervisor/get_parameters", self._answer)
+
+    def _answer(
+        self, request: GetParameters.Request, response: GetParameters.Response
+    ) -> GetParameters.Response:
+        self.closing.wait(self._answers_after_s)
+        values = {"rollout_config": str(self._config)}
+        response.values = [
+            ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=values.get(name, ""))
+            for name in request.names
+        ]
+        return response
 
 
 def doctor(*arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -124,12 +150,46 @@ def test_the_running_supervisors_settings_are_taken_over(ros: Any, tmp_path: Pat
     assert checks["battery"]["message"] == "11.5 V; allowed: at least 12 V: charge it"
 
 
+@CROSSES_PROCESSES
+def test_so_are_those_of_a_supervisor_that_answers_late(ros: Any, tmp_path: Path) -> None:
+    ros.add(FakeStretchDriver()).battery_v = 11.5
+    ros.add(Seeing())
+    strict = tmp_path / "strict.yaml"
+    strict.write_text(f"preflight: {{{PATIENT}, min_battery_v: 12.0}}\n")
+    # Later than half of what is listened; DDS may take 3 s before that.
+    ros.add(SlowSupervisor(strict, answers_after_s=2.5))
+    code, checks = doctor()
+    assert code == 1
+    assert checks["supervisor"]["verdict"] == "ok"
+    assert checks["battery"]["message"] == "11.5 V; allowed: at least 12 V: charge it"
+
+
+@CROSSES_PROCESSES
+def test_nothing_is_well_where_the_supervisor_does_not_answer(ros: Any, tmp_path: Path) -> None:
+    ros.add(FakeStretchDriver())
+    ros.add(Seeing())
+    silent = ros.add(SlowSupervisor(tmp_path / "none.yaml", answers_after_s=60.0))
+    try:
+        code, checks = doctor(*patient(tmp_path))
+    finally:
+        silent.closing.set()
+    assert code == 1
+    assert {name for name, check in checks.items() if check["verdict"] == "failed"} == {
+        "supervisor"
+    }
+    assert checks["supervisor"]["reason"] == "NOT_READY"
+    assert "rollout_supervisor/get_parameters: no answer" in checks["supervisor"]["message"]
+
+
 def test_a_robot_that_is_not_there(ros: Any, tmp_path: Path) -> None:
     code, checks = doctor("--recordings", str(tmp_path))
     assert code == 1
     assert checks["robot"]["reason"] == "STATE_STALE"
     assert "ROS_DOMAIN_ID" in checks["robot"]["message"]
     assert checks["camera"]["reason"] == "CAMERA_STALE"
+    # Whose thresholds these are is said.
+    assert checks["supervisor"]["verdict"] == "unknown"
+    assert checks["supervisor"]["message"].endswith("the robot's files count")
 
 
 def test_a_policy_artefact_is_checked_without_a_node(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ _DEFAULTS = {
 }
 _LISTEN_AT_LEAST_S = 1.0
 """Whatever the questions took: a rate needs some frames."""
+_FOUND_WITHIN_S = 6.5
+"""DDS finds another process at once, or, if a message was missed, after its heartbeat of 3 s; twice."""
 
 
 @app.command()
@@ -59,7 +61,10 @@ def doctor(
     ] = None,
     namespace: Annotated[str, typer.Option(help="Namespace of the nodes.")] = "",
     listen_s: Annotated[
-        float, typer.Option("--listen", min=0.5, max=60.0, help="How long to listen, in seconds.")
+        float,
+        typer.Option(
+            "--listen", min=0.5, max=60.0, help="How long to listen, in seconds; more if need be."
+        ),
     ] = 4.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -75,13 +80,14 @@ def doctor(
             "rollout_config": rollout_config,
             "recordings": recordings,
         }
-        seen, settings = _observe(namespace, given, listen_s)
+        seen, settings, asked = _observe(namespace, given, listen_s)
         robot = load_robot_config(config_file(settings["robot_config"], "--robot-config"))
         config = load_rollout_config(
             config_file(settings["rollout_config"], "--rollout-config")
         ).preflight
         checks = (
             *local_checks(policy),
+            *asked,
             *_files_in_use(settings),
             *_heard(seen, check_all(seen, config, robot)),
         )
@@ -138,8 +144,8 @@ def _heard(seen: Observations, checks: tuple[Check, ...]) -> tuple[Check, ...]:
 
 def _observe(
     namespace: str, given: dict[str, str], listen_s: float
-) -> tuple[Observations, dict[str, str]]:
-    """Listen for a while; also the settings that count."""
+) -> tuple[Observations, dict[str, str], tuple[Check, ...]]:
+    """Listen for a while; also the settings that count, and whose they are."""
     node = client_node("doctor", namespace)
     limits: Client = node.create_client(Trigger, "get_joint_states")
     parameters: Client = node.create_client(GetParameters, "rollout_supervisor/get_parameters")
@@ -152,35 +158,51 @@ def _observe(
 
     spinner = threading.Thread(target=spin, name="spin", daemon=True)
     spinner.start()
-    end_s = time.monotonic() + listen_s
+    start_s = time.monotonic()
     try:
         with err.status(f"listening for {listen_s:g} s"):
-            settings = _settings(parameters, given, 0.5 * listen_s)
+            settings, asked = _settings(parameters, given)
             probe = PreflightProbe(node, Path(settings["recordings"]))
             probe.listen_to_streams()
             # Limits are sent only when asked for.
             with contextlib.suppress(RobotError):
-                checked(limits, Trigger.Request(), 0.5 * listen_s)
-            time.sleep(max(_LISTEN_AT_LEAST_S, end_s - time.monotonic()))
-        return probe.observe(), settings
+                left_s = start_s + _FOUND_WITHIN_S - time.monotonic()
+                checked(limits, Trigger.Request(), max(_LISTEN_AT_LEAST_S, left_s))
+            time.sleep(max(_LISTEN_AT_LEAST_S, start_s + listen_s - time.monotonic()))
+        return probe.observe(), settings, asked
     finally:
         executor.shutdown(timeout_sec=2.0)
         rclpy.try_shutdown()
         spinner.join(timeout=2.0)
 
 
-def _settings(parameters: Client, given: dict[str, str], timeout_s: float) -> dict[str, str]:
-    """What was given, else what the running supervisor has, else the robot's."""
+def _settings(
+    parameters: Client, given: dict[str, str]
+) -> tuple[dict[str, str], tuple[Check, ...]]:
+    """What was given, else what the running supervisor has, else the robot's; and which it was."""
     missing = [name for name, value in given.items() if not value]
+    if not missing:
+        return given, ()
     found = dict(_DEFAULTS)
-    with contextlib.suppress(RobotError):
-        answer = call(parameters, GetParameters.Request(names=missing), timeout_s)
+    try:
+        answer = call(parameters, GetParameters.Request(names=missing), _FOUND_WITHIN_S)
+    except RobotError as error:
+        asked = _unanswered(error, there=parameters.service_is_ready())
+    else:
         found |= {
             name: value.string_value
             for name, value in zip(missing, answer.values, strict=False)
             if value.string_value
         }
-    return found | {name: value for name, value in given.items() if value}
+        asked = Check("supervisor", Verdict.OK, f"its settings count: {', '.join(missing)}")
+    return found | {name: value for name, value in given.items() if value}, (asked,)
+
+
+def _unanswered(error: RobotError, there: bool) -> Check:
+    """Without a supervisor the robot's files count; those of one that is silent nobody knows."""
+    if there:
+        return Check("supervisor", Verdict.FAILED, str(error), ReasonCode.NOT_READY)
+    return Check("supervisor", Verdict.UNKNOWN, f"{error}: the robot's files count")
 
 
 def main() -> None:
