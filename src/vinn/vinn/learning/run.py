@@ -164,7 +164,7 @@ def fit(
     loader: DataLoader[Any] = DataLoader(
         data,
         batch_size=batch_size,
-        sampler=RandomSampler(data, generator=order),
+        sampler=RandomSampler(range(samples), generator=order),
         generator=torch.Generator().manual_seed(config.seed),
         drop_last=True,
         collate_fn=_whole,
