@@ -26,7 +26,7 @@ app = typer.Typer(no_args_is_help=True)
 FILM_FPS = 20.0
 DEMONSTRATION_FPS = 4.0
 
-Difficulty = Annotated[str, typer.Option(help="easy or hard.")]
+Difficulty = Annotated[str, typer.Option(help="easy, hard or paper.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the first episode; later ones count upwards.")]
 
 

@@ -49,7 +49,7 @@ def record(
     frames_after_success: Annotated[
         int | None, typer.Option(min=0, help="Meta-World: frames shown once the task is done.")
     ] = None,
-    difficulty: Annotated[str | None, typer.Option(help="Door: easy or hard.")] = None,
+    difficulty: Annotated[str | None, typer.Option(help="Door: easy, hard or paper.")] = None,
 ) -> None:
     """Record a task's demonstrations; what is there already is kept."""
     settings = task_settings(

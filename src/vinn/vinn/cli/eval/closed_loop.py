@@ -55,7 +55,7 @@ def closed_loop(
     ] = None,
     trials: Annotated[int, typer.Option(help="Per cabinet, or of another task.")] = 10,
     difficulty: Annotated[
-        str | None, typer.Option(help="easy or hard; easy by default (door).")
+        str | None, typer.Option(help="easy, hard or paper; easy by default (door).")
     ] = None,
     occlusion: Annotated[
         Occlusion | None, typer.Option(help="What is covered; nothing by default (door).")
