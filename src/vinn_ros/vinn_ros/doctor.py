@@ -44,7 +44,7 @@ _DEFAULTS = {
 _LISTEN_AT_LEAST_S = 1.0
 """Whatever the questions took: a rate needs some frames."""
 _FOUND_WITHIN_S = 6.5
-"""DDS finds another process at once or, where a message was missed, after a heartbeat (3 s); two."""
+"""DDS finds another process at once or, where a message was missed, after a heartbeat (3 s)."""
 
 
 @app.command()
