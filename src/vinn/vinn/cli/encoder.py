@@ -65,6 +65,21 @@ def quantize(
 
 
 @app.command()
+def halve(
+    encoder: Annotated[Path, typer.Argument(metavar="ENCODER", help="Encoder artefact.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to make; must not exist.")],
+) -> None:
+    """Keep an encoder's weights in half precision: half the disk, computed as before.
+
+    Embeddings change a little: a policy must be built with the encoder it runs.
+    """
+    from vinn.encoders.half_precision import halve_encoder
+
+    halve_encoder(encoder, out_dir)
+    info(out_dir)
+
+
+@app.command()
 def info(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Encoder artefact.")],
 ) -> None:

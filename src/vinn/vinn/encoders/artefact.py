@@ -68,8 +68,9 @@ def write_encoder(
     provenance: dict[str, Any] | None = None,
     verify: Callable[[Path], dict[str, Any]] | None = None,
     write_onnx: Callable[[Path], None] | None = None,
+    half: bool = False,
 ) -> Path:
-    """Save an OpenVINO model as an encoder artefact, in fp32.
+    """Save an OpenVINO model as an encoder artefact.
 
     Args:
         model: `openvino.Model`, one input (N, 3, height, width), one output (N, D).
@@ -80,6 +81,7 @@ def write_encoder(
         verify: called with the complete artefact before it appears at `out_dir`; raises if it is
             not good, else returns what it measured, which joins the provenance.
         write_onnx: writes the same network to the ONNX file it is given; None: there is none.
+        half: keep weights in float16 instead of float32.
 
     Raises:
         ArtefactError: `out_dir` exists, or the model's shape does not fit.
@@ -98,7 +100,7 @@ def write_encoder(
     for number, operation in enumerate(model.get_ordered_ops()):
         operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
     with atomic_directory(out_dir, ArtefactError) as folder:
-        openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        openvino.save_model(model, folder / "model.xml", compress_to_fp16=half)
         portable: dict[str, str] = {}
         if write_onnx is not None:
             write_onnx(folder / ONNX_FILE)

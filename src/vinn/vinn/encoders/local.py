@@ -129,8 +129,8 @@ def read_network(directory: Path) -> Any:
     """
     if not (directory / "model.xml").is_file():
         raise ArtefactError(
-            f"{directory}: has no model.xml; local features, detectors of grasp points and 8-bit "
-            "integers are made of a network that OpenVINO reads"
+            f"{directory}: has no model.xml; local features, detectors of grasp points, 8-bit "
+            "integers and half precision are made of a network that OpenVINO reads"
         )
     return openvino_core().read_model(directory / "model.xml")
 
