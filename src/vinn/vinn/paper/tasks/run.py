@@ -36,7 +36,7 @@ from vinn.tasks.types import WRIST_CAMERA, TaskSettings
 
 OnTrial = Callable[[int, int, str], None]
 """Called with (trials done, trials in all, what is next)."""
-OFF_THE_HAND = "the camera does not sit on the hand"
+OFF_THE_HAND = "grasp points need the camera whose place on the hand is configured"
 
 
 @dataclass(frozen=True)
