@@ -199,6 +199,22 @@ def test_a_run_taken_up_between_passes_draws_what_follows(
         torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-7)
 
 
+def test_a_second_process_does_not_train_in_the_same_folder(
+    squares: Dataset, tmp_path: Path
+) -> None:
+    refused = []
+
+    def meanwhile(done: int, total: int, loss: float) -> None:
+        if done == 1:
+            with pytest.raises(ConfigError, match=r"run: another process trains here") as caught:
+                train_encoder([squares], tiny(), tmp_path / "run")
+            refused.append(caught)
+
+    train_encoder([squares], tiny(), tmp_path / "run", meanwhile)
+    assert len(refused) == 1
+    load_encoder(tmp_path / "run" / "encoder")
+
+
 def test_collapse_is_refused_and_nothing_is_exported(squares: Dataset, tmp_path: Path) -> None:
     with pytest.raises(CollapseError, match="relative spread"):
         train_encoder([squares], tiny("byol", "collapse_limit=1"), tmp_path / "run")

@@ -9,12 +9,14 @@ result.json      written last: its presence says that the run is complete
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,7 @@ def fit(
 
     Raises:
         DatasetError: fewer samples than two, which no contrast can be drawn from.
+        ConfigError: another process trains in `out_dir`.
     """
     samples = len(data)  # type: ignore[arg-type]  # torch's class has no length of its own
     if samples < 2:
@@ -216,7 +219,7 @@ def fit(
         log_every_n_steps=LOG_EVERY_STEPS,
     )
     started = time.monotonic()
-    with warnings.catch_warnings():
+    with _alone_in(out_dir), warnings.catch_warnings():
         # Advice to developers about loader workers and coming versions.
         warnings.filterwarnings("ignore", module=r"lightning|torch")
         warnings.filterwarnings("ignore", category=FutureWarning)
@@ -227,8 +230,8 @@ def fit(
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
-    # After the last step, so that more passes go on from there and not from some steps before.
-    trainer.save_checkpoint(last)
+        # After the last step, so that more passes go on from there and not from some steps before.
+        trainer.save_checkpoint(last)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     if best is not None and best.best_model_path:
         kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
@@ -249,6 +252,31 @@ def write_result(out_dir: Path, result: dict[str, Any]) -> None:
     """Mark a run complete, atomically."""
     with atomic_file(out_dir / "result.json", ConfigError) as file:
         file.write((json.dumps(result, indent=2) + "\n").encode())
+
+
+@contextlib.contextmanager
+def _alone_in(out_dir: Path) -> Iterator[None]:
+    """No other process trains in a folder meanwhile: each would overwrite the other's checkpoints.
+
+    The processes of one training share it; a file system without locks does without.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
+        yield
+        return
+    folder = os.open(out_dir, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as cause:
+        os.close(folder)
+        raise ConfigError(
+            f"{out_dir}: another process trains here; wait for it, or choose another folder"
+        ) from cause
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
 
 
 def _whole(batch: Any) -> Any:
