@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vinn.cli.console import out, progress_bar
 from vinn.demos.store import Dataset
+from vinn.evaluation.provenance import running_command
 from vinn.evaluation.results import Results
 from vinn.paper.learning_curve import add_curves, curve_plots, learning_curves, load_curve_config
 from vinn.viz.output import write_text
@@ -33,7 +34,7 @@ def learning_curve(
     config = load_curve_config(settings)
     results = None
     if results_dir is not None:
-        results = Results.continued(results_dir, "self_supervision", "vinn eval learning-curve")
+        results = Results.continued(results_dir, "self_supervision", running_command())
     with progress_bar("training") as progress:
         curves = learning_curves(
             Dataset.open(demos),

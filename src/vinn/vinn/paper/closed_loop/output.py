@@ -136,6 +136,9 @@ def closed_loop_results(
     missing = _missing(config, outcomes)
     if missing:
         results.add("not measured yet", missing)
+    for method, error in offline.items():
+        what = f"offline: {method_named(method).title}"
+        results.add(what, round(10 * error, 3), "MSE x 10^-1 on test demonstrations")
     rank = _rank_correlation(outcomes, offline)
     if rank is not None:
         results.add(
