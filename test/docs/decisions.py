@@ -35,7 +35,7 @@ NOT_RUN = (
     (r"vinn tasks record stacking", MINUTES),
     (r"vinn demos (merge|delete|trim|change-rate|rank) ", NAMED),
     (r"vinn train", TRAINING),
-    (r"vinn encoder halve runs/full", "needs an encoder of an hour's training; test/encoders halves one"),
+    (r"vinn encoder halve runs/full", "takes a trained encoder; test/encoders halves one"),
     (r"vinn policy build .*--preset grasp-point", TRAINING),
     (r"vinn bench", MINUTES),
     (r"vinn .*--ray-address auto", CLUSTER),
