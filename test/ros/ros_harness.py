@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -104,9 +105,17 @@ class Harness:
             node.destroy_node()
 
     def _spin(self, executor: Executor) -> None:
+        def ended() -> bool:
+            # A client may be destroyed between being gathered and being waited for.
+            with contextlib.suppress(InvalidHandle):
+                executor.spin()
+                return True
+            return False
+
         def spin() -> None:
             with contextlib.suppress(ExternalShutdownException):
-                executor.spin()
+                while not ended():
+                    pass
 
         spinner = threading.Thread(target=spin, daemon=True)
         spinner.start()
