@@ -82,11 +82,8 @@ def one_run(library: Path, demos: Path, backbone: str, given: argparse.Namespace
 
 
 @contextlib.contextmanager
-def busy(wanted: bool) -> Iterator[None]:
-    """One process that computes as long as this lasts, if wanted."""
-    if not wanted:
-        yield
-        return
+def busy() -> Iterator[None]:
+    """One process that computes as long as this lasts."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         try:
             yield
@@ -105,7 +102,7 @@ def compare(
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in libraries}
     for turn in range(given.rounds):
         for name, library in libraries.items():
-            with busy(given.busy):
+            with busy() if given.busy else contextlib.nullcontext():
                 found = one_run(library, demos, backbone, given)
             runs[name].append(found)
             print(f"{backbone} {turn + 1}/{given.rounds} {name}: {found}", file=sys.stderr)

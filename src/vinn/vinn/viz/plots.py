@@ -105,12 +105,23 @@ def lines(
     return _svg(figure)
 
 
+_NAME_HEIGHT = 0.06
+"""Of a point's name in `scatter`, as a share of the y axis."""
+
+
 def scatter(points: Mapping[str, tuple[float, float]], xlabel: str, ylabel: str) -> str:
     """One named point (x, y) each; y is a share in 0 .. 1."""
     figure, axes = _figure(7.0, 3.6)
-    for i, (name, (x, y)) in enumerate(points.items()):
+    for i, (x, y) in enumerate(points.values()):
         axes.plot([x], [y], "o", color=style.SERIES[i % len(style.SERIES)], markersize=7)
-        axes.annotate(name, (x, y), xytext=(6, 5), textcoords="offset points", fontsize=8,
+    span = max(x for x, _ in points.values()) - min(x for x, _ in points.values())
+    placed: list[tuple[float, float]] = []
+    for name, (x, y) in sorted(points.items(), key=lambda point: point[1][1]):
+        # Names of points close together stand above each other.
+        beside = [height for other, height in placed if abs(x - other) <= 0.3 * span]
+        height = max([y, *(other + _NAME_HEIGHT for other in beside)])
+        placed.append((x, height))
+        axes.annotate(name, (x, height), xytext=(6, 5), textcoords="offset points", fontsize=8,
                       color=_INK)  # fmt: skip
     axes.set_ylim(-0.05, 1.05)
     axes.set_yticks(np.linspace(0, 1, 6), [f"{tick:.0%}" for tick in np.linspace(0, 1, 6)])
