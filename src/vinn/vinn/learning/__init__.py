@@ -7,6 +7,5 @@ from vinn.learning.triton_symbols import bind_triton_to_itself
 
 bind_triton_to_itself()
 # torch's OpenMP reads it once, when it is loaded. Threads that spin for the next piece of work take
-# the cores from whatever else runs: beside one busy process a step of training takes several times
-# as long, and asleep they are no slower alone (docs/learning.md).
+# the cores from whatever else runs (docs/learning.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
