@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from blobs import write_blobs
-from vinn.errors import ConfigError
+from vinn.encoders.artefact import read_manifest
+from vinn.errors import ArtefactError, ConfigError
 from vinn.learning.config import BackboneConfig
 from vinn.paper.methods import METHODS, EncoderKind
 from vinn.paper.offline.config import PRESETS_DIR, TablesConfig, load_tables_config
@@ -110,3 +112,34 @@ def test_bad_numbers_of_workers_are_refused(tasks: list[TaskData], tmp_path: Pat
         run_tables_by_workers(CONFIG, tasks, workspace, workers=0)
     with pytest.raises(ConfigError, match="GPUs of a worker: -1"):
         run_tables_by_workers(CONFIG, tasks, workspace, workers=1, gpus=-1.0)
+
+
+def test_what_all_tasks_share_may_be_made_by_another_process_meanwhile(
+    tasks: list[TaskData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, quick = Workspace(tmp_path, CONFIG, tasks), Workspace(tmp_path, CONFIG, tasks)
+    call = late.training.call
+
+    def overtaken(make: Callable[..., Path], *arguments: object) -> Path:
+        quick.encoder(EncoderKind.RAW_PIXELS, tasks[0], 0)
+        return call(make, *arguments)
+
+    try:
+        monkeypatch.setattr(late.training, "call", overtaken)
+        made = late.encoder(EncoderKind.RAW_PIXELS, tasks[0], 0)
+        assert read_manifest(made) == read_manifest(
+            quick.encoder(EncoderKind.RAW_PIXELS, tasks[1], 0)
+        )
+    finally:
+        late.close()
+        quick.close()
+
+
+def test_why_nothing_can_be_made_is_said(tasks: list[TaskData], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, CONFIG, tasks)
+    (tmp_path / "encoders").write_text("no folder")
+    try:
+        with pytest.raises(ArtefactError, match="encoders"):
+            workspace.encoder(EncoderKind.RAW_PIXELS, tasks[0], 0)
+    finally:
+        workspace.close()

@@ -25,7 +25,7 @@ from vinn.demos.files import atomic_file
 from vinn.demos.store import Dataset
 from vinn.encoders.artefact import read_manifest
 from vinn.encoders.encoder import load_for_datasets
-from vinn.errors import ConfigError
+from vinn.errors import ArtefactError, ConfigError
 from vinn.evaluation.own_process import OwnProcess
 from vinn.learning.config import (
     BackboneConfig,
@@ -124,17 +124,24 @@ class Workspace:
         found: dict[str, Any] = read_json(path, ConfigError)
         return found
 
+    def _shared(self, path: Path, export: Callable[..., Path], *arguments: object) -> Path:
+        """What every task needs, exported if it is not there yet."""
+        if not path.exists():
+            try:
+                self.training.call(export, *arguments, path)
+            except ArtefactError:
+                # Of several processes on the same work one is first; its folder appears complete.
+                if not path.exists():
+                    raise
+        return path
+
     def encoder(self, kind: EncoderKind, data: TaskData, seed: int) -> Path:
         """The encoder artefact of a kind, trained if it is not there yet."""
         shared = self.root / "encoders" / kind.value
         if kind is EncoderKind.IMAGENET:
-            if not shared.exists():
-                self.training.call(_export_pretrained, self.config.backbone, shared)
-            return shared
+            return self._shared(shared, _export_pretrained, self.config.backbone)
         if kind is EncoderKind.RAW_PIXELS:
-            if not shared.exists():
-                self.training.call(_export_raw_pixels, shared)
-            return shared
+            return self._shared(shared, _export_raw_pixels)
         folder, datasets = self.task_dir(data), [data.train]
         if kind is EncoderKind.JOINT:
             datasets = [task.train for task in self._tasks]
