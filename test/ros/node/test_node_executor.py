@@ -14,6 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future, Task
 from ros_domain import own_domain
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -83,6 +84,38 @@ def test_quick_callbacks_run_in_the_thread_that_hears_them(spun: Spun) -> None:
     assert both.wait(_TIMEOUT_S)
     assert threads["quick"] is spun.thread
     assert threads["other"] is not spun.thread
+
+
+def test_a_task_begins_though_nothing_is_heard(spun: Spun) -> None:
+    begun = threading.Event()
+    # Nobody spins: rclpy's own executors would leave it lying.
+    task = spun.executor.create_task(begun.set)
+    assert begun.wait(_TIMEOUT_S)
+    spun.thread.start()
+    answers = [spun.executor.create_task(lambda number=number: number) for number in range(20)]
+    together = spun.executor.create_task(_all_of, answers)
+    done = threading.Event()
+    together.add_done_callback(lambda _: done.set())
+    assert done.wait(_TIMEOUT_S)
+    assert together.result() == list(range(20))
+    assert task.done()
+
+
+async def _all_of(answers: list[Task]) -> list[int]:
+    return [await answer for answer in answers]
+
+
+def test_a_task_that_waits_goes_on_when_it_may(spun: Spun) -> None:
+    answer = Future(executor=spun.executor)
+    task = spun.executor.create_task(_all_of, [answer])
+    done = threading.Event()
+    task.add_done_callback(lambda _: done.set())
+    spun.thread.start()
+    assert not done.wait(0.2)
+    answer.set_result(7)
+    spun.executor.wake()
+    assert done.wait(_TIMEOUT_S)
+    assert task.result() == [7]
 
 
 def test_a_waiting_service_keeps_no_quick_callback_from_running(spun: Spun) -> None:

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import (
@@ -48,6 +49,26 @@ class NodeExecutor(Executor):
         """
         self._between.put(action)
         self.wake()
+
+    def create_task(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> Task:
+        """See `Executor.create_task`; it begins in a thread at once.
+
+        rclpy would have it begin when it has built its set of entities once more and waited on it,
+        and it gives the goals of actions and what waits for an answer to the executor this way.
+        """
+        task = Task(callback, args, kwargs, executor=self)
+        with contextlib.suppress(RuntimeError):  # no thread runs anything any more
+            self._threads.submit(self._begin, task)
+        self._running.append(task)
+        return task
+
+    def _begin(self, task: Task) -> None:
+        task()
+        if not task.done():
+            # It waits for something: from here on rclpy tries it whenever it wakes.
+            with self._tasks_lock:
+                self._tasks.append((task, None, None))
+            self.wake()
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Wait for one callback and run it, or have it run.
