@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -64,6 +65,8 @@ GOAL = 0.6
 """Of the best peer's query time."""
 PLOTTED = ("ours", "ours-exact", "faiss-pca-ivf-sq-refine", "scann", "usearch-hnsw", "svs-vamana")
 """One of each kind: there are as many colours."""
+MEASURED = re.compile(r"peers at (?P<count>[\d,]+) augmented frames, (?P<search>\S+) \(")
+"""The row of one search at one size."""
 LEAST_RECALL = 0.98
 """Of the half that was not chosen on, to count as reached."""
 
@@ -180,22 +183,23 @@ def report(found: dict[int, dict[str, dict[str, float] | str]], out: Path, comma
                 f"<= {GOAL}",
             )
     results.write(out)
-    write_text(out / "retrieval.svg", query_plot(found))
+    write_text(out / "retrieval.svg", query_plot(results))
 
 
-def query_plot(found: dict[int, dict[str, dict[str, float] | str]]) -> str:
-    """Query time against the number of frames, an SVG."""
-    series = {}
-    for name in PLOTTED:
-        costs = {
-            count: cost["query_ms"]
-            for count, searches in found.items()
-            if isinstance(cost := searches.get(name), dict)
-        }
-        if costs:
-            series[name] = (list(costs), list(costs.values()))
+def query_plot(results: Results) -> str:
+    """Query time against the number of frames, of all sizes that were measured, an SVG."""
+    series: dict[str, dict[int, float]] = {name: {} for name in PLOTTED}
+    for row in results.rows:
+        found = MEASURED.match(row.name)
+        if found and found["search"] in series and not isinstance(row.value, str):
+            series[found["search"]][int(found["count"].replace(",", ""))] = float(row.value)
+    lines = {
+        name: (sorted(costs), [costs[count] for count in sorted(costs)])
+        for name, costs in series.items()
+        if costs
+    }
     axes = "demonstration frames", "a query, one thread [ms]"
-    return plots.lines(series, *axes, max_legend=len(PLOTTED), logarithmic=True)
+    return plots.lines(lines, *axes, max_legend=len(PLOTTED), logarithmic=True)
 
 
 def main() -> None:

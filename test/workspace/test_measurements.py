@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OF_OTHERS = ("lerobot/check.py", "robustness/foreign_messages.py")
+OF_OTHERS = ("act/network.py", "lerobot/check.py", "robustness/foreign_messages.py")
 """Run by another one, in another environment or with its inputs."""
 
 

@@ -137,10 +137,30 @@ def test_the_days_of_continued_results_are_named(tmp_path):
     assert Results.continued(tmp_path, "x", "c").date.startswith("2001-02-03 to 20")
 
 
-def test_results_of_another_machine_are_not_continued(tmp_path):
-    Results("x", "c", "1 x abacus").write(tmp_path)
-    with pytest.raises(ConfigError, match="1 x abacus"):
-        Results.continued(tmp_path, "x", "c")
+def test_what_is_added_on_another_machine_says_so(tmp_path):
+    first = Results("x", "c", "1 x abacus")
+    first.add("there", 1)
+    first.add("anew", 2)
+    first.write(tmp_path)
+    second = Results.continued(tmp_path, "x", "c")
+    second.add("here", 3)
+    second.add("anew", 4)
+    read = Results.read(second.write(tmp_path))
+    assert read.machine == "1 x abacus"
+    assert {row.name: row.machine for row in read.rows} == {
+        "there": "",
+        "here": describe_machine(),
+        "anew": describe_machine(),
+    }
+    lines = (tmp_path / "x.md").read_text().splitlines()
+    assert f"Marked [1]: measured on {describe_machine()}." in lines
+    assert "| there | 1 |  |  |  |" in lines
+    assert "| here [1] | 3 |  |  |  |" in lines
+    # One that goes on there says nothing new of its own rows, and keeps ours.
+    third = Results.read(tmp_path / "x.json")
+    third.add("last", 5)
+    kept = {row.name: row.machine for row in Results.read(third.write(tmp_path)).rows}
+    assert (kept["last"], kept["here"]) == ("", describe_machine())
 
 
 def test_figures_of_kept_trials_claim_no_commit_that_is_not_theirs(tmp_path):

@@ -39,7 +39,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 _GOAL = re.compile(r"(>=|<=|==|>|<)\s*(\S+)")
 _AND, _TO = " && ", " to "
 _COLUMNS = ("name", "value", "unit", "goal", "met")
-_ORIGIN = ("command", "commit")
+_ORIGIN = ("command", "commit", "machine")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Row:
     """The command line that measured it; empty: before this was kept."""
     commit: str = ""
     """Of the code that measured it; see `vinn.evaluation.provenance`."""
+    machine: str = ""
+    """Where it was measured; empty: where the file says."""
 
 
 def meets(value: Value, goal: str) -> bool:
@@ -102,7 +104,7 @@ class Results:
             raise ConfigError(f"results name {name!r}: allowed are letters, digits, '-' and '_'")
         self.name = name
         self.command = command
-        self.machine = describe_machine() if machine is None else machine
+        self.machine = self._here = describe_machine() if machine is None else machine
         self.date = date.today().isoformat() if day is None else day
         self._of_kept = of_kept
         self._rows: dict[str, Row] = {}
@@ -111,20 +113,18 @@ class Results:
     def continued(cls, directory: Path, name: str, command: str) -> Results:
         """The results to add to: those in `directory` (`NAME.json`), or new ones.
 
-        Their command and date name all that was run, and when.
+        Their command and date name all that was run, and when. What is added on another machine
+        than theirs says so: figures of two are compared by nobody who was not told.
 
         Raises:
-            ConfigError: those there are malformed, or of another machine.
+            ConfigError: those there are malformed.
         """
         path = directory / f"{name}.json"
         fresh = cls(name, command)
         if not path.exists():
             return fresh
         found = cls.read(path)
-        if found.machine != fresh.machine:
-            raise ConfigError(
-                f"{path}: measured on '{found.machine}'; allowed: this machine, '{fresh.machine}'"
-            )
+        found._here = fresh.machine
         parts = [*found.command.split(_AND), *command.split(_AND)]
         found.command = _AND.join(dict.fromkeys(parts))
         first = found.date.partition(_TO)[0]
@@ -158,9 +158,12 @@ class Results:
         """
         met = True if goal is None else meets(value, goal)
         origin = (self.command, commit) if self._of_kept else (running_command(), running_commit())
-        row = Row(name, value, unit, goal, met, *origin)
+        row = Row(name, value, unit, goal, met, *origin, self._elsewhere())
         self._rows[name] = row
         return row
+
+    def _elsewhere(self) -> str:
+        return "" if self._here == self.machine else self._here
 
     def forget(self, prefix: str) -> None:
         """Drop the figures whose names begin so: a part that is measured anew may name others."""
@@ -176,7 +179,7 @@ class Results:
             "command": self.command,
             "machine": self.machine,
             "date": self.date,
-            "rows": [{**asdict(row), "value": _jsonable(row.value)} for row in self.rows],
+            "rows": [_as_json(row) for row in self.rows],
         }
         path = directory / f"{self.name}.json"
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -185,6 +188,8 @@ class Results:
 
     def markdown(self) -> str:
         """The figures as a Markdown page."""
+        machines = list(dict.fromkeys(row.machine for row in self.rows if row.machine))
+        marks = {machine: f" [{number + 1}]" for number, machine in enumerate(machines)}
         lines = [
             f"# {self.name.replace('-', ' ').replace('_', ' ').capitalize()}",
             "",
@@ -192,12 +197,14 @@ class Results:
             "",
             f"    {self.command}",
             "",
+            *(f"Marked{mark}: measured on {machine}.\n" for machine, mark in marks.items()),
             "| figure | value | unit | goal | met |",
             "|---|---:|---|---|---|",
         ]
         for row in self.rows:
             met = "" if row.goal is None else "yes" if row.met else "**no**"
-            cells = (row.name, format_value(row.value), row.unit, row.goal or "", met)
+            name = row.name + marks.get(row.machine, "")
+            cells = (name, format_value(row.value), row.unit, row.goal or "", met)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         return "\n".join(lines) + "\n"
 
@@ -250,6 +257,13 @@ def _processor() -> str:
         text = ""
     match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return match.group(1).strip() if match else platform.processor() or "CPU"
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    fields = {**asdict(row), "value": _jsonable(row.value)}
+    if not row.machine:
+        del fields["machine"]
+    return fields
 
 
 def _jsonable(value: Value) -> Value | None:
